@@ -1,0 +1,1 @@
+//! Builders behind one trait: daemonless assembly of Cargo packages and files, and real Dockerfile builders.

@@ -1,0 +1,1 @@
+//! What a Dockerfile build reads: .dockerignore, stage graph, argument expansion, context paths.

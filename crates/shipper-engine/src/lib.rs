@@ -1,0 +1,1 @@
+//! Gathers facts, plans, and executes the plan: what an embedding tool depends on.

@@ -1,0 +1,1 @@
+//! Container images without a daemon: references, registries, OCI layouts, image assembly.

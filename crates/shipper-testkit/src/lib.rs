@@ -1,0 +1,1 @@
+//! Test stand-ins and fixtures of the shipper workspace: fake registry, fault scripts, real servers on loopback.
