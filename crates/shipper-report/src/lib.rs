@@ -1,1 +1,11 @@
-//! Event and record types of a shipper run, and what is rendered from them.
+#![doc = include_str!("../README.md")]
+
+mod event;
+mod exit;
+mod reason;
+mod units;
+
+pub use event::{Event, FORMAT, Outcome, Phase, PlannedPlatform, PlannedService, Record, ShippedImage};
+pub use exit::ExitCode;
+pub use reason::{Action, FileChange, Reason, ValueChange};
+pub use units::{bytes, duration};

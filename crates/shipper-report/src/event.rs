@@ -1,0 +1,276 @@
+//! The events of a run and the record that carries one.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Action, Reason};
+
+/// The version of the event format: the minor part grows when fields are added, the major part when they change.
+pub const FORMAT: &str = "1.0";
+
+/// One event of a run with its time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Record {
+    /// When, as RFC 3339 in UTC.
+    pub time: String,
+    /// Milliseconds since the run began, from a monotonic clock.
+    pub elapsed_ms: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What a service is going through; in the order in which a run passes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// The user's check commands.
+    Check,
+    /// Writing the staged directory.
+    Stage,
+    /// Compiling or running a Dockerfile builder.
+    Build,
+    /// Uploading blobs and manifests.
+    Push,
+}
+
+impl Phase {
+    /// The phase as a verb: `checking`, `staging`, `building`, `pushing`.
+    #[must_use]
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Check => "checking",
+            Self::Stage => "staging",
+            Self::Build => "building",
+            Self::Push => "pushing",
+        }
+    }
+}
+
+/// How an action or a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// As wished.
+    Ok,
+    /// With an error.
+    Failed,
+    /// Not begun, because something that it needs failed or the run was interrupted.
+    Skipped,
+}
+
+/// One platform of a planned service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PlannedPlatform {
+    /// `os/architecture[/variant]`.
+    pub platform: String,
+    /// The platform's build key, 64 hex digits.
+    pub key: String,
+    /// What is done for this platform.
+    pub action: Action,
+}
+
+/// One service of a plan, as `plan --json` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PlannedService {
+    /// The service's name.
+    pub service: String,
+    /// What is done.
+    pub action: Action,
+    /// The image's build key, 64 hex digits.
+    pub key: String,
+    /// The identity tag, `h-` and the first 32 digits of the key.
+    pub tag: String,
+    /// The context hash, `ctx1-` and 64 hex digits; the platforms' hashes joined by `+` where they differ.
+    pub context: String,
+    /// Platforms, sorted.
+    pub platforms: Vec<PlannedPlatform>,
+    /// `repository@digest` where the image exists.
+    pub image: Option<String>,
+    /// Why, most telling first.
+    pub reasons: Vec<Reason>,
+    /// Median of the last recorded builds in milliseconds; 0 for what is not built, absent where nothing was recorded.
+    pub estimate_ms: Option<u64>,
+}
+
+/// An image at the end of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ShippedImage {
+    /// `repository:tag@digest`, as a person or a deployer would write it.
+    pub reference: String,
+    /// Digest of the image manifest or index.
+    pub digest: String,
+    /// What was done for it.
+    pub action: Action,
+}
+
+/// Everything that a run tells.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+#[non_exhaustive]
+pub enum Event {
+    /// The first event of a run.
+    RunStarted {
+        /// [`FORMAT`].
+        format: String,
+        /// Version of shipper.
+        version: String,
+        /// Identifier of the run.
+        run: String,
+        /// The command, `ship` or `plan`.
+        command: String,
+        /// The checked-out commit, where there is one.
+        commit: Option<String>,
+        /// The branch, where one is checked out.
+        branch: Option<String>,
+    },
+    /// A service's context was hashed.
+    ContextHashed {
+        /// The service.
+        service: String,
+        /// The context hash.
+        context: String,
+        /// Number of entries.
+        files: u64,
+        /// Sum of their sizes.
+        bytes: u64,
+    },
+    /// The plan stands.
+    PlanReady {
+        /// The services, sorted by name.
+        services: Vec<PlannedService>,
+    },
+    /// Work on a service began.
+    ActionStarted {
+        /// The service.
+        service: String,
+        /// What is done.
+        action: Action,
+    },
+    /// Work on a service goes on.
+    ActionProgress {
+        /// The service.
+        service: String,
+        /// What it is going through.
+        phase: Phase,
+        /// A short line: the crate being compiled, the blob being uploaded.
+        message: String,
+        /// Steps or bytes done.
+        done: u64,
+        /// Steps or bytes in all; 0 where it is not known.
+        total: u64,
+    },
+    /// Work on a service ended.
+    ActionFinished {
+        /// The service.
+        service: String,
+        /// What was done.
+        action: Action,
+        /// How it ended.
+        outcome: Outcome,
+        /// Digest of the image, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest: Option<String>,
+        /// Sum of the compressed layers in bytes.
+        size: u64,
+        /// Bytes that had to be written to the registry or layout.
+        uploaded: u64,
+        /// How long it took.
+        duration_ms: u64,
+    },
+    /// Something that a person should know and that stops nothing.
+    Warning {
+        /// The service it is about, where it is about one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+        /// One line.
+        message: String,
+    },
+    /// Something failed.
+    Error {
+        /// The service it is about, where it is about one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
+        /// `cannot ...`, then the chain of causes.
+        chain: Vec<String>,
+        /// What the user can do.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+        /// The last lines of the log, where there is one.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        log_tail: Vec<String>,
+        /// Where the whole log lies.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        log: Option<String>,
+    },
+    /// The last event of a run.
+    RunFinished {
+        /// How the run ended.
+        outcome: Outcome,
+        /// What the process returns.
+        exit_code: u8,
+        /// Images by service; services that failed are absent.
+        images: BTreeMap<String, ShippedImage>,
+        /// How long the run took.
+        duration_ms: u64,
+        /// Sum of the recorded build times of what was reused.
+        saved_ms: u64,
+    },
+    /// An event that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(event: Event) -> Record {
+        Record { time: "2026-11-20T09:00:00Z".to_owned(), elapsed_ms: 7, event }
+    }
+
+    #[test]
+    fn events_read_back_as_written() {
+        let events = [
+            Event::RunStarted {
+                format: FORMAT.to_owned(),
+                version: "0.1.0".to_owned(),
+                run: "r".to_owned(),
+                command: "ship".to_owned(),
+                commit: None,
+                branch: Some("main".to_owned()),
+            },
+            Event::ActionProgress {
+                service: "api".to_owned(),
+                phase: Phase::Build,
+                message: "compiled catalog".to_owned(),
+                done: 1,
+                total: 2,
+            },
+            Event::RunFinished {
+                outcome: Outcome::Ok,
+                exit_code: 0,
+                images: BTreeMap::new(),
+                duration_ms: 1,
+                saved_ms: 0,
+            },
+        ];
+        for event in events {
+            let record = record(event);
+            let line = serde_json::to_string(&record).expect("serialises");
+            assert_eq!(serde_json::from_str::<Record>(&line).expect("reads back"), record, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_event_of_a_newer_format_is_read_as_unknown() {
+        let line = r#"{"time":"2026-11-20T09:00:00Z","elapsed-ms":7,"event":"layer-mounted","digest":"sha256:00"}"#;
+        let read: Record = serde_json::from_str(line).expect("reads");
+        assert_eq!(read.event, Event::Unknown);
+    }
+}

@@ -1,0 +1,52 @@
+//! Numbers with units, as people read them.
+
+/// A size: `812 B`, `6.3 KiB`, `88.1 MiB`.
+#[must_use]
+pub fn bytes(size: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if size < 1024 {
+        return format!("{size} B");
+    }
+    let mut tenths = u128::from(size) * 10 / 1024;
+    let mut unit = 0;
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+/// A duration in milliseconds: `41ms`, `6.2s`, `1m 38s`, `2h 05m`.
+#[must_use]
+pub fn duration(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms}ms"),
+        1_000..60_000 => format!("{}.{}s", ms / 1_000, ms % 1_000 / 100),
+        60_000..3_600_000 => format!("{}m {:02}s", ms / 60_000, ms / 1_000 % 60),
+        _ => format!("{}h {:02}m", ms / 3_600_000, ms / 60_000 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_carry_one_decimal_and_a_binary_unit() {
+        let check = |size, expected: &str| assert_eq!(bytes(size), expected);
+        check(0, "0 B");
+        check(1023, "1023 B");
+        check(1024, "1.0 KiB");
+        check(92_379_545, "88.1 MiB");
+        check(u64::MAX, "16777216.0 TiB");
+    }
+
+    #[test]
+    fn durations_lose_precision_as_they_grow() {
+        let check = |ms, expected: &str| assert_eq!(duration(ms), expected);
+        check(41, "41ms");
+        check(6_240, "6.2s");
+        check(98_000, "1m 38s");
+        check(7_500_000, "2h 05m");
+    }
+}
