@@ -1,1 +1,22 @@
-//! Container images without a daemon: references, registries, OCI layouts, image assembly.
+#![doc = include_str!("../README.md")]
+
+pub mod atomic;
+mod descriptor;
+mod digest;
+mod error;
+mod manifest;
+mod name;
+mod platform;
+mod reference;
+mod secret;
+
+pub use descriptor::{Descriptor, media_type};
+pub use digest::{Algorithm, Digest, DigestHasher};
+pub use error::{Error, Result, Source};
+pub use manifest::{
+    ImageIndex, ImageManifest, MAX_INDEX_DEPTH, MAX_INDEX_ENTRIES, MAX_MANIFEST_BYTES, Manifest, ManifestKind,
+};
+pub use name::{RegistryHost, RepositoryName, Tag};
+pub use platform::Platform;
+pub use reference::{Reference, Selector};
+pub use secret::Secret;

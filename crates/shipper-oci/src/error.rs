@@ -1,0 +1,362 @@
+//! What can go wrong, one variant for each thing a caller can act on.
+//!
+//! Invariants: no variant holds a credential, a query string or unescaped text of a peer; every message fits after
+//! "cannot ..." and leaves its source to the error chain.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::{Digest, RegistryHost};
+
+/// The result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A lower-level error, kept as the source.
+pub type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// Why an operation on references, layouts or registries failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A name breaks its grammar.
+    #[error("`{input}` is not a valid {what}: {reason}")]
+    InvalidReference {
+        /// Which kind of name: `tag`, `digest`, `repository name`, ..
+        what: &'static str,
+        /// The text, shortened and escaped.
+        input: String,
+        /// The rule that it breaks.
+        reason: &'static str,
+    },
+    /// A manifest or index is malformed, ambiguous or of a kind that is not read.
+    #[error("manifest {digest} is not usable: {reason}")]
+    InvalidManifest {
+        /// Digest of the bytes that were read.
+        digest: Digest,
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// Something that the operation needs is proven not to exist.
+    #[error("{what} does not exist")]
+    NotFound {
+        /// The printable reference.
+        what: String,
+    },
+    /// A manifest was not written because something that it names is not there.
+    #[error("{what} is incomplete: {missing} is missing")]
+    Incomplete {
+        /// The printable reference of the manifest.
+        what: String,
+        /// The digest of the missing blob or manifest, or what the registry said about it.
+        missing: String,
+    },
+    /// The registry wants other credentials than those found, or any at all.
+    #[error("{registry} refused the credentials: {detail}")]
+    Unauthorized {
+        /// The registry.
+        registry: RegistryHost,
+        /// What it said, and where the credentials came from.
+        detail: String,
+    },
+    /// The credentials are known to the registry but do not allow this.
+    #[error("{what}: access denied by {registry}: {detail}")]
+    Denied {
+        /// The registry.
+        registry: RegistryHost,
+        /// The operation.
+        what: String,
+        /// What the registry said.
+        detail: String,
+    },
+    /// Credentials could not be read.
+    #[error("credentials for {registry} could not be read: {reason}")]
+    Credentials {
+        /// The registry.
+        registry: RegistryHost,
+        /// What went wrong, naming the file or helper.
+        reason: String,
+    },
+    /// No connection, or it broke.
+    #[error("{host} could not be reached ({what})")]
+    Unreachable {
+        /// The host that was spoken to.
+        host: String,
+        /// The operation.
+        what: String,
+        /// The transport error.
+        source: Source,
+    },
+    /// A peer was silent or too slow.
+    #[error("{host} did not answer in time ({what}, limit {}s)", limit.as_secs_f32())]
+    Timeout {
+        /// The host that was spoken to.
+        host: String,
+        /// The operation and its phase.
+        what: String,
+        /// The limit that passed.
+        limit: Duration,
+    },
+    /// The registry asked to slow down until the tries were used up.
+    #[error("{registry} limits the request rate ({what})")]
+    RateLimited {
+        /// The registry.
+        registry: RegistryHost,
+        /// The operation.
+        what: String,
+        /// How long it asked to wait, where it did.
+        retry_after: Option<Duration>,
+    },
+    /// The registry answered with a status that this operation has no use for.
+    #[error("{registry} answered {status} to {what}: {detail}")]
+    Registry {
+        /// The registry.
+        registry: RegistryHost,
+        /// The operation.
+        what: String,
+        /// HTTP status code.
+        status: u16,
+        /// Error codes and messages of the answer, shortened and escaped.
+        detail: String,
+    },
+    /// A peer broke the protocol.
+    #[error("{host} broke the registry protocol ({what}): {reason}")]
+    Protocol {
+        /// The host that was spoken to.
+        host: String,
+        /// The operation.
+        what: String,
+        /// The rule that it broke.
+        reason: String,
+    },
+    /// A peer tried to send this client, or its credentials, elsewhere.
+    #[error("{registry} sends this client to a place that is refused ({what}): {reason}")]
+    UnsafePeer {
+        /// The registry.
+        registry: RegistryHost,
+        /// The step: token realm, redirect, upload location.
+        what: &'static str,
+        /// Where to, and which rule forbids it.
+        reason: String,
+    },
+    /// Bytes are not those that were asked for.
+    #[error("{what} has digest {found}, not {expected}")]
+    DigestMismatch {
+        /// What was read.
+        what: String,
+        /// The digest that was asked for.
+        expected: Digest,
+        /// The digest of what came.
+        found: Digest,
+    },
+    /// Bytes have another length than their descriptor says.
+    #[error("{what} is {found} bytes long, not {expected}")]
+    SizeMismatch {
+        /// What was read.
+        what: String,
+        /// Size in the descriptor, in bytes.
+        expected: u64,
+        /// Size found, in bytes; reading stops one byte after `expected`.
+        found: u64,
+    },
+    /// A document is larger than what is read.
+    #[error("{what} is larger than the limit of {limit}")]
+    TooLarge {
+        /// What was read.
+        what: String,
+        /// The limit, in bytes (in entries for an index).
+        limit: u64,
+    },
+    /// A tag that must not move names something else already.
+    #[error("{reference} already names {existing}, not {wanted}")]
+    Conflict {
+        /// The printable reference of the tag.
+        reference: String,
+        /// What it names.
+        existing: Digest,
+        /// What it was to name.
+        wanted: Digest,
+    },
+    /// The registry or layout cannot do this at all.
+    #[error("{what} is not supported by {by}")]
+    Unsupported {
+        /// The operation.
+        what: String,
+        /// The registry or layout.
+        by: String,
+    },
+    /// A layout directory is damaged or not a layout.
+    #[error("{} is not a usable OCI layout: {reason}", path.display())]
+    Layout {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The client options contradict themselves or cannot be used.
+    #[error("the registry client cannot be set up: {reason}")]
+    Options {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A local file operation failed.
+    #[error("{action} {}", path.display())]
+    Io {
+        /// What was tried: `read`, `write`, `lock`, ..
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn invalid(what: &'static str, input: &str, reason: &'static str) -> Error {
+        Error::InvalidReference { what, input: shown(input), reason }
+    }
+
+    /// A file error with its path.
+    #[expect(dead_code, reason = "used by the layout, which follows")]
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.to_owned();
+        move |source| Error::Io { action, path, source }
+    }
+
+    /// Whether the answer could not be had (network, credentials, rate limits), so that nothing is known about what was
+    /// asked. Never true for a proven absence.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        match self {
+            Error::Unauthorized { .. }
+            | Error::Denied { .. }
+            | Error::Credentials { .. }
+            | Error::Unreachable { .. }
+            | Error::Timeout { .. }
+            | Error::RateLimited { .. }
+            | Error::Protocol { .. }
+            | Error::UnsafePeer { .. } => true,
+            Error::Registry { status, .. } => *status >= 500 || *status == 404 || *status == 401 || *status == 403,
+            _ => false,
+        }
+    }
+
+    /// Whether a tag that must not move names something else.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Error::Conflict { .. })
+    }
+
+    /// Whether something is proven not to exist.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Error::NotFound { .. })
+    }
+
+    /// Whether the same call may succeed a little later. Calls have been retried already when this is returned.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Error::Unreachable { .. } | Error::Timeout { .. } | Error::RateLimited { .. } => true,
+            Error::Registry { status, .. } => is_retryable_status(*status),
+            _ => false,
+        }
+    }
+
+    /// Whether the content is not what it claims to be: a damaged store or a hostile peer.
+    #[must_use]
+    pub fn is_corrupt(&self) -> bool {
+        matches!(
+            self,
+            Error::DigestMismatch { .. }
+                | Error::SizeMismatch { .. }
+                | Error::InvalidManifest { .. }
+                | Error::Layout { .. }
+        )
+    }
+
+    /// What the user can do about it, as a sentence fragment.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Unauthorized { registry, .. } => {
+                Some(format!("log in with `docker login {registry}` or `skopeo login {registry}`"))
+            }
+            Error::Denied { registry, .. } => {
+                Some(format!("check that the repository exists and that the user logged in at {registry} may do this"))
+            }
+            Error::Unreachable { host, what, .. } if is_ecr(host) && what.starts_with("start upload") => {
+                Some("Amazon ECR drops the connection when the repository does not exist; create it first".to_owned())
+            }
+            Error::UnsafePeer { what: "token realm", .. } => {
+                Some("if this token server is trusted, name it in the `auth_hosts` of the registry options".to_owned())
+            }
+            Error::Unsupported { what, .. } if what.starts_with("deleting tag") => {
+                Some("delete the manifest by digest, or use the registry's own interface".to_owned())
+            }
+            Error::Layout { .. } => Some("restore the directory, or delete it and ship again".to_owned()),
+            Error::RateLimited { retry_after: Some(wait), .. } => Some(format!("try again in {}s", wait.as_secs())),
+            _ => None,
+        }
+    }
+}
+
+/// Statuses after which the same request may succeed.
+pub(crate) fn is_retryable_status(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 499 | 500 | 502 | 503 | 504 | 522)
+}
+
+/// Whether a host is an Amazon ECR registry.
+pub(crate) fn is_ecr(host: &str) -> bool {
+    host.contains(".dkr.ecr.") && (host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn"))
+}
+
+/// Foreign text made fit for a terminal and a log: control characters escaped, at most 200 characters.
+pub(crate) fn shown(text: &str) -> String {
+    const LIMIT: usize = 200;
+    let mut shown = String::new();
+    for (count, character) in text.chars().enumerate() {
+        if count == LIMIT {
+            shown.push('…');
+            break;
+        }
+        if is_unprintable(character) {
+            let _ = write!(shown, "{}", character.escape_unicode());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// Control characters and the marks that reorder text on a terminal.
+fn is_unprintable(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_is_escaped_and_shortened() {
+        assert_eq!(shown("a\x1b[31m\n"), "a\\u{1b}[31m\\u{a}");
+        assert_eq!(shown("\u{202e}x"), "\\u{202e}x");
+        assert_eq!(shown(&"x".repeat(500)).chars().count(), 201);
+    }
+
+    #[test]
+    fn predicates_separate_unknown_from_absent() {
+        let absent = Error::NotFound { what: "a:b".into() };
+        assert!(absent.is_not_found() && !absent.is_unknown() && !absent.is_retryable());
+        let host: RegistryHost = "ghcr.io".parse().unwrap();
+        let limited = Error::RateLimited { registry: host.clone(), what: "x".into(), retry_after: None };
+        assert!(limited.is_unknown() && limited.is_retryable());
+        let status =
+            |status| Error::Registry { registry: host.clone(), what: "x".into(), status, detail: String::new() };
+        assert!(status(503).is_retryable() && status(503).is_unknown());
+        assert!(!status(400).is_retryable() && !status(400).is_unknown());
+        assert!(status(404).is_unknown(), "a 404 that proves nothing");
+    }
+}
