@@ -1,1 +1,21 @@
-//! The pure half of shipper: configuration model, facts, plan, reasons.
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod discover;
+mod error;
+mod inputs;
+mod order;
+mod plan;
+mod service;
+mod settings;
+
+pub use config::{
+    CargoConfig, CompressionConfig, Config, LinkConfig, OneOrMany, ProjectConfig, ServiceConfig, UntrackedConfig,
+};
+pub use discover::{Discovered, DiscoveredDockerfile, DiscoveredPackage, discover, render};
+pub use error::Error;
+pub use inputs::{InputsDocument, hash_argument};
+pub use order::{in_order, with_needs};
+pub use plan::{Existing, PlatformFacts, Previous, ServiceFacts, plan};
+pub use service::{Base, CargoRecipe, DockerfileRecipe, ImageOptions, Recipe, Service};
+pub use settings::{Origin, Overrides, Setting, Settings, VARIABLES};

@@ -38,7 +38,7 @@ mod tests {
         check(1023, "1023 B");
         check(1024, "1.0 KiB");
         check(92_379_545, "88.1 MiB");
-        check(u64::MAX, "16777216.0 TiB");
+        check(u64::MAX, "16777215.9 TiB");
     }
 
     #[test]

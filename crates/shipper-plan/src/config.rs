@@ -1,0 +1,261 @@
+//! `shipper.toml` as it is written: every key that works today and no other.
+//!
+//! Nothing is defaulted here, so that the origin of each value can be told; [`crate::Settings`] and
+//! [`crate::Service`] are the resolved forms.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, nearest};
+
+/// The file `shipper.toml`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(title = "shipper.toml")]
+pub struct Config {
+    /// What holds for all services.
+    #[serde(default)]
+    pub project: ProjectConfig,
+    /// Services by name; a name is lower-case letters, digits and single `.`, `_`, `-` between them.
+    #[serde(default)]
+    pub service: BTreeMap<String, ServiceConfig>,
+}
+
+/// The table `[project]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ProjectConfig {
+    /// The project's name; default: the name of the directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where images go: `oci:DIR` for image layouts on disk, or a registry's host with an optional path.
+    /// Default: `oci:.shipper/images`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registry: Option<String>,
+    /// Template of repository names; `{project}` and `{service}` are replaced. Default: `{project}/{service}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// How many services are built at the same time. Default: the number of processors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u16>,
+    /// Whether files that git neither tracks nor ignores count: `include`, `ignore` or `deny`.
+    /// Default: `include`, and `deny` where the environment has `CI`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub untracked: Option<UntrackedConfig>,
+}
+
+/// What is done with files that git neither tracks nor ignores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum UntrackedConfig {
+    /// They count, as they would for `docker build`.
+    Include,
+    /// They are left out.
+    Ignore,
+    /// They are an error.
+    Deny,
+}
+
+/// A value or a list of values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum OneOrMany {
+    /// One value.
+    One(String),
+    /// Several values, in their order.
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    /// The values in their order.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<String> {
+        match self {
+            Self::One(one) => vec![one.clone()],
+            Self::Many(many) => many.clone(),
+        }
+    }
+}
+
+/// A table `[service.NAME]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ServiceConfig {
+    /// A Cargo package whose binaries become the image's program. May stand beside `files`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cargo: Option<CargoConfig>,
+    /// Prebuilt programs by platform: `{ "linux/arm64" = "dist/web" }`. May stand beside `files`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub binary: BTreeMap<String, String>,
+    /// Files and directories by their absolute path in the image: `{ "/srv/www" = "web/public" }`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
+    /// A Dockerfile, built by a real builder. Stands alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dockerfile: Option<String>,
+    /// The Dockerfile's build context, relative to the project. Default: `.`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+    /// The Dockerfile's target stage. Default: the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Build arguments of the Dockerfile. They are no secrets.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub args: BTreeMap<String, String>,
+    /// The image that layers are put on: `scratch` (default), a registry reference, `oci:DIR:TAG`, or a name in `needs`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// Services that this one is built on: `{ base = "base" }` makes `FROM base` the image of `[service.base]`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub needs: BTreeMap<String, String>,
+    /// `os/architecture[/variant]`. Default: `linux/` and the architecture of the host.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<String>,
+    /// Repository name, instead of the project's template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// `user[:group]` that the program runs as. Default: `65532:65532`, or the base's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// TCP ports that the program listens on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub expose: Vec<u16>,
+    /// Environment of the program.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Argument list of the program. Default: the binary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<Vec<String>>,
+    /// Default arguments that follow the entrypoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cmd: Option<Vec<String>>,
+    /// Working directory of the program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<String>,
+    /// Labels of the image.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// A CA bundle in the repository that becomes `/etc/ssl/certs/ca-certificates.crt`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_certificates: Option<String>,
+    /// Compression of layers. Default: `gzip`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compression: Option<CompressionConfig>,
+    /// Commands (argument lists, no shell) that must succeed before an image that is due is built.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub check: Vec<Vec<String>>,
+    /// Patterns of files that count although git ignores them or nothing refers to them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<String>,
+    /// Patterns of files that do not count and are not given to the builder.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Any text; another text gives the service another identity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub salt: Option<String>,
+}
+
+/// How a Cargo package is built.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CargoConfig {
+    /// Name of the package.
+    pub package: String,
+    /// Binaries that are put into the image; the first is the entrypoint. Default: the package's only binary,
+    /// its `default-run`, or the one with the package's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bin: Option<OneOrMany>,
+    /// Cargo profile. Default: `release`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// Features to enable.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<String>,
+    /// Whether default features are left out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_default_features: bool,
+    /// How the program is linked. Default: `static`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkConfig>,
+    /// Flags for the compiler, after those that shipper needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rustflags: Vec<String>,
+    /// Environment of the compilation; nothing else of the user's environment is seen by it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+}
+
+/// How a program is linked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkConfig {
+    /// The GNU C library, linked in. Needs nothing but the toolchain.
+    Static,
+    /// The musl C library, linked in. Needs the musl target of the toolchain.
+    Musl,
+    /// Shared objects, which are put into the image in a layer of their own.
+    Dynamic,
+}
+
+/// Compression of layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CompressionConfig {
+    /// Read by every runtime.
+    Gzip,
+    /// Smaller and faster; some older runtimes and AWS Lambda refuse it.
+    Zstd,
+}
+
+impl Config {
+    /// Reads the text of a `shipper.toml`.
+    ///
+    /// # Errors
+    /// [`Error::Syntax`] with the place, and with the nearest known key where a key is unknown.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        toml::from_str(text).map_err(|error| Error::Syntax {
+            nearest: nearest_key(error.message()),
+            message: error.to_string().trim_end().to_owned(),
+        })
+    }
+
+    /// The JSON schema of `shipper.toml`, for editors.
+    #[must_use]
+    pub fn schema() -> serde_json::Value {
+        schemars::schema_for!(Self).to_value()
+    }
+}
+
+/// The nearest of the keys that serde lists when it finds an unknown one:
+/// "unknown field `a`, expected one of `b`, `c`".
+fn nearest_key(message: &str) -> Option<String> {
+    let mut quoted = message.strip_prefix("unknown field")?.split('`').skip(1).step_by(2);
+    let unknown = quoted.next()?;
+    nearest(unknown, quoted).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_its_line_and_the_nearest_key() {
+        let check = |text: &str, line: &str, hint: Option<&str>| {
+            let error = Config::parse(text).expect_err("an unknown key");
+            assert!(error.to_string().contains(line), "{error}");
+            assert_eq!(error.hint().as_deref(), hint, "{text}");
+        };
+        check("[project]\nregisrty = 'x'", "line 2", Some("did you mean `registry`?"));
+        check("[service.api]\ncargo = { pakage = 'x' }", "line 2", Some("did you mean `package`?"));
+        check("[servcie.api]", "line 1", Some("did you mean `service`?"));
+        check("[project]\nzzzzzzzzzzzzz = 1", "line 2", None);
+        check("[project", "line 1", None);
+    }
+
+    #[test]
+    fn any_text_is_read_or_refused_without_a_panic() {
+        proptest::proptest!(|(text in ".{0,200}")| { let _ = Config::parse(&text); });
+    }
+}

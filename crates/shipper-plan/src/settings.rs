@@ -1,0 +1,257 @@
+//! Project-wide values with their origin: flag over environment over file over default.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::config::{Config, UntrackedConfig};
+use crate::error::Error;
+
+/// Where a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A flag of the command line.
+    Flag,
+    /// An environment variable.
+    Environment(&'static str),
+    /// `shipper.toml`.
+    File,
+    /// Built in.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag => f.write_str("flag"),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::File => f.write_str("shipper.toml"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A value and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting<T> {
+    /// The value.
+    pub value: T,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Values that flags give, over everything else.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--registry`.
+    pub registry: Option<String>,
+    /// `--concurrency`.
+    pub concurrency: Option<u16>,
+}
+
+/// The resolved table `[project]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The project's name.
+    pub name: Setting<String>,
+    /// Where images go.
+    pub registry: Setting<String>,
+    /// Template of repository names.
+    pub repository: Setting<String>,
+    /// How many services are built at the same time; at least 1.
+    pub concurrency: Setting<u16>,
+    /// Whether untracked files count.
+    pub untracked: Setting<UntrackedConfig>,
+}
+
+/// The environment variables that settings are read from, with what they set.
+pub const VARIABLES: [(&str, &str); 4] = [
+    ("SHIPPER_REGISTRY", "project.registry"),
+    ("SHIPPER_REPOSITORY", "project.repository"),
+    ("SHIPPER_CONCURRENCY", "project.concurrency"),
+    ("SHIPPER_UNTRACKED", "project.untracked"),
+];
+
+fn pick<T>(
+    flag: Option<T>,
+    environment: Option<(T, &'static str)>,
+    file: Option<T>,
+    default: impl FnOnce() -> T,
+) -> Setting<T> {
+    match (flag, environment, file) {
+        (Some(value), ..) => Setting { value, origin: Origin::Flag },
+        (None, Some((value, name)), _) => Setting { value, origin: Origin::Environment(name) },
+        (None, None, Some(value)) => Setting { value, origin: Origin::File },
+        (None, None, None) => Setting { value: default(), origin: Origin::Default },
+    }
+}
+
+impl Settings {
+    /// Resolves the settings of `config`.
+    ///
+    /// `directory` is the name of the project's directory, `processors` what the machine has, `environment` the
+    /// process environment.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a name, template or variable that can not be used.
+    pub fn resolve(
+        config: &Config,
+        overrides: &Overrides,
+        environment: &BTreeMap<String, String>,
+        directory: &str,
+        processors: u16,
+    ) -> Result<Self, Error> {
+        let variable = |name: &'static str| {
+            environment.get(name).filter(|value| !value.is_empty()).map(|value| (value.clone(), name))
+        };
+        let project = &config.project;
+        let name = pick(None, None, project.name.clone(), || project_name(directory));
+        if !is_name(&name.value) {
+            return Err(Error::invalid_with(
+                "project.name",
+                format!("`{}` is no name", name.value),
+                "use lower-case letters, digits and single `.`, `_`, `-` between them",
+            ));
+        }
+        let concurrency = match variable("SHIPPER_CONCURRENCY") {
+            None => None,
+            Some((text, name)) => Some((
+                text.parse().map_err(|_| Error::invalid(name, format!("`{text}` is no number up to 65535")))?,
+                name,
+            )),
+        };
+        let untracked = match variable("SHIPPER_UNTRACKED") {
+            None => None,
+            Some((text, name)) => Some((
+                match text.as_str() {
+                    "include" => UntrackedConfig::Include,
+                    "ignore" => UntrackedConfig::Ignore,
+                    "deny" => UntrackedConfig::Deny,
+                    _ => return Err(Error::invalid(name, format!("`{text}` is none of include, ignore, deny"))),
+                },
+                name,
+            )),
+        };
+        let in_ci = environment.get("CI").is_some_and(|ci| !matches!(ci.as_str(), "" | "0" | "false"));
+        let settings = Self {
+            registry: pick(overrides.registry.clone(), variable("SHIPPER_REGISTRY"), project.registry.clone(), || {
+                "oci:.shipper/images".to_owned()
+            }),
+            repository: pick(None, variable("SHIPPER_REPOSITORY"), project.repository.clone(), || {
+                "{project}/{service}".to_owned()
+            }),
+            concurrency: pick(overrides.concurrency, concurrency, project.concurrency, || processors.max(1)),
+            untracked: pick(None, untracked, project.untracked, || {
+                if in_ci { UntrackedConfig::Deny } else { UntrackedConfig::Include }
+            }),
+            name,
+        };
+        if settings.concurrency.value == 0 {
+            return Err(Error::invalid("project.concurrency", "must be at least 1"));
+        }
+        if config.service.len() > 1 && !settings.repository.value.contains("{service}") {
+            return Err(Error::invalid_with(
+                "project.repository",
+                "several services would share one repository",
+                "put `{service}` into the template, or give services a `repository` of their own",
+            ));
+        }
+        Ok(settings)
+    }
+
+    /// The repository of a service by the template.
+    #[must_use]
+    pub fn repository_of(&self, service: &str) -> String {
+        self.repository.value.replace("{project}", &self.name.value).replace("{service}", service)
+    }
+
+    /// Every value as `(key, value, origin)`, in the order of the file.
+    #[must_use]
+    pub fn rows(&self) -> Vec<(&'static str, String, Origin)> {
+        vec![
+            ("project.name", self.name.value.clone(), self.name.origin),
+            ("project.registry", self.registry.value.clone(), self.registry.origin),
+            ("project.repository", self.repository.value.clone(), self.repository.origin),
+            ("project.concurrency", self.concurrency.value.to_string(), self.concurrency.origin),
+            ("project.untracked", format!("{:?}", self.untracked.value).to_lowercase(), self.untracked.origin),
+        ]
+    }
+}
+
+/// Whether `name` may be the name of a project or a service: it becomes part of a repository name
+/// (OCI distribution-spec, `<name>` grammar of one path component).
+pub(crate) fn is_name(name: &str) -> bool {
+    let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = name.as_bytes();
+    name.len() <= 63
+        && bytes.first().copied().is_some_and(alphanumeric)
+        && bytes.last().copied().is_some_and(alphanumeric)
+        && bytes.iter().all(|&byte| alphanumeric(byte) || matches!(byte, b'.' | b'_' | b'-'))
+        && !bytes.windows(2).any(|pair| !alphanumeric(pair[0]) && !alphanumeric(pair[1]))
+}
+
+/// A name made of a directory's name; `project` where nothing of it can be used.
+pub(crate) fn project_name(directory: &str) -> String {
+    let mut name = String::new();
+    for c in directory.chars().map(|c| c.to_ascii_lowercase()) {
+        if c.is_ascii_lowercase() || c.is_ascii_digit() {
+            name.push(c);
+        } else if !name.is_empty() && !name.ends_with('-') {
+            name.push('-');
+        }
+    }
+    name.truncate(63);
+    let name = name.trim_end_matches('-');
+    if name.is_empty() { "project".to_owned() } else { name.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(text: &str, overrides: &Overrides, environment: &[(&str, &str)]) -> Result<Settings, Error> {
+        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Settings::resolve(&Config::parse(text)?, overrides, &environment, "My Shop!", 2)
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
+        let check = |file: &str, environment: &[(&str, &str)], flag: Option<&str>, value: &str, origin| {
+            let overrides = Overrides { registry: flag.map(str::to_owned), concurrency: None };
+            let settings = resolve(file, &overrides, environment).expect("resolves");
+            assert_eq!((settings.registry.value.as_str(), settings.registry.origin), (value, origin));
+        };
+        let variable = [("SHIPPER_REGISTRY", "e.io")];
+        let file = "[project]\nregistry = 'f.io'";
+        check("", &[], None, "oci:.shipper/images", Origin::Default);
+        check(file, &[], None, "f.io", Origin::File);
+        check(file, &variable, None, "e.io", Origin::Environment("SHIPPER_REGISTRY"));
+        check(file, &variable, Some("g.io"), "g.io", Origin::Flag);
+    }
+
+    #[test]
+    fn untracked_files_are_refused_in_ci_unless_the_file_says_otherwise() {
+        let check = |file: &str, environment: &[(&str, &str)], expected| {
+            let settings = resolve(file, &Overrides::default(), environment).expect("resolves");
+            assert_eq!(settings.untracked.value, expected);
+        };
+        check("", &[], UntrackedConfig::Include);
+        check("", &[("CI", "true")], UntrackedConfig::Deny);
+        check("", &[("CI", "false")], UntrackedConfig::Include);
+        check("[project]\nuntracked = 'ignore'", &[("CI", "true")], UntrackedConfig::Ignore);
+    }
+
+    #[test]
+    fn names_follow_the_grammar_of_a_repository_component() {
+        for good in ["a", "shop", "shop-api", "a.b_c-d", "9"] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in ["", "-a", "a-", "A", "a--b", "a b", "a/b", "é", &"a".repeat(64)] {
+            assert!(!is_name(bad), "{bad}");
+        }
+        assert_eq!(project_name("My Shop!"), "my-shop");
+        assert_eq!(project_name("…"), "project");
+        proptest::proptest!(|(directory in ".{0,100}")| {
+            proptest::prop_assert!(is_name(&project_name(&directory)));
+        });
+    }
+}
