@@ -1,1 +1,8 @@
-//! What a Dockerfile build reads: .dockerignore, stage graph, argument expansion, context paths.
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod gopath;
+mod ignore;
+
+pub use error::IgnoreError;
+pub use ignore::{DirMatch, IgnoreFile, ignore_file_candidates};
