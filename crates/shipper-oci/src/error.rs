@@ -199,6 +199,44 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A path cannot be in an image.
+    #[error("`{path}` cannot be in an image: {reason}")]
+    InvalidImagePath {
+        /// The path, shortened and escaped.
+        path: String,
+        /// The rule that it breaks.
+        reason: &'static str,
+    },
+    /// Two entries of a layer exclude each other: the same path twice, or a file where a directory is needed.
+    #[error("`{path}` and `{other}` cannot both be in an image")]
+    LayerConflict {
+        /// The path added last.
+        path: String,
+        /// The path that was there; equal when two different things were added under one path.
+        other: String,
+    },
+    /// A file got longer or shorter while it was read.
+    #[error("{} changed while it was read; it was {expected} bytes long", path.display())]
+    SourceChanged {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes when it was opened.
+        expected: u64,
+    },
+    /// A base image is for another platform than the image built on it.
+    #[error("the base image is for {found}, not for {wanted}")]
+    BasePlatform {
+        /// The platform of the image to be built.
+        wanted: String,
+        /// The platform in the base's configuration.
+        found: String,
+    },
+    /// A base image contradicts itself or is not an image.
+    #[error("the base image is not usable: {reason}")]
+    InvalidBase {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A local file operation failed.
     #[error("{action} {}", path.display())]
     Io {
@@ -217,7 +255,6 @@ impl Error {
     }
 
     /// A file error with its path.
-    #[expect(dead_code, reason = "used by the layout, which follows")]
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.to_owned();
         move |source| Error::Io { action, path, source }

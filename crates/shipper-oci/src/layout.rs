@@ -1,0 +1,471 @@
+//! One repository as an OCI image layout on disk (`oci-layout`, `index.json`, `blobs/<algorithm>/<hex>`).
+//!
+//! Source: OCI image specification 1.1, "image-layout.md". A tag is an entry of `index.json` with the annotation
+//! `org.opencontainers.image.ref.name`, which is what skopeo, umoci and podman read as `oci:DIR:TAG`.
+//!
+//! Invariants:
+//! - a blob file comes into being only by renaming a verified, synced temporary file: present means complete, and a
+//!   process killed at any moment leaves at most a temporary file in `.tmp/`;
+//! - `index.json` is changed only under the lock file `.lock`, and atomically; readers need no lock;
+//! - no tag is written for a manifest one of whose blobs or children is missing;
+//! - what is read is verified against its digest.
+//!
+//! All functions block.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::atomic::{self, AtomicFile};
+use crate::lock::FileLock;
+use crate::{
+    Descriptor, Digest, Error, MAX_INDEX_DEPTH, MAX_MANIFEST_BYTES, Manifest, ManifestKind, RepositoryName, Result,
+    Selector, Tag, media_type, verify,
+};
+
+/// The annotation of an `index.json` entry that holds the tag.
+pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+const LAYOUT_FILE: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// Longest `index.json` that is read: this file grows with the history of a repository.
+const MAX_INDEX_JSON: u64 = 64 * 1024 * 1024;
+
+/// How long to wait for another process to change `index.json`.
+const LOCK_LIMIT: Duration = Duration::from_secs(60);
+
+/// Temporary files that nobody wrote to for so long belong to a killed process.
+const STALE: Duration = Duration::from_secs(3600);
+
+/// Names that a layout uses for itself, so that no repository component may bear them.
+const RESERVED: [&str; 3] = ["blobs", "index.json", "oci-layout"];
+
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    root: Arc<Path>,
+    swept: Arc<AtomicBool>,
+}
+
+/// Whether something was there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    New,
+    Existed,
+}
+
+impl Layout {
+    /// The layout of `name` below `store`. Reads and creates nothing.
+    pub(crate) fn new(store: &Path, name: &RepositoryName) -> Result<Layout> {
+        if name.components().any(|component| RESERVED.contains(&component)) {
+            return Err(Error::invalid(
+                "repository name",
+                name.as_str(),
+                "`blobs`, `index.json` and `oci-layout` are used by the layout itself",
+            ));
+        }
+        let root = name.components().fold(store.to_owned(), |path, component| path.join(component));
+        Ok(Layout { root: root.into(), swept: Arc::default() })
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where a blob is or would be. The only place that makes a path of a digest.
+    pub(crate) fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.root.join("blobs").join(digest.algorithm().as_str()).join(digest.hex())
+    }
+
+    /// The size of a blob in bytes, `None` when it is not there.
+    pub(crate) fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
+        let path = self.blob_path(digest);
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
+            Ok(_) => Err(Error::Layout { path, reason: "the blob is not a regular file".to_owned() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("read", &path)(error)),
+        }
+    }
+
+    /// Opens a blob of the descriptor's size.
+    pub(crate) fn open_blob(&self, descriptor: &Descriptor) -> Result<(fs::File, PathBuf)> {
+        let path = self.blob_path(&descriptor.digest);
+        match self.blob_size(&descriptor.digest)? {
+            None => Err(Error::NotFound { what: format!("blob {} in {}", descriptor.digest, self.root.display()) }),
+            Some(size) if size != descriptor.size => {
+                Err(Error::SizeMismatch { what: path.display().to_string(), expected: descriptor.size, found: size })
+            }
+            Some(_) => fs::File::open(&path).map(|file| (file, path.clone())).map_err(Error::io("read", &path)),
+        }
+    }
+
+    /// Reads a small blob and verifies it.
+    pub(crate) fn read_blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        if descriptor.size > MAX_MANIFEST_BYTES {
+            return Err(Error::TooLarge { what: format!("blob {}", descriptor.digest), limit: MAX_MANIFEST_BYTES });
+        }
+        let (mut file, path) = self.open_blob(descriptor)?;
+        let mut bytes = Vec::new();
+        verify::copy(descriptor, &mut file, &mut bytes, Error::io("read", &path), Error::io("read", &path))?;
+        Ok(bytes)
+    }
+
+    /// Writes a blob unless it is there with the right size. `from` is read to its end and verified.
+    pub(crate) fn write_blob(&self, descriptor: &Descriptor, from: &mut impl io::Read, name: &Path) -> Result<Written> {
+        let Some(mut file) = self.start_blob(descriptor)? else { return Ok(Written::Existed) };
+        let path = self.blob_path(&descriptor.digest);
+        verify::copy(descriptor, from, &mut file, Error::io("read", name), Error::io("write", &path))?;
+        file.commit().map_err(Error::io("write", &path))?;
+        Ok(Written::New)
+    }
+
+    /// A temporary file for a blob, `None` when the blob is there with the right size. The caller verifies what it writes
+    /// before it commits.
+    pub(crate) fn start_blob(&self, descriptor: &Descriptor) -> Result<Option<AtomicFile>> {
+        // A file of another size was damaged by somebody else and is replaced.
+        if self.blob_size(&descriptor.digest)? == Some(descriptor.size) {
+            return Ok(None);
+        }
+        self.prepare()?;
+        let path = self.blob_path(&descriptor.digest);
+        let directory = self.root.join("blobs").join(descriptor.digest.algorithm().as_str());
+        atomic::create_directory(&directory).map_err(Error::io("create", &directory))?;
+        AtomicFile::create_in(&self.root.join(".tmp"), &path).map(Some).map_err(Error::io("write", &path))
+    }
+
+    /// Gives this layout a blob of another one of the same store, without reading it: a hard link, else a verified copy.
+    /// `false` when the other one does not hold it.
+    pub(crate) fn link_blob(&self, descriptor: &Descriptor, from: &Layout) -> Result<bool> {
+        if self.blob_size(&descriptor.digest)? == Some(descriptor.size) {
+            return Ok(true);
+        }
+        if from.blob_size(&descriptor.digest)? != Some(descriptor.size) {
+            return Ok(false);
+        }
+        let Some(file) = self.start_blob(descriptor)? else { return Ok(true) };
+        drop(file);
+        let (source, path) = (from.blob_path(&descriptor.digest), self.blob_path(&descriptor.digest));
+        match fs::hard_link(&source, &path) {
+            Ok(()) => {
+                let directory = path.parent().unwrap_or(&self.root);
+                atomic::sync_directory(directory).map_err(Error::io("write", directory))?;
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(true),
+            Err(_) => {
+                let (mut file, source) = from.open_blob(descriptor)?;
+                self.write_blob(descriptor, &mut file, &source)?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// The manifest under a tag or digest; `None` when the layout exists without it, or does not exist at all.
+    pub(crate) fn manifest(&self, selector: &Selector) -> Result<Option<Manifest>> {
+        match selector {
+            Selector::Tag(tag) => {
+                let mut last: Option<Digest> = None;
+                loop {
+                    let Some(entry) = self.index()?.find(tag)? else { return Ok(None) };
+                    if let Some(manifest) = self.load(&entry.digest, Some(&entry.media_type))? {
+                        return Ok(Some(manifest));
+                    }
+                    // Deleted between the two reads, or damaged: the index says which.
+                    if last.as_ref() == Some(&entry.digest) {
+                        let reason = format!("`index.json` names it as `{tag}`, but it is missing");
+                        return Err(Error::Layout { path: self.blob_path(&entry.digest), reason });
+                    }
+                    last = Some(entry.digest);
+                }
+            }
+            Selector::Digest(digest) => self.load(digest, None),
+        }
+    }
+
+    fn load(&self, digest: &Digest, media_type: Option<&str>) -> Result<Option<Manifest>> {
+        let Some(size) = self.blob_size(digest)? else { return Ok(None) };
+        let path = self.blob_path(digest);
+        if size > MAX_MANIFEST_BYTES {
+            return Err(Error::TooLarge { what: path.display().to_string(), limit: MAX_MANIFEST_BYTES });
+        }
+        let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
+        Manifest::parse_expecting(digest, media_type, bytes).map(Some)
+    }
+
+    /// All tags, sorted.
+    pub(crate) fn tags(&self) -> Result<Vec<Tag>> {
+        let tags: BTreeSet<Tag> =
+            self.index()?.entries()?.into_iter().filter_map(|(_, tag)| tag?.parse().ok()).collect();
+        Ok(tags.into_iter().collect())
+    }
+
+    /// Stores a manifest whose blobs and children are all there, and points `tag` to it. With `keep` an existing tag that
+    /// names something else is a conflict; compare and change are one step.
+    pub(crate) fn put_manifest(&self, manifest: &Manifest, tag: Option<&Tag>, keep: bool) -> Result<Written> {
+        self.prepare()?;
+        let _held = self.lock()?;
+        let what = match tag {
+            Some(tag) => format!("{}:{tag}", self.root.display()),
+            None => format!("{}@{}", self.root.display(), manifest.digest()),
+        };
+        let mut index = self.index()?;
+        let existing = tag.map(|tag| index.find(tag)).transpose()?.flatten();
+        if keep && let Some(existing) = existing.as_ref().filter(|existing| existing.digest != *manifest.digest()) {
+            return Err(Error::Conflict {
+                reference: what,
+                existing: existing.digest.clone(),
+                wanted: manifest.digest().clone(),
+            });
+        }
+        self.check_complete(manifest, &what, MAX_INDEX_DEPTH)?;
+        let mut written = self.write_blob(&manifest.descriptor(), &mut manifest.bytes(), Path::new("manifest"))?;
+        if let Some(tag) = tag
+            && existing.is_none_or(|existing| existing.digest != *manifest.digest())
+        {
+            index.set(tag, manifest);
+            self.write_index(&index)?;
+            written = Written::New;
+        }
+        Ok(written)
+    }
+
+    /// Removes a tag; `false` when it was not there. Blobs stay.
+    pub(crate) fn delete_tag(&self, tag: &Tag) -> Result<bool> {
+        if self.index()?.find(tag)?.is_none() {
+            return Ok(false);
+        }
+        self.prepare()?;
+        let _held = self.lock()?;
+        let mut index = self.index()?;
+        let removed = index.remove(|_, name| name == Some(tag.as_str()))?;
+        if removed {
+            self.write_index(&index)?;
+        }
+        Ok(removed)
+    }
+
+    /// Removes a manifest and all its tags; `false` when it was not there. Its blobs stay.
+    ///
+    /// # Errors
+    /// When a tagged index still names it: that tag would become incomplete.
+    pub(crate) fn delete_manifest(&self, digest: &Digest) -> Result<bool> {
+        if self.blob_size(digest)?.is_none() {
+            return Ok(false);
+        }
+        self.prepare()?;
+        let _held = self.lock()?;
+        let mut index = self.index()?;
+        for (entry, tag) in index.entries()? {
+            if entry.digest != *digest && self.reaches(&entry.digest, digest, MAX_INDEX_DEPTH)? {
+                return Err(Error::Layout {
+                    path: self.blob_path(digest),
+                    reason: format!(
+                        "it belongs to the index `{}`; delete that first",
+                        tag.unwrap_or_else(|| entry.digest.to_string())
+                    ),
+                });
+            }
+        }
+        if index.remove(|entry, _| entry.digest == *digest)? {
+            self.write_index(&index)?;
+        }
+        let path = self.blob_path(digest);
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::io("remove", &path)(error)),
+        }
+    }
+
+    /// Whether the index `from` names `wanted` as a child.
+    fn reaches(&self, from: &Digest, wanted: &Digest, depth: usize) -> Result<bool> {
+        // A damaged or foreign entry reaches nothing.
+        let Ok(Some(manifest)) = self.load(from, None) else { return Ok(false) };
+        let Some(index) = manifest.as_index() else { return Ok(false) };
+        for child in &index.manifests {
+            if child.digest == *wanted || (depth > 1 && self.reaches(&child.digest, wanted, depth - 1)?) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether everything that a manifest names is there with its size.
+    fn check_complete(&self, manifest: &Manifest, what: &str, depth: usize) -> Result<()> {
+        let missing = |digest: &Digest| Error::Incomplete { what: what.to_owned(), missing: digest.to_string() };
+        match manifest.kind() {
+            ManifestKind::Image(image) => {
+                for blob in image.blobs() {
+                    if self.blob_size(&blob.digest)? != Some(blob.size) {
+                        return Err(missing(&blob.digest));
+                    }
+                }
+            }
+            ManifestKind::Index(index) => {
+                for child in &index.manifests {
+                    if self.blob_size(&child.digest)? != Some(child.size) {
+                        return Err(missing(&child.digest));
+                    }
+                    if !media_type::is_manifest(&child.media_type) {
+                        continue;
+                    }
+                    if depth == 0 {
+                        return Err(Error::InvalidManifest {
+                            digest: manifest.digest().clone(),
+                            reason: format!("indexes are nested more than {MAX_INDEX_DEPTH} deep"),
+                        });
+                    }
+                    let child =
+                        self.load(&child.digest, Some(&child.media_type))?.ok_or_else(|| missing(&child.digest))?;
+                    self.check_complete(&child, what, depth - 1)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> Result<FileLock> {
+        let path = self.root.join(".lock");
+        FileLock::acquire(&path, LOCK_LIMIT).map_err(Error::io("lock", &path))
+    }
+
+    /// Creates the directories and the `oci-layout` file; once per process, removes what killed writers left.
+    fn prepare(&self) -> Result<()> {
+        let temporary = self.root.join(".tmp");
+        atomic::create_directory(&temporary).map_err(Error::io("create", &temporary))?;
+        let blobs = self.root.join("blobs").join("sha256");
+        atomic::create_directory(&blobs).map_err(Error::io("create", &blobs))?;
+        let marker = self.root.join("oci-layout");
+        if !marker.exists() {
+            atomic::write(&marker, LAYOUT_FILE).map_err(Error::io("write", &marker))?;
+        }
+        if !self.swept.swap(true, Ordering::Relaxed) {
+            // Leftovers cost space only; failing to remove them is no reason to fail.
+            let _ = atomic::sweep(&temporary, STALE);
+            let _ = atomic::sweep(&self.root, STALE);
+        }
+        Ok(())
+    }
+
+    fn index(&self) -> Result<Index> {
+        let path = self.root.join("index.json");
+        let file = match fs::File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Index::new(path)),
+            // A path component that is a file: there is no such directory either.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(Index::new(path)),
+            Err(error) => return Err(Error::io("read", &path)(error)),
+        };
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut io::Read::take(file, MAX_INDEX_JSON + 1), &mut bytes)
+            .map_err(Error::io("read", &path))?;
+        if bytes.len() as u64 > MAX_INDEX_JSON {
+            return Err(Error::TooLarge { what: path.display().to_string(), limit: MAX_INDEX_JSON });
+        }
+        Index::parse(path, &bytes)
+    }
+
+    fn write_index(&self, index: &Index) -> Result<()> {
+        let bytes = serde_json::to_vec(&index.document).expect("because a JSON value has only string keys");
+        let mut file =
+            AtomicFile::create_in(&self.root.join(".tmp"), &index.path).map_err(Error::io("write", &index.path))?;
+        file.write_all(&bytes).and_then(|()| file.commit()).map_err(Error::io("write", &index.path))
+    }
+}
+
+/// `index.json`, kept as JSON so that entries and fields of other tools survive a change.
+struct Index {
+    path: PathBuf,
+    document: Map<String, Value>,
+}
+
+impl Index {
+    fn new(path: PathBuf) -> Index {
+        let mut document = Map::new();
+        document.insert("schemaVersion".to_owned(), 2.into());
+        document.insert("mediaType".to_owned(), media_type::IMAGE_INDEX.into());
+        document.insert("manifests".to_owned(), Value::Array(Vec::new()));
+        Index { path, document }
+    }
+
+    fn parse(path: PathBuf, bytes: &[u8]) -> Result<Index> {
+        let damaged = |reason: String| Error::Layout { path: path.clone(), reason };
+        let document: Map<String, Value> =
+            serde_json::from_slice(bytes).map_err(|error| damaged(crate::error::shown(&error.to_string())))?;
+        if document.get("schemaVersion") != Some(&Value::from(2)) {
+            return Err(damaged("its schemaVersion is not 2".to_owned()));
+        }
+        match document.get("manifests") {
+            Some(Value::Array(_)) => Ok(Index { path, document }),
+            _ => Err(damaged("it has no list `manifests`".to_owned())),
+        }
+    }
+
+    fn list(&self) -> &[Value] {
+        match self.document.get("manifests") {
+            Some(Value::Array(entries)) => entries,
+            _ => &[],
+        }
+    }
+
+    /// Descriptors with their tag, in file order.
+    fn entries(&self) -> Result<Vec<(Descriptor, Option<String>)>> {
+        self.list().iter().map(|entry| self.entry(entry)).collect()
+    }
+
+    fn entry(&self, entry: &Value) -> Result<(Descriptor, Option<String>)> {
+        let descriptor: Descriptor = serde::Deserialize::deserialize(entry).map_err(|error: serde_json::Error| {
+            Error::Layout { path: self.path.clone(), reason: crate::error::shown(&error.to_string()) }
+        })?;
+        let tag = descriptor.annotations.get(REF_NAME).cloned();
+        Ok((descriptor, tag))
+    }
+
+    fn find(&self, tag: &Tag) -> Result<Option<Descriptor>> {
+        let mut found: Option<Descriptor> = None;
+        for entry in self.list().iter().filter(|entry| ref_name(entry) == Some(tag.as_str())) {
+            let (descriptor, _) = self.entry(entry)?;
+            if found.as_ref().is_some_and(|found| found.digest != descriptor.digest) {
+                return Err(Error::Layout {
+                    path: self.path.clone(),
+                    reason: format!("the tag `{tag}` is there twice, with different digests"),
+                });
+            }
+            found = Some(descriptor);
+        }
+        Ok(found)
+    }
+
+    fn set(&mut self, tag: &Tag, manifest: &Manifest) {
+        let mut descriptor = manifest.descriptor();
+        descriptor.artifact_type = manifest.artifact_type().map(str::to_owned);
+        descriptor.annotations = BTreeMap::from([(REF_NAME.to_owned(), tag.to_string())]);
+        let entry = serde_json::to_value(&descriptor).expect("because a descriptor has only string keys");
+        if let Some(Value::Array(entries)) = self.document.get_mut("manifests") {
+            entries.retain(|entry| ref_name(entry) != Some(tag.as_str()));
+            entries.push(entry);
+        }
+    }
+
+    /// Removes the entries that `matches` accepts; says whether there were any.
+    fn remove(&mut self, matches: impl Fn(&Descriptor, Option<&str>) -> bool) -> Result<bool> {
+        let keep: Vec<bool> = self.entries()?.iter().map(|(entry, tag)| !matches(entry, tag.as_deref())).collect();
+        if let Some(Value::Array(entries)) = self.document.get_mut("manifests") {
+            let mut keep = keep.iter();
+            let before = entries.len();
+            entries.retain(|_| keep.next().copied().unwrap_or(true));
+            return Ok(entries.len() != before);
+        }
+        Ok(false)
+    }
+}
+
+fn ref_name(entry: &Value) -> Option<&str> {
+    entry.get("annotations")?.get(REF_NAME)?.as_str()
+}

@@ -1,0 +1,353 @@
+//! Stores and repositories: one interface over a registry and over OCI layouts on disk.
+//!
+//! Invariant: `Ok(None)` and `Ok(false)` mean that absence is proven. Everything that leaves a doubt (network, credentials,
+//! a damaged layout) is an error, so that "could not tell" is never read as "is not there".
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::atomic::AtomicFile;
+use crate::layout::{Layout, Written};
+use crate::{Descriptor, Digest, Error, Manifest, RepositoryName, Result, Selector, Tag, verify};
+
+/// Where images are kept: a registry, or a directory of OCI layouts. Cheap to clone; nothing is opened or connected before
+/// a repository is used.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// use shipper_oci::{BlobSource, Descriptor, ImageManifest, Manifest, Store, media_type};
+/// let dir = tempfile::tempdir()?;
+/// let repository = Store::layout(dir.path()).repository(&"shop/api".parse()?);
+/// let config = Descriptor::of(media_type::EMPTY, b"{}");
+/// repository.push_blob(&config, BlobSource::Bytes("{}".into())).await?;
+/// let manifest = Manifest::image(&ImageManifest::new(config, vec![]))?;
+/// repository.put_manifest(&manifest, Some(&"v1".parse()?)).await?;
+/// assert_eq!(repository.tags().await?, ["v1".parse()?]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Store(Backend);
+
+#[derive(Debug, Clone)]
+enum Backend {
+    Layout(Arc<Path>),
+}
+
+impl Store {
+    /// A directory with one OCI layout per repository, `DIR/<repository>`. It need not exist yet.
+    pub fn layout(dir: impl AsRef<Path>) -> Store {
+        Store(Backend::Layout(dir.as_ref().into()))
+    }
+
+    /// Whether the network is needed.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        match &self.0 {
+            Backend::Layout(_) => false,
+        }
+    }
+
+    /// A repository of this store. Nothing is read; a name that this store cannot hold is an error at first use.
+    #[must_use]
+    pub fn repository(&self, name: &RepositoryName) -> Repository {
+        let target = match &self.0 {
+            Backend::Layout(dir) => Layout::new(dir, name).map_or(Target::Refused, Target::Layout),
+        };
+        Repository { store: self.clone(), name: name.clone(), target }
+    }
+
+    /// The store as a user writes it: `oci:DIR` or `host[:port][/prefix]`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match &self.0 {
+            Backend::Layout(dir) => format!("oci:{}", dir.display()),
+        }
+    }
+}
+
+/// The content of a blob to be pushed.
+#[derive(Debug, Clone)]
+pub enum BlobSource {
+    /// A file; it is opened anew for every try.
+    File(PathBuf),
+    /// Bytes in memory.
+    Bytes(Bytes),
+}
+
+/// How a blob came to be in a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// Its bytes were sent.
+    Uploaded,
+    /// It was there.
+    Existed,
+    /// The registry took it from another of its repositories.
+    Mounted,
+}
+
+/// One repository of a [`Store`]. Cheap to clone; all methods may run at the same time.
+#[derive(Debug, Clone)]
+pub struct Repository {
+    store: Store,
+    name: RepositoryName,
+    target: Target,
+}
+
+#[derive(Debug, Clone)]
+enum Target {
+    Layout(Layout),
+    /// The store cannot hold a repository of this name.
+    Refused,
+}
+
+impl Repository {
+    /// The name inside the store.
+    #[must_use]
+    pub fn name(&self) -> &RepositoryName {
+        &self.name
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// A printable reference: `host/repository:tag`, `oci:DIR/repository@sha256:..`.
+    #[must_use]
+    pub fn reference(&self, selector: &Selector) -> String {
+        let separator = match selector {
+            Selector::Tag(_) => ':',
+            Selector::Digest(_) => '@',
+        };
+        format!("{self}{separator}{selector}")
+    }
+
+    /// The manifest under a tag or digest, verified; `None` when it is proven absent.
+    ///
+    /// # Errors
+    /// Everything that leaves absence unproven; content that does not match its digest or has more than one meaning.
+    pub async fn manifest(&self, selector: &Selector) -> Result<Option<Manifest>> {
+        match &self.target {
+            Target::Layout(layout) => {
+                let (layout, selector) = (layout.clone(), selector.clone());
+                blocking(move || layout.manifest(&selector)).await
+            }
+            Target::Refused => Err(self.refused()),
+        }
+    }
+
+    /// Whether a manifest with this digest is there.
+    ///
+    /// # Errors
+    /// As [`Repository::manifest`].
+    pub async fn has_manifest(&self, digest: &Digest) -> Result<bool> {
+        match &self.target {
+            Target::Layout(_) => Ok(self.manifest(&Selector::Digest(digest.clone())).await?.is_some()),
+            Target::Refused => Err(self.refused()),
+        }
+    }
+
+    /// Whether a blob is there.
+    ///
+    /// # Errors
+    /// As [`Repository::manifest`].
+    pub async fn has_blob(&self, digest: &Digest) -> Result<bool> {
+        match &self.target {
+            Target::Layout(layout) => {
+                let (layout, digest) = (layout.clone(), digest.clone());
+                blocking(move || Ok(layout.blob_size(&digest)?.is_some())).await
+            }
+            Target::Refused => Err(self.refused()),
+        }
+    }
+
+    /// A small blob (a configuration), verified.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] above 4 MiB, [`Error::NotFound`] when it is proven absent, mismatches, and as
+    /// [`Repository::manifest`].
+    pub async fn blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        match &self.target {
+            Target::Layout(layout) => {
+                let (layout, descriptor) = (layout.clone(), descriptor.clone());
+                blocking(move || layout.read_blob(&descriptor)).await
+            }
+            Target::Refused => Err(self.refused()),
+        }
+    }
+
+    /// Writes a blob of any size to the file `to`, verified and atomically: the file is complete or untouched.
+    ///
+    /// # Errors
+    /// As [`Repository::blob`] without the size limit; file errors.
+    pub async fn pull_blob(&self, descriptor: &Descriptor, to: &Path) -> Result<()> {
+        match &self.target {
+            Target::Layout(layout) => {
+                let (layout, descriptor, to) = (layout.clone(), descriptor.clone(), to.to_owned());
+                blocking(move || {
+                    let (mut from, path) = layout.open_blob(&descriptor)?;
+                    let mut file = AtomicFile::create(&to).map_err(Error::io("write", &to))?;
+                    verify::copy(&descriptor, &mut from, &mut file, Error::io("read", &path), Error::io("write", &to))?;
+                    file.commit().map_err(Error::io("write", &to))
+                })
+                .await
+            }
+            Target::Refused => Err(self.refused()),
+        }
+    }
+
+    /// Brings a blob into the repository unless it is there.
+    ///
+    /// # Errors
+    /// When the source is not what the descriptor says, and as [`Repository::manifest`].
+    pub async fn push_blob(&self, descriptor: &Descriptor, source: BlobSource) -> Result<Pushed> {
+        match &self.target {
+            Target::Layout(layout) => {
+                let (layout, descriptor) = (layout.clone(), descriptor.clone());
+                let written = blocking(move || match source {
+                    BlobSource::Bytes(bytes) => layout.write_blob(&descriptor, &mut &bytes[..], Path::new("blob")),
+                    BlobSource::File(path) => {
+                        let mut file = std::fs::File::open(&path).map_err(Error::io("read", &path))?;
+                        layout.write_blob(&descriptor, &mut file, &path)
+                    }
+                })
+                .await?;
+                Ok(match written {
+                    Written::New => Pushed::Uploaded,
+                    Written::Existed => Pushed::Existed,
+                })
+            }
+            Target::Refused => Err(self.refused()),
+        }
+    }
+
+    /// Asks the store to take a blob from another of its repositories; `false` when it would not, which is no error.
+    ///
+    /// # Errors
+    /// As [`Repository::manifest`].
+    pub async fn mount_blob(&self, descriptor: &Descriptor, from: &RepositoryName) -> Result<bool> {
+        match (&self.target, self.store.repository(from).target) {
+            (Target::Layout(layout), Target::Layout(from)) => {
+                let (layout, descriptor) = (layout.clone(), descriptor.clone());
+                blocking(move || layout.link_blob(&descriptor, &from)).await
+            }
+            (Target::Refused, _) | (_, Target::Refused) => Err(self.refused()),
+        }
+    }
+
+    /// Stores a manifest; with `tag`, points the tag to it and reads the tag back. The tag may exist: it moves. Blobs and
+    /// children must be there before.
+    ///
+    /// # Errors
+    /// [`Error::Incomplete`] when something that the manifest names is missing; [`Error::Conflict`] when the tag may not
+    /// move, or names something else when read back; as [`Repository::manifest`].
+    pub async fn put_manifest(&self, manifest: &Manifest, tag: Option<&Tag>) -> Result<()> {
+        match &self.target {
+            Target::Layout(layout) => {
+                let (layout, manifest, tag) = (layout.clone(), manifest.clone(), tag.cloned());
+                blocking(move || layout.put_manifest(&manifest, tag.as_ref(), false)).await?;
+                Ok(())
+            }
+            Target::Refused => Err(self.refused()),
+        }
+    }
+
+    /// Stores a manifest under a tag that must never move. In a layout, comparing and writing are one step; a registry
+    /// knows no such step, so there a race is detected by reading back, not prevented. A tag that names this manifest
+    /// already is success.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the tag names something else, before or after writing; as [`Repository::put_manifest`].
+    pub async fn put_immutable(&self, manifest: &Manifest, tag: &Tag) -> Result<()> {
+        match &self.target {
+            Target::Layout(layout) => {
+                let (layout, manifest, tag) = (layout.clone(), manifest.clone(), tag.clone());
+                blocking(move || layout.put_manifest(&manifest, Some(&tag), true)).await?;
+                Ok(())
+            }
+            Target::Refused => Err(self.refused()),
+        }
+    }
+
+    /// All tags; sorted for a layout, in the registry's order otherwise. A repository that does not exist has none.
+    ///
+    /// # Errors
+    /// As [`Repository::manifest`].
+    pub async fn tags(&self) -> Result<Vec<Tag>> {
+        match &self.target {
+            Target::Layout(layout) => {
+                let layout = layout.clone();
+                blocking(move || layout.tags()).await
+            }
+            Target::Refused => Err(self.refused()),
+        }
+    }
+
+    /// Removes a tag and leaves its manifest; `false` when it is proven absent.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] by registries that delete by digest only; as [`Repository::manifest`].
+    pub async fn delete_tag(&self, tag: &Tag) -> Result<bool> {
+        match &self.target {
+            Target::Layout(layout) => {
+                let (layout, tag) = (layout.clone(), tag.clone());
+                blocking(move || layout.delete_tag(&tag)).await
+            }
+            Target::Refused => Err(self.refused()),
+        }
+    }
+
+    /// Removes a manifest with all its tags; `false` when it is proven absent. Blobs are left to the store's own
+    /// collection of garbage.
+    ///
+    /// # Errors
+    /// [`Error::Layout`] when an index of the layout still names it; as [`Repository::manifest`].
+    pub async fn delete_manifest(&self, digest: &Digest) -> Result<bool> {
+        match &self.target {
+            Target::Layout(layout) => {
+                let (layout, digest) = (layout.clone(), digest.clone());
+                blocking(move || layout.delete_manifest(&digest)).await
+            }
+            Target::Refused => Err(self.refused()),
+        }
+    }
+
+    fn refused(&self) -> Error {
+        Error::invalid("repository name", self.name.as_str(), "this store cannot hold a repository of that name")
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.target {
+            // What skopeo and umoci take.
+            Target::Layout(layout) => write!(f, "oci:{}", layout.root().display()),
+            Target::Refused => write!(f, "{}/{}", self.store.describe(), self.name),
+        }
+    }
+}
+
+/// Runs file work on a thread that may block.
+pub(crate) async fn blocking<T, F>(work: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T> + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(Error::Io {
+                action: "finish work on",
+                path: PathBuf::from("a file"),
+                source: std::io::Error::other(error),
+            }),
+        },
+    }
+}
