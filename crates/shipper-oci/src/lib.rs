@@ -5,6 +5,7 @@ mod descriptor;
 mod digest;
 mod error;
 mod image;
+mod layer;
 mod layout;
 mod lock;
 mod manifest;
@@ -19,6 +20,7 @@ pub use descriptor::{Descriptor, media_type};
 pub use digest::{Algorithm, Digest, DigestHasher};
 pub use error::{Error, Result, Source};
 pub use image::{Artifact, BaseImage, Image, ImageBuilder, artifact, index};
+pub use layer::{Compression, Layer, LayerBuilder, LayerOptions, LayerSource};
 pub use manifest::{
     ImageIndex, ImageManifest, MAX_INDEX_DEPTH, MAX_INDEX_ENTRIES, MAX_MANIFEST_BYTES, Manifest, ManifestKind,
 };
