@@ -53,3 +53,17 @@ impl IgnoreError {
         }
     }
 }
+
+/// Why a Dockerfile cannot be analysed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The Dockerfile does not parse.
+    #[error("read the Dockerfile: line {line}: {message}")]
+    Syntax {
+        /// 1-based line.
+        line: usize,
+        /// What is wrong, a lower-case fragment.
+        message: String,
+    },
+}

@@ -3,10 +3,6 @@
 use super::IgnoreFile;
 use crate::IgnoreError;
 
-fn parse(text: &[u8]) -> IgnoreFile {
-    IgnoreFile::parse(text).unwrap_or_else(|error| panic!("{}: {error}", text.escape_ascii()))
-}
-
 fn unescape(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     let mut bytes = text.bytes();
