@@ -1,1 +1,32 @@
-//! Test stand-ins and fixtures of the shipper workspace: fake registry, fault scripts, real servers on loopback.
+#![doc = include_str!("../README.md")]
+
+pub mod docker_registry;
+pub mod git;
+pub mod kill;
+pub mod registry;
+pub mod secret;
+pub mod skopeo;
+pub mod tool;
+pub mod umoci;
+
+pub use docker_registry::DockerRegistry;
+pub use git::GitRepo;
+pub use kill::{Interrupted, KillPlan};
+pub use registry::{
+    Auth, Exposure, FakeRegistry, FakeRegistryBuilder, Fault, Host, Log, Mutability, Profile, Request, Rule,
+    StoredManifest,
+};
+pub use skopeo::Skopeo;
+pub use tool::{Skip, require_python, require_tool, run, tool};
+pub use umoci::Umoci;
+
+/// Lower-case hexadecimal digits of `bytes`.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,6 @@
+//! The fixtures against each other and against the real tools.
+
+mod client;
+mod distribution;
+mod registry;
+mod tools;
