@@ -116,6 +116,14 @@ pub enum Error {
         /// All of them, relative to the tree's root, sorted.
         paths: Vec<RelPath>,
     },
+    /// A directory that must not be used as a stage: everything else in a stage is removed.
+    #[error("use `{}` as a stage: {reason}", show(.path))]
+    BadStage {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A file that kept changing under the reader.
     #[error("read `{path}`: it changes while it is read")]
     ChangedWhileReading {
@@ -131,6 +139,10 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { action, path: path.to_owned(), source }
+    }
+
     /// Whether the work tree moved while it was used; trying again may succeed.
     #[must_use]
     pub fn is_changed(&self) -> bool {

@@ -1,0 +1,296 @@
+//! The stat cache: digests of files that provably did not change since they were read.
+//!
+//! A record is *used* only if every field of `lstat` equals (size, mode, modification and change time, device, inode).
+//! It is *stored* only if the file was settled when it was read: both its times lie before the time that its file
+//! system gave to a file written in this run before the read. Every later write gets a later change time, which no
+//! program can set, so an equal `lstat` means equal bytes. (What no stat-based tool can see: a write through a shared
+//! memory mapping that the kernel has not yet stamped; `paranoid` reads everything.)
+//!
+//! The file is optional. Missing, truncated, flipped, from another version or another tree: it is empty. It is written
+//! to a temporary name and renamed, and only when something changed; of two writers the last one wins.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::fs::{Root, Stat, Time, probe_time, stat_of};
+use crate::path::platform_path;
+use crate::{Error, FileDigest};
+
+/// First bytes of the file; the version changes with the layout.
+const MAGIC: &[u8; 16] = b"shipper-files-1\n";
+pub(crate) const DIGEST: usize = 32;
+/// Times, device, inode, size, mode.
+pub(crate) const FIELDS: usize = 12 + 12 + 8 + 8 + 8 + 4;
+/// The same with flags and digest.
+const RECORD: usize = FIELDS + 1 + DIGEST;
+/// Slack for file systems that count whole seconds.
+const COARSE_SLACK: i64 = 2;
+const LFS_POINTER: u8 = 1;
+
+/// Tells whether a file can no longer be changed without a trace.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Settled {
+    /// Device and time of a file that was written before anything was read.
+    now: Option<(u64, Time)>,
+}
+
+impl Settled {
+    /// Asks the tree's file system for its time, or that of the cache file if it lies on the same device.
+    pub(crate) fn probe(root: &Root, cache: Option<&Path>) -> Self {
+        let Some(cache) = cache else { return Self::default() };
+        Self { now: probe_time(root).or_else(|| probe_beside(cache)) }
+    }
+
+    /// Whether `stat` is older than anything that could still happen to the file.
+    pub(crate) fn holds(&self, stat: &Stat) -> bool {
+        self.now.is_some_and(|(device, now)| {
+            let slack = if now.1 == 0 { COARSE_SLACK } else { 0 };
+            let limit = (now.0 - slack, now.1);
+            device == stat.device && stat.modified < limit && stat.changed < limit
+        })
+    }
+}
+
+/// Writes a file next to `cache` for its time.
+fn probe_beside(cache: &Path) -> Option<(u64, Time)> {
+    if cfg!(not(unix)) {
+        return None;
+    }
+    let path = temporary_name(cache, "probe");
+    let written = File::create_new(&path).and_then(|mut file| {
+        file.write_all(b".")?;
+        file.metadata()
+    });
+    let _ = std::fs::remove_file(&path);
+    let stat = stat_of(&written.ok()?);
+    Some((stat.device, stat.modified))
+}
+
+/// Digests by directory and name.
+#[derive(Debug, Default)]
+pub(crate) struct StatCache {
+    content: Vec<u8>,
+    /// For each directory: number of records, and where they lie in `content`.
+    directories: HashMap<Vec<u8>, (usize, std::ops::Range<usize>)>,
+}
+
+/// The records of one directory, sorted by name; asked for in any order, fastest in theirs.
+#[derive(Debug, Default)]
+pub(crate) struct DirRecords<'a> {
+    records: Vec<(&'a [u8], &'a [u8; RECORD])>,
+    next: usize,
+}
+
+/// What will be stored about a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record<'a> {
+    name: &'a [u8],
+    bytes: [u8; RECORD],
+}
+
+impl StatCache {
+    /// Reads the cache of the tree at `root`; whatever is wrong with it, the result is empty.
+    pub(crate) fn load(path: &Path, root: &Root) -> Self {
+        let load = || {
+            let metadata = std::fs::metadata(path).ok()?;
+            if !metadata.is_file() {
+                return None;
+            }
+            Self::parse(std::fs::read(path).ok()?, &tree_id(root))
+        };
+        load().unwrap_or_default()
+    }
+
+    fn parse(content: Vec<u8>, tree: &[u8; DIGEST]) -> Option<Self> {
+        let end = content.len().checked_sub(DIGEST)?;
+        let (body, checksum) = content.split_at(end);
+        if !body.starts_with(MAGIC) || blake3::hash(body).as_bytes() != checksum {
+            return None;
+        }
+        let mut at = MAGIC.len();
+        let mut take = |length: usize| {
+            let range = at..at.checked_add(length).filter(|&next| next <= end)?;
+            at = range.end;
+            Some(range)
+        };
+        let number =
+            |range: std::ops::Range<usize>| Some(u32::from_le_bytes(content.get(range)?.try_into().ok()?) as usize);
+        if content[take(DIGEST)?] != *tree {
+            return None;
+        }
+        let count = number(take(4)?)?;
+        let mut directories = HashMap::with_capacity(count.min(end / 12));
+        for _ in 0..count {
+            let length = number(take(4)?)?;
+            let path = content[take(length)?].to_vec();
+            let records = number(take(4)?)?;
+            let length = number(take(4)?)?;
+            directories.insert(path, (records, take(length)?));
+        }
+        Some(Self { content, directories })
+    }
+
+    /// The records of the directory `path`.
+    pub(crate) fn directory(&self, path: &[u8]) -> DirRecords<'_> {
+        let Some((count, range)) = self.directories.get(path) else { return DirRecords::default() };
+        let mut rest = &self.content[range.clone()];
+        let mut records = Vec::with_capacity(*count);
+        while let Some((head, after)) = rest.split_first_chunk::<2>() {
+            let length = usize::from(u16::from_le_bytes(*head));
+            let Some((name, after)) = after.split_at_checked(length) else { break };
+            let Some((record, after)) = after.split_first_chunk::<RECORD>() else { break };
+            records.push((name, record));
+            rest = after;
+        }
+        DirRecords { records, next: 0 }
+    }
+
+    /// Writes `directories` (each with its records sorted by name), and all other directories as they are.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be written; nothing but speed is lost.
+    pub(crate) fn save(
+        &self,
+        path: &Path,
+        root: &Root,
+        directories: &[(Vec<u8>, Vec<Record<'_>>)],
+    ) -> Result<(), Error> {
+        let replaced: HashSet<&[u8]> = directories.iter().map(|(path, _)| path.as_slice()).collect();
+        // What is gone from the disk goes from the cache, too.
+        let exists = |path: &[u8]| platform_path(path).is_ok_and(|path| root.path().join(path).is_dir());
+        let kept: Vec<_> = self
+            .directories
+            .iter()
+            .filter(|(path, _)| !replaced.contains(path.as_slice()) && exists(path.as_slice()))
+            .collect();
+        let mut content = MAGIC.to_vec();
+        content.extend_from_slice(&tree_id(root));
+        let filled = directories.iter().filter(|(_, records)| !records.is_empty());
+        put_length(&mut content, kept.len() + filled.clone().count());
+        for (path, (count, range)) in kept {
+            put_length(&mut content, path.len());
+            content.extend_from_slice(path);
+            put_length(&mut content, *count);
+            put_length(&mut content, range.len());
+            content.extend_from_slice(&self.content[range.clone()]);
+        }
+        for (path, records) in filled {
+            put_length(&mut content, path.len());
+            content.extend_from_slice(path);
+            put_length(&mut content, records.len());
+            let length: usize = records.iter().map(|record| 2 + record.name.len() + RECORD).sum();
+            put_length(&mut content, length);
+            for record in records {
+                record.encode(&mut content);
+            }
+        }
+        let checksum = blake3::hash(&content);
+        content.extend_from_slice(checksum.as_bytes());
+        write_atomically(path, &content)
+    }
+}
+
+impl<'a> DirRecords<'a> {
+    /// The digest of the file `name`, if it looks exactly as it did when it was stored; and whether it holds a Git LFS
+    /// pointer.
+    pub(crate) fn find(&mut self, name: &[u8], stat: &Stat) -> Option<(FileDigest, bool)> {
+        let (_, record) = self.get(name)?;
+        let (fields, rest) = record.split_at(FIELDS);
+        let (flags, digest) = rest.split_first()?;
+        if fields != fields_of(stat) {
+            return None;
+        }
+        Some((FileDigest(digest.try_into().ok()?), flags & LFS_POINTER != 0))
+    }
+
+    /// What is stored about the file `name`, unseen.
+    pub(crate) fn keep(&mut self, name: &[u8]) -> Option<Record<'a>> {
+        self.get(name).map(|(name, bytes)| Record { name, bytes: *bytes })
+    }
+
+    fn get(&mut self, name: &[u8]) -> Option<(&'a [u8], &'a [u8; RECORD])> {
+        if self.records.get(self.next).is_none_or(|next| next.0 != name) {
+            self.next = self.records.binary_search_by(|(other, _)| other.cmp(&name)).ok()?;
+        }
+        self.next += 1;
+        self.records.get(self.next - 1).copied()
+    }
+}
+
+impl<'a> Record<'a> {
+    pub(crate) fn new(name: &'a [u8], stat: &Stat, digest: FileDigest, lfs_pointer: bool) -> Self {
+        let mut bytes = [0; RECORD];
+        let (fields, rest) = bytes.split_at_mut(FIELDS);
+        fields.copy_from_slice(&fields_of(stat));
+        rest[0] = if lfs_pointer { LFS_POINTER } else { 0 };
+        rest[1..].copy_from_slice(&digest.0);
+        Self { name, bytes }
+    }
+
+    pub(crate) fn name(&self) -> &'a [u8] {
+        self.name
+    }
+
+    fn encode(&self, content: &mut Vec<u8>) {
+        let length = u16::try_from(self.name.len()).expect("because a path of a tree has less than 64 KiB");
+        content.extend_from_slice(&length.to_le_bytes());
+        content.extend_from_slice(self.name);
+        content.extend_from_slice(&self.bytes);
+    }
+}
+
+pub(crate) fn fields_of(stat: &Stat) -> [u8; FIELDS] {
+    let mut bytes = [0; FIELDS];
+    let mut at = 0;
+    let mut put = |field: &[u8]| {
+        bytes[at..at + field.len()].copy_from_slice(field);
+        at += field.len();
+    };
+    for time in [stat.modified, stat.changed] {
+        put(&time.0.to_le_bytes());
+        put(&time.1.to_le_bytes());
+    }
+    for field in [stat.device, stat.inode, stat.size] {
+        put(&field.to_le_bytes());
+    }
+    put(&stat.mode.to_le_bytes());
+    bytes
+}
+
+fn put_length(content: &mut Vec<u8>, length: usize) {
+    let length =
+        u32::try_from(length).expect("because a tree of 2^32 directories or files per directory cannot be held");
+    content.extend_from_slice(&length.to_le_bytes());
+}
+
+/// Names the tree, so that the cache of another one is not even looked into.
+fn tree_id(root: &Root) -> [u8; DIGEST] {
+    blake3::hash(root.path().as_os_str().as_encoded_bytes()).into()
+}
+
+/// A name next to `path` that no other writer uses.
+pub(crate) fn temporary_name(path: &Path, what: &str) -> PathBuf {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}-{}.{what}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+    path.with_file_name(name)
+}
+
+/// Replaces the file `path` as a whole, making its directory if need be.
+pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let failed = |source| Error::io("write", path, source);
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(failed)?;
+    }
+    let temporary = temporary_name(path, "new");
+    let written = File::create_new(&temporary)
+        .and_then(|mut file| file.write_all(content))
+        .and_then(|()| std::fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written.map_err(failed)
+}

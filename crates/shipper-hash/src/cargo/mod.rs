@@ -1,0 +1,5 @@
+mod error;
+mod manifest;
+mod paths;
+mod render;
+mod workspace;

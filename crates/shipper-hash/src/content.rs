@@ -1,0 +1,307 @@
+//! Looking at files: what is there now, and the digest of its bytes.
+//!
+//! Invariants: a digest belongs to bytes that were read while the file did not change (`fstat` before and after are
+//! equal), or comes from the stat cache, which proves as much. Memory is one buffer per thread, whatever the size of a
+//! file. Each node is looked at once per process.
+
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use crate::cache::{DirRecords, Settled, StatCache};
+use crate::fs::{Directory, FileType, Root, Stat, is_absent, stat_of};
+use crate::listing::{Dir, Listed, Node};
+use crate::path::{join, platform_path};
+use crate::{Error, FileDigest, Kind, RelPath};
+
+/// Bytes read at once.
+const BUFFER: usize = 1 << 20;
+/// How often a file that changes under the reader is read again.
+const ATTEMPTS: usize = 4;
+/// Items that a thread takes at once.
+const BATCH: usize = 16;
+/// Files below which a second thread costs more than it saves.
+const FILES_PER_THREAD: usize = 256;
+/// Largest Git LFS pointer file, in bytes (Git LFS specification, "The Pointer").
+const MAX_LFS_POINTER: u64 = 1023;
+const LFS_MAGIC: &[u8] = b"version https://git-lfs.github.com/spec/";
+
+/// What a file or link turned out to be.
+#[derive(Clone, Debug)]
+pub(crate) enum Known {
+    /// It vanished after its directory was listed.
+    Gone,
+    Link {
+        target: Vec<u8>,
+        digest: FileDigest,
+    },
+    File {
+        stat: Stat,
+        digest: FileDigest,
+        lfs_pointer: bool,
+        /// Whether the stat cache may remember it.
+        settled: bool,
+    },
+}
+
+/// Work done so far, counted by all threads.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) directories: AtomicUsize,
+    pub(crate) names: AtomicUsize,
+    pub(crate) stats: AtomicUsize,
+    pub(crate) read: AtomicUsize,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) cached: AtomicUsize,
+    pub(crate) unsettled: AtomicUsize,
+}
+
+impl Listed for Counters {
+    fn directory_listed(&self, names: usize) {
+        self.directories.fetch_add(1, Ordering::Relaxed);
+        self.names.fetch_add(names, Ordering::Relaxed);
+    }
+}
+
+/// Reads on behalf of one tree.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'a> {
+    pub(crate) root: &'a Root,
+    pub(crate) cache: &'a StatCache,
+    pub(crate) settled: &'a Settled,
+    pub(crate) counters: &'a Counters,
+}
+
+/// Files of one directory that are wanted.
+pub(crate) struct Wanted<'a> {
+    pub(crate) directory: &'a Dir,
+    pub(crate) nodes: Vec<&'a Node>,
+}
+
+impl Reader<'_> {
+    /// Makes everything in `wanted` known, with as many threads as pay.
+    ///
+    /// # Errors
+    /// One of the errors that occurred, if any did: the first in the order of `wanted`.
+    pub(crate) fn look(&self, wanted: &[Wanted<'_>]) -> Result<(), Error> {
+        let unknown = |wanted: &&Wanted<'_>| wanted.nodes.iter().any(|node| node.known.get().is_none());
+        let wanted: Vec<&Wanted<'_>> = wanted.iter().filter(unknown).collect();
+        let files = wanted.iter().map(|wanted| wanted.nodes.len()).sum();
+        in_parallel(&wanted, files, |wanted, buffer| self.look_in(wanted, buffer))
+    }
+
+    fn look_in(&self, wanted: &Wanted<'_>, buffer: &mut Vec<u8>) -> Result<(), Error> {
+        let path = &wanted.directory.path;
+        let directory = match self.root.directory(path) {
+            Ok(directory) => directory,
+            Err(error) if is_absent(&error) => {
+                for node in &wanted.nodes {
+                    node.known.get_or_init(|| Known::Gone);
+                }
+                return Ok(());
+            }
+            Err(source) => return Err(Error::io("open", &self.root.path().join(platform_path(path)?), source)),
+        };
+        let mut records = self.cache.directory(path);
+        for node in &wanted.nodes {
+            if node.known.get().is_none() {
+                let known = self.look_at(&directory, path, node, &mut records, buffer)?;
+                node.known.get_or_init(|| known);
+            }
+        }
+        Ok(())
+    }
+
+    fn look_at(
+        &self,
+        directory: &Directory,
+        path: &[u8],
+        node: &Node,
+        records: &mut DirRecords<'_>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Known, Error> {
+        let at = || RelPath::trusted(join(path, &node.name));
+        let failed = |source| match at().to_path(self.root.path()) {
+            Ok(path) => Error::io("read", &path, source),
+            Err(error) => error,
+        };
+        self.counters.stats.fetch_add(1, Ordering::Relaxed);
+        let stat = match directory.stat(&node.name) {
+            Err(error) if is_absent(&error) => return Ok(Known::Gone),
+            result => result.map_err(failed)?,
+        };
+        match stat.file_type {
+            FileType::File => {}
+            FileType::Symlink => {
+                return match directory.read_link(&node.name) {
+                    Ok(target) => Ok(Known::Link { digest: FileDigest::of(&target), target }),
+                    Err(error) if is_absent(&error) => Ok(Known::Gone),
+                    // Replaced between the two calls.
+                    Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                        Err(Error::ChangedWhileReading { path: at() })
+                    }
+                    Err(error) => Err(failed(error)),
+                };
+            }
+            FileType::Directory => return Err(Error::ChangedWhileReading { path: at() }),
+            FileType::Special(what) => return Err(Error::SpecialFile { path: at(), what }),
+        }
+        if let Some((digest, lfs_pointer)) = records.find(&node.name, &stat) {
+            self.counters.cached.fetch_add(1, Ordering::Relaxed);
+            return Ok(Known::File { stat, digest, lfs_pointer, settled: true });
+        }
+        for _ in 0..ATTEMPTS {
+            let file = match directory.open(&node.name) {
+                Err(error) if is_absent(&error) => return Ok(Known::Gone),
+                result => result.map_err(failed)?,
+            };
+            match self.read(file, buffer, |_| {}).map_err(failed)? {
+                Some(known) => return Ok(known),
+                None => std::thread::yield_now(),
+            }
+        }
+        Err(Error::ChangedWhileReading { path: at() })
+    }
+
+    /// The bytes of a regular file; `None` if it is gone or something else by now.
+    ///
+    /// # Errors
+    /// [`Error::ChangedWhileReading`] also if it is not what it was when another context looked at it.
+    pub(crate) fn content(&self, directory: &Dir, node: &Node) -> Result<Option<Vec<u8>>, Error> {
+        let path = RelPath::trusted(join(&directory.path, &node.name));
+        let full = path.to_path(self.root.path())?;
+        let failed = |source| Error::io("read", &full, source);
+        let opened = self.root.directory(&directory.path).map_err(failed)?;
+        for _ in 0..ATTEMPTS {
+            let file = match opened.open(&node.name) {
+                Err(error) if is_absent(&error) => return Ok(None),
+                result => result.map_err(failed)?,
+            };
+            let mut content = Vec::new();
+            if let Some(known) =
+                self.read(file, &mut Vec::new(), |piece| content.extend_from_slice(piece)).map_err(failed)?
+            {
+                let Known::File { digest, .. } = known else { return Ok(None) };
+                let Known::File { digest: first, .. } = node.known.get_or_init(|| known) else { return Ok(None) };
+                return if *first == digest { Ok(Some(content)) } else { Err(Error::ChangedWhileReading { path }) };
+            }
+        }
+        Err(Error::ChangedWhileReading { path })
+    }
+
+    /// Reads one open file; `None` if it changed meanwhile. `piece` sees the bytes, also of a failed attempt.
+    fn read(&self, mut file: File, buffer: &mut Vec<u8>, mut piece: impl FnMut(&[u8])) -> io::Result<Option<Known>> {
+        let before = stat_of(&file.metadata()?);
+        if before.file_type != FileType::File {
+            return Ok(None);
+        }
+        let mut head = Vec::new();
+        let (digest, length) = digest_of(&mut file, before.size, buffer, |bytes| {
+            if head.is_empty() {
+                head = bytes[..bytes.len().min(LFS_MAGIC.len())].to_vec();
+            }
+            piece(bytes);
+            Ok(())
+        })?;
+        let after = stat_of(&file.metadata()?);
+        self.counters.read.fetch_add(1, Ordering::Relaxed);
+        self.counters.bytes.fetch_add(length, Ordering::Relaxed);
+        if before != after || length != after.size {
+            return Ok(None);
+        }
+        let lfs_pointer = length <= MAX_LFS_POINTER && head == LFS_MAGIC;
+        let settled = self.settled.holds(&after);
+        if !settled {
+            self.counters.unsettled.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(Some(Known::File { stat: after, digest, lfs_pointer, settled }))
+    }
+}
+
+/// The digest of everything that `file` yields, and how many bytes that was; `piece` sees them pass.
+pub(crate) fn digest_of(
+    file: &mut impl io::Read,
+    expected: u64,
+    buffer: &mut Vec<u8>,
+    mut piece: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<(FileDigest, u64)> {
+    // One byte more than expected, so that the end of the file is seen without a second buffer.
+    let wanted = usize::try_from(expected).map_or(BUFFER, |size| (size + 1).clamp(1 << 12, BUFFER));
+    if buffer.len() < wanted {
+        buffer.resize(wanted, 0);
+    }
+    let mut hasher = blake3::Hasher::new();
+    let mut length = 0;
+    loop {
+        match file.read(buffer) {
+            Ok(0) => return Ok((FileDigest(hasher.finalize().into()), length)),
+            Ok(count) => {
+                length += count as u64;
+                hasher.update(&buffer[..count]);
+                piece(&buffer[..count])?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Calls `work` for each of `items`, which hold `files` files, with as many threads as pay; each has a buffer.
+///
+/// # Errors
+/// One of the errors that occurred, if any did: the first in the order of `items` among those seen.
+pub(crate) fn in_parallel<T: Sync>(
+    items: &[T],
+    files: usize,
+    work: impl Fn(&T, &mut Vec<u8>) -> Result<(), Error> + Sync,
+) -> Result<(), Error> {
+    let threads = threads().min(files / FILES_PER_THREAD + 1);
+    let next = AtomicUsize::new(0);
+    let run = || -> Result<(), (usize, Error)> {
+        let mut buffer = Vec::new();
+        loop {
+            let from = next.fetch_add(BATCH, Ordering::Relaxed);
+            for (at, item) in items.iter().enumerate().skip(from).take(BATCH) {
+                work(item, &mut buffer).map_err(|error| {
+                    next.store(items.len(), Ordering::Relaxed);
+                    (at, error)
+                })?;
+            }
+            if from >= items.len() {
+                return Ok(());
+            }
+        }
+    };
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+        let own = run();
+        let helped = helpers.into_iter().map(|helper| match helper.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        std::iter::once(own).chain(helped).collect()
+    });
+    let errors = results.into_iter().filter_map(Result::err);
+    errors.min_by_key(|(at, _)| *at).map_or(Ok(()), |(_, error)| Err(error))
+}
+
+/// How many threads read at once.
+pub(crate) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |count| count.get().min(16))
+}
+
+impl Known {
+    /// What a manifest says about it; `None` if it is gone.
+    pub(crate) fn entry(&self, path: RelPath, executable: impl FnOnce(bool) -> bool) -> Option<crate::Entry> {
+        match self {
+            Self::Gone => None,
+            Self::Link { target, digest } => {
+                Some(crate::Entry { path, kind: Kind::Symlink, size: target.len() as u64, digest: *digest })
+            }
+            Self::File { stat, digest, .. } => {
+                let kind = if executable(stat.executable) { Kind::Executable } else { Kind::File };
+                Some(crate::Entry { path, kind, size: stat.size, digest: *digest })
+            }
+        }
+    }
+}

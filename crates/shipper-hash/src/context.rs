@@ -1,0 +1,279 @@
+//! Putting a context together, and what comes out.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use crate::content::{Known, Wanted};
+use crate::fs::Root;
+use crate::listing::Dir;
+use crate::path::{escape, is_within, join};
+use crate::select::{Added, Filter, FoundFile, Narrow, Selection, Strictness};
+use crate::{ContextHash, Entry, Error, FileSet, Kind, Manifest, RelPath, Tree};
+
+/// A context in the making: the union of what was added.
+pub struct ContextBuilder<'t> {
+    tree: &'t Tree,
+    base: Option<RelPath>,
+    files: Vec<FoundFile>,
+    /// Relative to the context's directory.
+    empty: Vec<RelPath>,
+    synthesised: BTreeMap<RelPath, Vec<u8>>,
+    warnings: Vec<Warning>,
+}
+
+/// The exact content of a context, and where it is to be had.
+#[derive(Debug)]
+pub struct Context {
+    pub(crate) root: Arc<Root>,
+    /// The context's directory relative to the tree's root; empty for the root itself.
+    pub(crate) base: Vec<u8>,
+    pub(crate) synthesised: BTreeMap<RelPath, Vec<u8>>,
+    /// Whether the disk says which files are executable.
+    pub(crate) mode_on_disk: bool,
+    manifest: Manifest,
+    warnings: Vec<Warning>,
+}
+
+/// Something in a context that is probably not meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Warning {
+    /// A link whose target lies outside the context, so that a build cannot follow it.
+    LinkLeavesContext {
+        /// The link, relative to the context's directory.
+        path: RelPath,
+        /// Its target text, escaped.
+        target: String,
+    },
+    /// A file that holds a Git LFS pointer instead of the content it stands for.
+    LfsPointer {
+        /// The file, relative to the context's directory.
+        path: RelPath,
+    },
+    /// A pattern that names nothing.
+    UnmatchedPattern {
+        /// The pattern as given.
+        pattern: String,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LinkLeavesContext { path, target } => {
+                write!(f, "the link `{path}` points to `{target}`, outside the context")
+            }
+            Self::LfsPointer { path } => {
+                write!(f, "`{path}` is a Git LFS pointer, not the file itself (`git lfs pull` fetches it)")
+            }
+            Self::UnmatchedPattern { pattern } => write!(f, "the pattern `{pattern}` names no file"),
+        }
+    }
+}
+
+impl<'t> ContextBuilder<'t> {
+    pub(crate) fn new(tree: &'t Tree, base: Option<RelPath>) -> Self {
+        Self { tree, base, files: Vec::new(), empty: Vec::new(), synthesised: BTreeMap::new(), warnings: Vec::new() }
+    }
+
+    /// The tree that the files come from.
+    #[must_use]
+    pub fn tree(&self) -> &'t Tree {
+        self.tree
+    }
+
+    /// The context's directory relative to the tree's root; `None` for the root itself.
+    #[must_use]
+    pub fn base(&self) -> Option<&RelPath> {
+        self.base.as_ref()
+    }
+
+    /// Adds all files that `selection` takes.
+    ///
+    /// # Errors
+    /// [`Error::Pattern`], [`Error::OutsideBase`], [`Error::UntrackedFiles`], and for what cannot be hashed
+    /// [`Error::SparseInput`], [`Error::Submodule`] and [`Error::SpecialFile`]; [`Error::Io`] and [`Error::Git`].
+    pub fn add(&mut self, selection: &Selection<'_>) -> Result<Added, Error> {
+        let filter = Filter::new(self.base.as_ref(), selection, self.tree.untracked())?;
+        let (found, unmatched) = filter.apply(self.tree.listing(), self.tree.reader(), Strictness::Refuse)?;
+        let files = found.files.len() + found.empty.len();
+        self.files.extend(found.files);
+        for path in &found.empty {
+            let path = RelPath::trusted(self.in_context(path).to_vec());
+            self.empty.push(path);
+        }
+        for pattern in &unmatched {
+            let warning = Warning::UnmatchedPattern { pattern: pattern.clone() };
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+        Ok(Added { files, unmatched })
+    }
+
+    /// Adds the file `path` of the `Tracked` set, or all its files below the directory `path`.
+    ///
+    /// `path` is relative to the tree's root, as in [`Tree::tracked`].
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the set has nothing there, [`Error::OutsideBase`] if it lies outside the context; the
+    /// others of [`add`](Self::add).
+    pub fn add_path(&mut self, path: &RelPath) -> Result<Added, Error> {
+        let inside = match &self.base {
+            None => path.clone(),
+            Some(base) => path.strip_prefix(base).ok_or_else(|| Error::OutsideBase {
+                path: path.clone(),
+                pattern: path.to_string(),
+                base: base.clone(),
+            })?,
+        };
+        let only = Some(vec![Narrow::Prefix(inside)]);
+        let added = self.add(&Selection { files: FileSet::Tracked, only, ..Selection::default() })?;
+        if added.files == 0 {
+            return Err(Error::NotFound { path: path.clone() });
+        }
+        Ok(added)
+    }
+
+    /// Adds a file that is not on disk, in place of whatever else has this path.
+    ///
+    /// `path` is relative to the context's directory.
+    pub fn add_bytes(&mut self, path: RelPath, content: Vec<u8>) {
+        self.synthesised.insert(path, content);
+    }
+
+    /// Reads what is not known yet, with several threads, and fixes the content.
+    ///
+    /// Files that vanish meanwhile are not part of it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for a file that cannot be read, [`Error::ChangedWhileReading`] for one that does not hold still,
+    /// [`Error::Overlap`] if a synthesised file and a file on disk exclude each other.
+    pub fn finish(mut self) -> Result<Context, Error> {
+        self.tree.reader().look(&by_directory(&self.files))?;
+        let mut entries = Vec::with_capacity(self.files.len() + self.synthesised.len());
+        let mut mode_on_disk = true;
+        for file in &self.files {
+            let node = &file.directory.nodes[file.node];
+            let path = join(&file.directory.path, &node.name);
+            let path = RelPath::trusted(self.in_context(&path).to_vec());
+            let Some(known) = node.known.get() else { continue };
+            if self.synthesised.contains_key(&path) {
+                continue;
+            }
+            let warning = match known {
+                Known::Link { target, .. } if leaves(path.as_bytes(), target) => {
+                    Some(Warning::LinkLeavesContext { path: path.clone(), target: escape(target) })
+                }
+                Known::File { lfs_pointer: true, .. } => Some(Warning::LfsPointer { path: path.clone() }),
+                _ => None,
+            };
+            self.warnings.extend(warning);
+            let repository = file.directory.repository();
+            mode_on_disk &= !repository.mode_from_index;
+            entries.extend(known.entry(path, |on_disk| node.executable(on_disk, repository)));
+        }
+        for (path, content) in &self.synthesised {
+            entries.push(Entry::new(path.clone(), Kind::File, content));
+        }
+        // One addition comes in order; several may overlap.
+        if !entries.is_sorted_by(|a, b| a.path < b.path) {
+            entries.sort_by(|a, b| a.path.cmp(&b.path));
+            entries.dedup_by(|a, b| a.path == b.path);
+        }
+        self.empty.sort_unstable();
+        self.empty.dedup();
+        let empty: Vec<Entry> = self
+            .empty
+            .iter()
+            .filter(|path| !has_below(&entries, path))
+            .map(|path| Entry::new(path.clone(), Kind::EmptyDir, b""))
+            .collect();
+        entries.extend(empty);
+        Ok(Context {
+            root: self.tree.shared_root().clone(),
+            base: self.base.as_ref().map(|base| base.as_bytes().to_vec()).unwrap_or_default(),
+            synthesised: self.synthesised,
+            mode_on_disk,
+            manifest: Manifest::new(entries)?,
+            warnings: self.warnings,
+        })
+    }
+
+    /// `path` (relative to the tree's root, below the context's directory) relative to the context's directory.
+    fn in_context<'p>(&self, path: &'p [u8]) -> &'p [u8] {
+        match &self.base {
+            Some(base) => &path[base.as_bytes().len() + 1..],
+            None => path,
+        }
+    }
+}
+
+impl fmt::Debug for ContextBuilder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ContextBuilder")
+            .field("base", &self.base)
+            .field("files", &self.files.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    /// Everything in the context.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The hash of the manifest.
+    #[must_use]
+    pub fn hash(&self) -> ContextHash {
+        self.manifest.hash()
+    }
+
+    /// What is probably not meant, in no particular order.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+}
+
+/// Files grouped by their directory, so that each is opened once.
+fn by_directory(files: &[FoundFile]) -> Vec<Wanted<'_>> {
+    let mut groups: Vec<Wanted<'_>> = Vec::new();
+    let mut places: HashMap<*const Dir, usize> = HashMap::new();
+    for file in files {
+        let at = *places.entry(Arc::as_ptr(&file.directory)).or_insert(groups.len());
+        if at == groups.len() {
+            groups.push(Wanted { directory: &file.directory, nodes: Vec::new() });
+        }
+        groups[at].nodes.push(&file.directory.nodes[file.node]);
+    }
+    groups
+}
+
+/// Whether sorted `entries` have `path` itself or something below it.
+fn has_below(entries: &[Entry], path: &RelPath) -> bool {
+    let from = entries.partition_point(|entry| entry.path < *path);
+    let near = entries[from..].iter().take_while(|entry| entry.path.as_bytes().starts_with(path.as_bytes()));
+    let mut near = near;
+    near.any(|entry| is_within(entry.path.as_bytes(), path.as_bytes()))
+}
+
+/// Whether the target of the link at `path` lies, by its text, outside the context.
+fn leaves(path: &[u8], target: &[u8]) -> bool {
+    if target.first() == Some(&b'/') {
+        return true;
+    }
+    let mut depth = path.iter().filter(|&&byte| byte == b'/').count();
+    for part in target.split(|&byte| byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." if depth == 0 => return true,
+            b".." => depth -= 1,
+            _ => depth += 1,
+        }
+    }
+    false
+}

@@ -1,0 +1,58 @@
+//! Reading a tree without ever following a symbolic link below its root.
+//!
+//! Every access goes through a [`Root`] and a [`Directory`] that was opened from it. On Unix these are file
+//! descriptors opened so that no part of the path may be a link, also when a link is swapped in meanwhile; elsewhere
+//! they are paths that are checked before use. Files are opened without blocking, so a FIFO cannot hang the reader.
+
+#[cfg(not(unix))]
+#[path = "fs/portable.rs"]
+mod platform;
+#[cfg(unix)]
+#[path = "fs/unix.rs"]
+mod platform;
+
+use std::io;
+
+pub(crate) use platform::{Directory, Root, probe_time, stat_of};
+
+/// What a name in a directory stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileType {
+    File,
+    Directory,
+    Symlink,
+    /// Something without content of its own; the text names it.
+    Special(&'static str),
+}
+
+/// A name in a directory and what it stands for.
+pub(crate) type Name = (Vec<u8>, FileType);
+
+/// Seconds and nanoseconds since the Unix epoch.
+pub(crate) type Time = (i64, u32);
+
+/// What `lstat` says about a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub(crate) file_type: FileType,
+    /// The owner's execute bit.
+    pub(crate) executable: bool,
+    /// Permission bits.
+    pub(crate) mode: u32,
+    pub(crate) size: u64,
+    pub(crate) modified: Time,
+    /// Time of the last change of content or attributes, which no program can set.
+    pub(crate) changed: Time,
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
+/// Whether an error means that nothing is there.
+pub(crate) fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// The error for a symbolic link where a directory was expected.
+fn link_in_path() -> io::Error {
+    io::Error::new(io::ErrorKind::NotADirectory, "a part of the path is a symbolic link")
+}

@@ -1,0 +1,92 @@
+//! The only module that touches gix: the list of tracked paths and three configuration values.
+//!
+//! The repository is opened isolated and with reduced trust, so nothing in its configuration can name a program to
+//! run. Values that decide which files count (`core.excludesFile`, `core.ignoreCase`, `core.fileMode`) are read from
+//! the files that git reads, by a parser, without asking `git` where its installation lies.
+
+use std::path::{Path, PathBuf};
+
+use gix::config::{File, Source, file::Metadata, file::includes, file::init, path::interpolate};
+use gix::index::entry::{Flags as IndexFlags, Mode};
+
+use crate::Error;
+use crate::repository::{Flags, Settings, Tracked};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The tracked paths of the repository at `top`, and what its configuration says about listing files.
+pub(crate) fn read(top: &Path, git_directory: &Path, common: &Path) -> Result<(Tracked, Settings), Error> {
+    let failed = |source| Error::Git { path: top.to_owned(), source };
+    let tracked = tracked(&top.join(".git")).map_err(failed)?;
+    let settings = settings(git_directory, common).map_err(failed)?;
+    Ok((tracked, settings))
+}
+
+fn tracked(dot_git: &Path) -> Result<Tracked, Failure> {
+    // `.git` itself is opened: given the top level, gix would also take a bare repository there.
+    let options = gix::open::Options::isolated().with(gix::sec::Trust::Reduced).open_path_as_is(true);
+    let repository = gix::open_opts(dot_git, options)?;
+    let index = repository.index_or_empty()?;
+    let entries = index.entries().iter().map(|entry| {
+        let path: &[u8] = entry.path(&index);
+        let sparse_directory = entry.mode.is_sparse();
+        let flags = Flags {
+            executable: entry.mode == Mode::FILE_EXECUTABLE,
+            submodule: entry.mode.is_submodule(),
+            directory: sparse_directory,
+            sparse: sparse_directory || entry.flags.contains(IndexFlags::SKIP_WORKTREE),
+        };
+        (if sparse_directory { path.strip_suffix(b"/").unwrap_or(path) } else { path }, flags)
+    });
+    Ok(Tracked::new(entries)?)
+}
+
+fn settings(git_directory: &Path, common: &Path) -> Result<Settings, Failure> {
+    let mut environment = |name: &str| std::env::var_os(name);
+    let home = environment("HOME").map(PathBuf::from).or_else(std::env::home_dir);
+    // On Windows the place of the system file is known to git only, and git is not asked.
+    let system = if cfg!(windows) { None } else { Some(Source::System) };
+    let mut files: Vec<(PathBuf, Source)> = system
+        .into_iter()
+        .chain([Source::Git, Source::User])
+        .filter_map(|source| Some((source.storage_location(&mut environment)?, source)))
+        .collect();
+    files.push((common.join("config"), Source::Local));
+    files.push((git_directory.join("config.worktree"), Source::Worktree));
+
+    let mut follow = includes::Options::follow(
+        interpolate::Context { home_dir: home.as_deref(), ..Default::default() },
+        includes::conditional::Context { git_dir: Some(git_directory), branch_name: None },
+    );
+    follow.err_on_missing_config_path = false;
+    let options = init::Options { includes: follow, ..Default::default() };
+    let mut config = File::default();
+    for (path, source) in files {
+        let uses_worktree_file = || config.boolean("extensions.worktreeConfig").ok().flatten().unwrap_or_default();
+        if !path.is_file() || (source == Source::Worktree && !uses_worktree_file()) {
+            continue;
+        }
+        let metadata = Metadata { path: Some(path), source, level: 0, trust: gix::sec::Trust::Reduced };
+        if let Some(file) = File::from_paths_metadata([metadata], options)? {
+            config.append(file)?;
+        }
+    }
+    if let Some(overrides) = File::from_env(options)? {
+        config.append(overrides)?;
+    }
+
+    let excludes_file = match config.path("core.excludesFile") {
+        Some(path) if path.is_empty() => None,
+        Some(path) => path.interpolate(interpolate::Context { home_dir: home.as_deref(), ..Default::default() }).ok(),
+        None => environment("XDG_CONFIG_HOME")
+            .filter(|directory| !directory.is_empty())
+            .map(PathBuf::from)
+            .or_else(|| home.as_ref().map(|home| home.join(".config")))
+            .map(|directory| directory.join("git").join("ignore")),
+    };
+    Ok(Settings {
+        excludes_file,
+        fold_case: config.boolean("core.ignoreCase").ok().flatten().unwrap_or_default(),
+        mode_from_index: !config.boolean("core.fileMode").ok().flatten().unwrap_or(true),
+    })
+}

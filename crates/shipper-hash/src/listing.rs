@@ -1,0 +1,339 @@
+//! The directories of a tree, each read once per process: which names are there, tracked, ignored.
+//!
+//! Invariants: a [`Dir`] is what the disk said; the index only marks names as tracked and adds those that it expects
+//! and that are not there. Directories are never reached through a link. `.git` never appears. Nodes are sorted by
+//! name with `/` after the names of directories, so that a walk in their order yields paths in bytewise order.
+
+use std::io::Read as _;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use crate::Error;
+use crate::content::Known;
+use crate::fs::{Directory, FileType, Name, Root, is_absent};
+use crate::gitignore::Rules;
+use crate::path::{escape, join, platform_path};
+use crate::repository::{
+    Child, Flags, MAX_IGNORE_FILE, Repository, is_nested_repository, is_work_tree, read_ignore_file,
+};
+
+/// Longest path of a tree, in bytes (`PATH_MAX` on Linux): nothing deeper can be opened by a builder.
+const MAX_PATH: usize = 4096;
+
+/// One directory.
+#[derive(Debug)]
+pub(crate) struct Dir {
+    /// Relative to the tree's root; the root's is empty.
+    pub(crate) path: Vec<u8>,
+    pub(crate) nodes: Vec<Node>,
+    /// Whether it is on disk; the index may expect one that is not.
+    pub(crate) exists: bool,
+    place: Place,
+}
+
+/// Where a directory stands in its repository.
+#[derive(Clone, Debug)]
+struct Place {
+    repository: Arc<Repository>,
+    /// Relative to the repository's top level.
+    path: Vec<u8>,
+    /// Index entries below it.
+    tracked: Range<usize>,
+    /// Rules that its own names are judged by; its own `.gitignore` included.
+    rules: Option<Arc<Rules>>,
+    /// Whether everything untracked in it is ignored.
+    ignored: bool,
+    /// Whether it may be missing on disk: the index expects it.
+    expected: bool,
+}
+
+/// One name in a directory.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) name: Vec<u8>,
+    pub(crate) kind: NodeKind,
+    /// In the index; for a directory, whether anything below it is.
+    pub(crate) tracked: bool,
+    /// Untracked and ignored by git; for a directory, whether everything untracked below it is.
+    pub(crate) ignored: bool,
+    /// The index says that it is executable.
+    executable: bool,
+    submodule: bool,
+    /// For a directory: index entries below it.
+    entries: Range<usize>,
+    child: OnceLock<Arc<Dir>>,
+    /// For files and links: what was found when it was last looked at.
+    pub(crate) known: OnceLock<Known>,
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NodeKind {
+    File,
+    Symlink,
+    Directory,
+    Special(&'static str),
+    /// A file in the index, left out by a sparse checkout.
+    Sparse,
+    /// A directory in a sparse index, left out as a whole.
+    SparseDirectory,
+    /// A submodule without a checkout.
+    Submodule,
+}
+
+/// Counts of work done, for the statistics of a tree.
+pub(crate) trait Listed {
+    /// A directory was read.
+    fn directory_listed(&self, names: usize);
+}
+
+impl Dir {
+    /// Lists the root of a tree, which lies in the repository at `top` or in none.
+    pub(crate) fn root(root: &Root, top: Option<&std::path::Path>, listed: &dyn Listed) -> Result<Arc<Self>, Error> {
+        let place = match top {
+            Some(top) => Place::of_root(root.path(), top)?,
+            None => Place::top(Repository::none()),
+        };
+        Ok(Arc::new(Self::list(root, Vec::new(), place, listed)?))
+    }
+
+    /// The repository that decides what is tracked in this directory.
+    pub(crate) fn repository(&self) -> &Repository {
+        &self.place.repository
+    }
+
+    /// The listing of a directory in this one; read at the first call.
+    pub(crate) fn child(&self, node: &Node, root: &Root, listed: &dyn Listed) -> Result<Arc<Self>, Error> {
+        if let Some(child) = node.child.get() {
+            return Ok(child.clone());
+        }
+        let path = join(&self.path, &node.name);
+        let place = if node.submodule {
+            Place::top(Repository::open(&root.path().join(platform_path(&path)?))?)
+        } else {
+            Place {
+                repository: self.place.repository.clone(),
+                path: join(&self.place.path, &node.name),
+                tracked: node.entries.clone(),
+                rules: self.place.rules.clone(),
+                ignored: self.place.ignored || node.ignored,
+                expected: node.tracked,
+            }
+        };
+        let child = Arc::new(Self::list(root, path, place, listed)?);
+        // Another thread may have been faster; what is known about files must have one home.
+        Ok(node.child.get_or_init(|| child).clone())
+    }
+
+    /// The file, link or other thing in this directory that is called `name` and is not a directory.
+    pub(crate) fn node(&self, name: &[u8]) -> Option<&Node> {
+        self.find(name, false)
+    }
+
+    /// The directory in this one that is called `name`.
+    pub(crate) fn subdirectory(&self, name: &[u8]) -> Option<&Node> {
+        self.find(name, true)
+    }
+
+    fn find(&self, name: &[u8], directory: bool) -> Option<&Node> {
+        let wanted = (name, directory);
+        let at = self.nodes.binary_search_by(|node| compare((&node.name, node.is_directory()), wanted)).ok()?;
+        self.nodes.get(at)
+    }
+
+    fn list(root: &Root, path: Vec<u8>, mut place: Place, listed: &dyn Listed) -> Result<Self, Error> {
+        if path.len() > MAX_PATH {
+            let reason = "it is longer than 4096 bytes";
+            return Err(Error::InvalidPath { path: escape(&path[..80]) + "...", reason });
+        }
+        let failed = |source| match platform_path(&path) {
+            Ok(relative) => Error::io("list", &root.path().join(relative), source),
+            Err(error) => error,
+        };
+        let (directory, mut names) = match open(root, &path) {
+            Ok((directory, names)) => (Some(directory), names),
+            // Deleted meanwhile, or expected by the index and not there.
+            Err(error) if is_absent(&error) && (place.expected || !path.is_empty()) => (None, Vec::new()),
+            Err(error) => return Err(failed(error)),
+        };
+        names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        listed.directory_listed(names.len());
+        let find = |names: &[Name], name: &[u8]| names.binary_search_by(|(other, _)| other.as_slice().cmp(name)).ok();
+        if let Some(at) = find(&names, b".git") {
+            names.remove(at);
+            let top = place.path.is_empty();
+            if !top && place.tracked.is_empty() && is_nested_repository(&root.path().join(platform_path(&path)?)) {
+                place.ignored = true;
+            }
+        }
+        if let (Some(directory), false) = (&directory, place.ignored) {
+            let has_rules = find(&names, b".gitignore").is_some_and(|at| names[at].1 == FileType::File);
+            if has_rules && let Some(content) = read_rules(directory).map_err(failed)? {
+                let fold_case = place.repository.fold_case;
+                place.rules = Some(Rules::parse(&content, &place.path, fold_case, place.rules.take()));
+            }
+        }
+        let mut nodes = place.nodes(names, |name| {
+            platform_path(&join(&path, name)).is_ok_and(|relative| is_work_tree(&root.path().join(relative)))
+        });
+        nodes.sort_unstable_by(|a, b| compare((&a.name, a.is_directory()), (&b.name, b.is_directory())));
+        Ok(Self { path, nodes, exists: directory.is_some(), place })
+    }
+}
+
+impl Node {
+    fn new(name: Vec<u8>, kind: NodeKind) -> Self {
+        Self {
+            name,
+            kind,
+            tracked: false,
+            ignored: false,
+            executable: false,
+            submodule: false,
+            entries: 0..0,
+            child: OnceLock::new(),
+            known: OnceLock::new(),
+        }
+    }
+
+    /// The listing of this directory, if it was read already.
+    pub(crate) fn listed_child(&self) -> Option<&Arc<Dir>> {
+        self.child.get()
+    }
+
+    pub(crate) fn is_directory(&self) -> bool {
+        self.kind == NodeKind::Directory
+    }
+
+    /// Whether the file counts as executable: as the disk says, unless the repository's index decides.
+    pub(crate) fn executable(&self, on_disk: bool, repository: &Repository) -> bool {
+        if repository.mode_from_index { self.executable } else { on_disk }
+    }
+}
+
+impl Place {
+    fn top(repository: Repository) -> Self {
+        let (tracked, rules) = (repository.tracked.all(), repository.rules.clone());
+        Self { repository: Arc::new(repository), path: Vec::new(), tracked, rules, ignored: false, expected: false }
+    }
+
+    /// The place of a tree's root in the repository at `top`: rules of the directories above it count.
+    fn of_root(root: &std::path::Path, top: &std::path::Path) -> Result<Self, Error> {
+        let mut place = Self::top(Repository::open(top)?);
+        let below = root.strip_prefix(top).unwrap_or(std::path::Path::new(""));
+        let mut directory = top.to_owned();
+        for part in below.components() {
+            if !place.ignored
+                && let Some(content) = read_ignore_file(&directory.join(".gitignore"))?
+            {
+                let fold_case = place.repository.fold_case;
+                place.rules = Some(Rules::parse(&content, &place.path, fold_case, place.rules.take()));
+            }
+            directory.push(part);
+            let name = crate::path::platform_bytes(part.as_ref()).unwrap_or_default();
+            place.path = join(&place.path, &name);
+            place.ignored |= place.rules.as_ref().is_some_and(|rules| rules.ignores(&place.path, true));
+        }
+        place.tracked = place.repository.tracked.below(&place.path, place.tracked);
+        Ok(place)
+    }
+
+    /// Joins what the disk has (`names`, sorted) with what the index expects.
+    fn nodes(&self, names: Vec<Name>, has_checkout: impl Fn(&[u8]) -> bool) -> Vec<Node> {
+        let children = self.repository.tracked.children(self.path.len(), self.tracked.clone());
+        let mut files: Vec<Option<Flags>> = vec![None; names.len()];
+        let mut directories: Vec<Option<Range<usize>>> = vec![None; names.len()];
+        let mut nodes = Vec::with_capacity(names.len());
+        for (name, child) in children {
+            let at = names.binary_search_by(|(other, _)| other.as_slice().cmp(name)).ok();
+            match (child, at) {
+                (Child::File(flags), Some(at)) => files[at] = Some(flags),
+                (Child::Directory(range), Some(at)) => directories[at] = Some(range),
+                (Child::File(flags), None) if flags.submodule => nodes.push(missing(name, NodeKind::Submodule)),
+                (Child::File(flags), None) if flags.sparse => nodes.push(missing(name, sparse(flags))),
+                // A directory that is gone matters only for what must not be missing in it.
+                (Child::Directory(range), None) if self.repository.tracked.must_exist(range.clone()) => {
+                    nodes.push(Node { entries: range, ..missing(name, NodeKind::Directory) });
+                }
+                (_, None) => {}
+            }
+        }
+        for (((name, file_type), flags), range) in names.into_iter().zip(files).zip(directories) {
+            let mut node = match (file_type, flags) {
+                (FileType::Directory, Some(flags)) if flags.submodule => {
+                    let populated = has_checkout(&name);
+                    let kind = if populated { NodeKind::Directory } else { NodeKind::Submodule };
+                    Node { tracked: true, submodule: true, ..Node::new(name, kind) }
+                }
+                (FileType::Directory, flags) => {
+                    // Something may be in the way of what the checkout leaves out.
+                    if let Some(flags) = flags.filter(|flags| flags.sparse) {
+                        nodes.push(missing(&name, sparse(flags)));
+                    }
+                    let entries = range.unwrap_or(0..0);
+                    Node { tracked: !entries.is_empty(), entries, ..Node::new(name, NodeKind::Directory) }
+                }
+                (other, flags) => {
+                    let kind = match other {
+                        FileType::Symlink => NodeKind::Symlink,
+                        FileType::Special(what) => NodeKind::Special(what),
+                        _ => NodeKind::File,
+                    };
+                    let executable = flags.is_some_and(|flags| flags.executable);
+                    Node { tracked: flags.is_some(), executable, ..Node::new(name, kind) }
+                }
+            };
+            // A directory is judged even if something in it is tracked: the rest of it is not.
+            let judged = node.is_directory() && !node.submodule || !node.tracked;
+            node.ignored = judged && (self.ignored || self.ignores(&node));
+            nodes.push(node);
+        }
+        nodes
+    }
+
+    fn ignores(&self, node: &Node) -> bool {
+        let Some(rules) = &self.rules else { return false };
+        rules.ignores(&join(&self.path, &node.name), node.is_directory())
+    }
+}
+
+fn sparse(flags: Flags) -> NodeKind {
+    if flags.directory { NodeKind::SparseDirectory } else { NodeKind::Sparse }
+}
+
+fn missing(name: &[u8], kind: NodeKind) -> Node {
+    Node { tracked: true, ..Node::new(name.to_vec(), kind) }
+}
+
+fn open(root: &Root, path: &[u8]) -> std::io::Result<(Directory, Vec<Name>)> {
+    let directory = root.directory(path)?;
+    let names = directory.list()?;
+    Ok((directory, names))
+}
+
+/// The `.gitignore` of an open directory. A link is none (as in git since 2.32), nor is anything but a file.
+fn read_rules(directory: &Directory) -> std::io::Result<Option<Vec<u8>>> {
+    let file = match directory.open(b".gitignore") {
+        Err(error) if is_absent(&error) => return Ok(None),
+        result => result?,
+    };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() > MAX_IGNORE_FILE {
+        return Ok(None);
+    }
+    let mut content = Vec::new();
+    file.take(MAX_IGNORE_FILE).read_to_end(&mut content)?;
+    Ok(Some(content))
+}
+
+/// The order of full paths: bytewise, with `/` after the name of a directory.
+fn compare(a: (&[u8], bool), b: (&[u8], bool)) -> std::cmp::Ordering {
+    let common = a.0.len().min(b.0.len());
+    a.0[..common].cmp(&b.0[..common]).then_with(|| {
+        let next = |(name, directory): (&[u8], bool)| match name.get(common) {
+            Some(&byte) => Some(byte),
+            None => directory.then_some(b'/'),
+        };
+        next(a).cmp(&next(b)).then_with(|| a.0.len().cmp(&b.0.len()))
+    })
+}

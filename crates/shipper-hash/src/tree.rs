@@ -1,0 +1,253 @@
+//! A project directory, listed once and read once for all contexts that are made of it.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+
+use crate::cache::{Record, Settled, StatCache};
+use crate::content::{Counters, Known, Reader};
+use crate::context::ContextBuilder;
+use crate::fs::Root;
+use crate::listing::{Dir, Node};
+use crate::path::{join, split_parent};
+use crate::repository::top_level;
+use crate::select::{Filter, Selection, Strictness};
+use crate::{Error, RelPath};
+
+/// What counts of files that git does not know and does not ignore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Untracked {
+    /// They are part of a context, as Docker would send them.
+    #[default]
+    Include,
+    /// They are left out.
+    Ignore,
+    /// They are an error: for machines where a work tree should be clean.
+    Deny,
+}
+
+/// How a tree is read.
+#[derive(Clone, Debug, Default)]
+pub struct TreeOptions {
+    /// Policy on files that git does not know.
+    pub untracked: Untracked,
+    /// The file of the stat cache, which must lie outside the tree; `None` reads every file.
+    pub cache: Option<PathBuf>,
+    /// Read every file even if the cache knows it.
+    pub paranoid: bool,
+}
+
+/// Work done on behalf of a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct TreeStats {
+    /// Directories listed.
+    pub directories: usize,
+    /// Names found in them, directories included.
+    pub listed: usize,
+    /// Files and links looked at (`lstat`).
+    pub stats: usize,
+    /// Files whose bytes were read.
+    pub read: usize,
+    /// Bytes read from files.
+    pub bytes: u64,
+    /// Files whose digest came from the cache.
+    pub cached: usize,
+}
+
+/// A directory whose files contexts are made of.
+///
+/// Each directory is listed and each file read at most once, however many contexts are made. Hashing starts no
+/// process, opens no socket and writes nothing into the tree.
+///
+/// ```
+/// use shipper_hash::{Selection, Tree, TreeOptions};
+/// # let directory = tempfile::tempdir()?;
+/// # std::fs::write(directory.path().join("hello.txt"), "hello\n")?;
+/// let tree = Tree::open(directory.path(), &TreeOptions::default())?;
+/// let mut context = tree.context(None)?;
+/// context.add(&Selection::default())?;
+/// let context = context.finish()?;
+/// assert_eq!(context.manifest().entries().len(), 1);
+/// println!("{}", context.hash());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Tree {
+    root: Arc<Root>,
+    listing: Arc<Dir>,
+    options: TreeOptions,
+    cache: StatCache,
+    settled: Settled,
+    counters: Counters,
+    tracked: OnceLock<Vec<RelPath>>,
+}
+
+impl Tree {
+    /// Opens the directory `root`: in a git work tree (at its top level or below), or in none.
+    ///
+    /// The repository is the one of the nearest ancestor with a `.git`; the environment of git (`GIT_DIR`,
+    /// `GIT_INDEX_FILE`) does not count.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the directory or an ignore file cannot be read, [`Error::Git`] if the repository's index or
+    /// configuration cannot be.
+    pub fn open(root: &Path, options: &TreeOptions) -> Result<Self, Error> {
+        let root = Root::open(root).map_err(|source| Error::io("open", root, source))?;
+        let counters = Counters::default();
+        let listing = Dir::root(&root, top_level(root.path()), &counters)?;
+        let settled = Settled::probe(&root, options.cache.as_deref());
+        let cache = match &options.cache {
+            Some(path) if !options.paranoid => StatCache::load(path, &root),
+            _ => StatCache::default(),
+        };
+        Ok(Self {
+            root: Arc::new(root),
+            listing,
+            options: options.clone(),
+            cache,
+            settled,
+            counters,
+            tracked: OnceLock::new(),
+        })
+    }
+
+    /// The tree's directory, without links in its path.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// Whether a git index says what is tracked. Without the feature `git` it never does.
+    #[must_use]
+    pub fn is_git(&self) -> bool {
+        self.listing.repository().is_git
+    }
+
+    /// Begins a context whose paths are relative to `base`, a directory of the tree, or to the root.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if `base` is no directory of the tree.
+    pub fn context(&self, base: Option<&RelPath>) -> Result<ContextBuilder<'_>, Error> {
+        if let Some(base) = base {
+            let found = self.directory(base.as_bytes())?.filter(|directory| directory.exists);
+            found.ok_or_else(|| Error::NotFound { path: base.clone() })?;
+        }
+        Ok(ContextBuilder::new(self, base.cloned()))
+    }
+
+    /// The paths of all files and links of the [`Tracked`](crate::FileSet::Tracked) set, relative to the root and
+    /// sorted by path bytes. Under [`Untracked::Deny`] untracked files are listed; what cannot be hashed is not.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a directory cannot be listed.
+    pub fn tracked(&self) -> Result<&[RelPath], Error> {
+        if self.tracked.get().is_none() {
+            let filter = Filter::new(None, &Selection::default(), self.options.untracked)?;
+            let (found, _) = filter.apply(&self.listing, self.reader(), Strictness::PassOver)?;
+            let path = |file: &crate::select::FoundFile| {
+                RelPath::trusted(join(&file.directory.path, &file.directory.nodes[file.node].name))
+            };
+            let paths = found.files.iter().map(path).collect();
+            self.tracked.get_or_init(|| paths);
+        }
+        Ok(self.tracked.get().map(Vec::as_slice).unwrap_or_default())
+    }
+
+    /// The bytes of one regular file of the tree, ignored by git or not; links are not followed.
+    ///
+    /// A context that contains the file later has these bytes, or the stage finds that it changed.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no regular file at `path`, [`Error::Io`] if it cannot be read,
+    /// [`Error::ChangedWhileReading`] if it does not hold still.
+    pub fn read(&self, path: &RelPath) -> Result<Vec<u8>, Error> {
+        let (parent, name) = split_parent(path.as_bytes());
+        let missing = || Error::NotFound { path: path.clone() };
+        let directory = self.directory(parent.unwrap_or_default())?.ok_or_else(missing)?;
+        let node = directory.node(name).filter(|node| node.kind == crate::listing::NodeKind::File);
+        self.reader().content(&directory, node.ok_or_else(missing)?)?.ok_or_else(missing)
+    }
+
+    /// Writes the stat cache if anything is to be added. A failure costs speed only: warn and go on.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be written.
+    pub fn save_cache(&self) -> Result<(), Error> {
+        let Some(path) = &self.options.cache else { return Ok(()) };
+        let read = self.counters.read.load(Ordering::Relaxed);
+        if read == self.counters.unsettled.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut directories = Vec::new();
+        let mut waiting = vec![&self.listing];
+        while let Some(directory) = waiting.pop() {
+            waiting.extend(directory.nodes.iter().filter_map(Node::listed_child));
+            if let Some(records) = self.records(directory) {
+                directories.push((directory.path.clone(), records));
+            }
+        }
+        self.cache.save(path, &self.root, &directories)
+    }
+
+    /// What the cache should hold for a directory; `None` if nothing in it was looked at.
+    fn records<'a>(&'a self, directory: &'a Dir) -> Option<Vec<Record<'a>>> {
+        if directory.nodes.iter().all(|node| node.known.get().is_none()) {
+            return None;
+        }
+        let mut old = self.cache.directory(&directory.path);
+        let mut records: Vec<Record<'a>> = directory
+            .nodes
+            .iter()
+            .filter(|node| node.kind == crate::listing::NodeKind::File)
+            .filter_map(|node| match node.known.get() {
+                Some(Known::File { stat, digest, lfs_pointer, settled: true }) => {
+                    Some(Record::new(&node.name, stat, *digest, *lfs_pointer))
+                }
+                Some(_) => None,
+                None => old.keep(&node.name),
+            })
+            .collect();
+        records.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+        Some(records)
+    }
+
+    /// What has been done so far.
+    #[must_use]
+    pub fn stats(&self) -> TreeStats {
+        let counters = &self.counters;
+        TreeStats {
+            directories: counters.directories.load(Ordering::Relaxed),
+            listed: counters.names.load(Ordering::Relaxed),
+            stats: counters.stats.load(Ordering::Relaxed),
+            read: counters.read.load(Ordering::Relaxed),
+            bytes: counters.bytes.load(Ordering::Relaxed),
+            cached: counters.cached.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The listing of the directory `path`; `None` if there is none.
+    fn directory(&self, path: &[u8]) -> Result<Option<Arc<Dir>>, Error> {
+        let mut directory = self.listing.clone();
+        for part in path.split(|&byte| byte == b'/').filter(|part| !part.is_empty()) {
+            let Some(node) = directory.subdirectory(part) else { return Ok(None) };
+            directory = directory.child(node, &self.root, &self.counters)?;
+        }
+        Ok(Some(directory))
+    }
+
+    pub(crate) fn listing(&self) -> &Arc<Dir> {
+        &self.listing
+    }
+
+    pub(crate) fn shared_root(&self) -> &Arc<Root> {
+        &self.root
+    }
+
+    pub(crate) fn untracked(&self) -> Untracked {
+        self.options.untracked
+    }
+
+    pub(crate) fn reader(&self) -> Reader<'_> {
+        Reader { root: &self.root, cache: &self.cache, settled: &self.settled, counters: &self.counters }
+    }
+}
