@@ -66,4 +66,97 @@ pub enum Error {
         /// What is wrong, a lower-case fragment.
         message: String,
     },
+    /// The Dockerfile has no `FROM`.
+    #[error("read the Dockerfile: it has no `FROM`")]
+    NoStages,
+    /// The stage to build does not exist.
+    #[error("find the stage `{target}` in the Dockerfile")]
+    UnknownTarget {
+        /// The name that was asked for.
+        target: String,
+        /// The names of all stages that have one, in the order of the file.
+        known: Vec<String>,
+    },
+    /// A `--from` that cannot be followed.
+    #[error("read the Dockerfile: line {line}: `{from}` {reason}")]
+    BadFrom {
+        /// 1-based line.
+        line: usize,
+        /// The text of `--from` or `from=`.
+        from: String,
+        /// What is wrong, as a fragment that follows the text.
+        reason: &'static str,
+    },
+    /// A word whose variables cannot be expanded.
+    #[error("expand `{word}` in line {line} of the Dockerfile: {reason}")]
+    Expansion {
+        /// 1-based line.
+        line: usize,
+        /// The word as it is written.
+        word: String,
+        /// What is wrong, a lower-case fragment.
+        reason: String,
+    },
+    /// A `FROM` whose image is empty after expansion.
+    #[error("read the Dockerfile: line {line}: the image `{reference}` is empty after expansion")]
+    BlankBase {
+        /// 1-based line.
+        line: usize,
+        /// The image as it is written.
+        reference: String,
+    },
+    /// A `FROM` whose image depends on what is not known before the build.
+    #[error("tell which image `FROM {reference}` in line {line} means: the value of `{variable}` is not known")]
+    UnresolvedBase {
+        /// 1-based line.
+        line: usize,
+        /// The image as it is written.
+        reference: String,
+        /// The variable without a known value.
+        variable: String,
+    },
+}
+
+impl Error {
+    /// The 1-based line of the Dockerfile, if one is to blame.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            Error::Syntax { line, .. }
+            | Error::BadFrom { line, .. }
+            | Error::Expansion { line, .. }
+            | Error::BlankBase { line, .. }
+            | Error::UnresolvedBase { line, .. } => Some(*line),
+            Error::NoStages | Error::UnknownTarget { .. } => None,
+        }
+    }
+
+    /// Whether the Dockerfile is fine but the stage to build is not in it.
+    #[must_use]
+    pub fn is_unknown_target(&self) -> bool {
+        matches!(self, Error::UnknownTarget { .. })
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::UnknownTarget { known, .. } if known.is_empty() => {
+                Some("no stage has a name; give one with `FROM .. AS name`".to_owned())
+            }
+            Error::UnknownTarget { known, .. } => Some(format!("the stages are {}", list(known))),
+            Error::BadFrom { reason, .. } if reason.contains("expanded") => {
+                Some("define a stage with `FROM` and a global `ARG`, and name that stage".to_owned())
+            }
+            Error::BlankBase { .. } => Some("give the `ARG` before the first `FROM` a default value".to_owned()),
+            Error::UnresolvedBase { variable, .. } => {
+                Some(format!("set the platform, or the build argument `{variable}`"))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn list(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
