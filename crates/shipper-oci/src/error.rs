@@ -325,9 +325,10 @@ impl Error {
             Error::Unreachable { host, what, .. } if is_ecr(host) && what.starts_with("start upload") => {
                 Some("Amazon ECR drops the connection when the repository does not exist; create it first".to_owned())
             }
-            Error::UnsafePeer { what: "token realm", .. } => {
-                Some("if this token server is trusted, name it in the `auth_hosts` of the registry options".to_owned())
-            }
+            Error::UnsafePeer { what: "token realm", .. } => Some(
+                "if this token server is trusted, name its host in the `trusted_hosts` of the registry options"
+                    .to_owned(),
+            ),
             Error::Unsupported { what, .. } if what.starts_with("deleting tag") => {
                 Some("delete the manifest by digest, or use the registry's own interface".to_owned())
             }

@@ -69,8 +69,12 @@ impl Layout {
                 "`blobs`, `index.json` and `oci-layout` are used by the layout itself",
             ));
         }
-        let root = name.components().fold(store.to_owned(), |path, component| path.join(component));
-        Ok(Layout { root: root.into(), swept: Arc::default() })
+        Ok(Layout::at(&name.components().fold(store.to_owned(), |path, component| path.join(component))))
+    }
+
+    /// The layout in a directory. Reads and creates nothing.
+    pub(crate) fn at(root: &Path) -> Layout {
+        Layout { root: root.into(), swept: Arc::default() }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -132,11 +136,16 @@ impl Layout {
         if self.blob_size(&descriptor.digest)? == Some(descriptor.size) {
             return Ok(None);
         }
+        self.start_blob_anew(descriptor).map(Some)
+    }
+
+    /// A temporary file for a blob, whether it is there or not.
+    pub(crate) fn start_blob_anew(&self, descriptor: &Descriptor) -> Result<AtomicFile> {
         self.prepare()?;
         let path = self.blob_path(&descriptor.digest);
         let directory = self.root.join("blobs").join(descriptor.digest.algorithm().as_str());
         atomic::create_directory(&directory).map_err(Error::io("create", &directory))?;
-        AtomicFile::create_in(&self.root.join(".tmp"), &path).map(Some).map_err(Error::io("write", &path))
+        AtomicFile::create_in(&self.root.join(".tmp"), &path).map_err(Error::io("write", &path))
     }
 
     /// Gives this layout a blob of another one of the same store, without reading it: a hard link, else a verified copy.

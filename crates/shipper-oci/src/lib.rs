@@ -1,21 +1,35 @@
 #![doc = include_str!("../README.md")]
 
+mod address;
 pub mod atomic;
+mod auth;
+mod challenge;
+mod client;
+mod copy;
+mod credentials;
 mod descriptor;
 mod digest;
 mod error;
+mod http;
 mod image;
 mod layer;
 mod layout;
 mod lock;
 mod manifest;
 mod name;
+mod options;
 mod platform;
+mod realm;
 mod reference;
+mod registry;
+mod retry;
 mod secret;
 mod store;
+mod upload;
 mod verify;
 
+pub use copy::{CopyReport, copy, copy_blob};
+pub use credentials::{Credential, CredentialFuture, CredentialProvider, CredentialSources, Credentials};
 pub use descriptor::{Descriptor, media_type};
 pub use digest::{Algorithm, Digest, DigestHasher};
 pub use error::{Error, Result, Source};
@@ -25,6 +39,7 @@ pub use manifest::{
     ImageIndex, ImageManifest, MAX_INDEX_DEPTH, MAX_INDEX_ENTRIES, MAX_MANIFEST_BYTES, Manifest, ManifestKind,
 };
 pub use name::{RegistryHost, RepositoryName, Tag};
+pub use options::{ClientOptions, Progress, ProgressSink, RetryPolicy, Stats, Timeouts};
 pub use platform::Platform;
 pub use reference::{Reference, Selector};
 pub use secret::Secret;

@@ -10,8 +10,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::atomic::AtomicFile;
+use crate::client::Client;
 use crate::layout::{Layout, Written};
-use crate::{Descriptor, Digest, Error, Manifest, RepositoryName, Result, Selector, Tag, verify};
+use crate::registry::Registry;
+use crate::upload::{Origin, Presence};
+use crate::{
+    ClientOptions, Descriptor, Digest, Error, Manifest, RegistryHost, RepositoryName, Result, Selector, Stats, Tag,
+    verify,
+};
 
 /// Where images are kept: a registry, or a directory of OCI layouts. Cheap to clone; nothing is opened or connected before
 /// a repository is used.
@@ -36,6 +42,7 @@ pub struct Store(Backend);
 #[derive(Debug, Clone)]
 enum Backend {
     Layout(Arc<Path>),
+    Registry { client: Arc<Client>, prefix: Option<RepositoryName> },
 }
 
 impl Store {
@@ -44,11 +51,65 @@ impl Store {
         Store(Backend::Layout(dir.as_ref().into()))
     }
 
+    /// A registry; with `prefix`, only the repositories below it, which are then named without it.
+    ///
+    /// # Errors
+    /// [`Error::Options`] when the options cannot be used. No connection is made.
+    pub fn registry(host: &RegistryHost, prefix: Option<RepositoryName>, options: ClientOptions) -> Result<Store> {
+        let client = Arc::new(Client::new(host.clone(), options)?);
+        Ok(Store(Backend::Registry { client, prefix }))
+    }
+
+    /// A store as a user writes it: `oci:DIR`, or `host[:port][/prefix]` for a registry.
+    ///
+    /// # Errors
+    /// [`Error::InvalidReference`] for anything else; as [`Store::registry`].
+    pub fn parse(text: &str, options: ClientOptions) -> Result<Store> {
+        if let Some(dir) = text.strip_prefix("oci:") {
+            return if dir.is_empty() {
+                Err(Error::invalid("store", text, "the directory is missing"))
+            } else {
+                Ok(Store::layout(dir))
+            };
+        }
+        let (host, prefix) = match text.split_once('/') {
+            Some((host, prefix)) => (host, Some(prefix)),
+            None => (text, None),
+        };
+        if !host.contains(['.', ':']) && host != "localhost" {
+            return Err(Error::invalid(
+                "store",
+                text,
+                "it is neither `oci:DIR` nor a registry host (no dot, no port, not `localhost`)",
+            ));
+        }
+        Store::registry(&host.parse()?, prefix.map(str::parse).transpose()?, options)
+    }
+
     /// Whether the network is needed.
     #[must_use]
     pub fn is_remote(&self) -> bool {
         match &self.0 {
             Backend::Layout(_) => false,
+            Backend::Registry { .. } => true,
+        }
+    }
+
+    /// The host of a registry, `None` for a layout.
+    #[must_use]
+    pub fn host(&self) -> Option<&RegistryHost> {
+        match &self.0 {
+            Backend::Layout(_) => None,
+            Backend::Registry { client, .. } => Some(client.host()),
+        }
+    }
+
+    /// What this store and its clones have done on the network so far; all zero for a layout.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        match &self.0 {
+            Backend::Layout(_) => Stats::default(),
+            Backend::Registry { client, .. } => client.stats(),
         }
     }
 
@@ -57,6 +118,10 @@ impl Store {
     pub fn repository(&self, name: &RepositoryName) -> Repository {
         let target = match &self.0 {
             Backend::Layout(dir) => Layout::new(dir, name).map_or(Target::Refused, Target::Layout),
+            Backend::Registry { client, prefix } => {
+                let full = prefix.as_ref().map_or_else(|| Ok(name.clone()), |prefix| prefix.join(name));
+                full.map_or(Target::Refused, |name| Target::Registry(Registry { client: Arc::clone(client), name }))
+            }
         };
         Repository { store: self.clone(), name: name.clone(), target }
     }
@@ -66,6 +131,10 @@ impl Store {
     pub fn describe(&self) -> String {
         match &self.0 {
             Backend::Layout(dir) => format!("oci:{}", dir.display()),
+            Backend::Registry { client, prefix } => match prefix {
+                Some(prefix) => format!("{}/{prefix}", client.host()),
+                None => client.host().to_string(),
+            },
         }
     }
 }
@@ -95,17 +164,25 @@ pub enum Pushed {
 pub struct Repository {
     store: Store,
     name: RepositoryName,
-    target: Target,
+    pub(crate) target: Target,
 }
 
 #[derive(Debug, Clone)]
-enum Target {
+pub(crate) enum Target {
     Layout(Layout),
+    Registry(Registry),
     /// The store cannot hold a repository of this name.
     Refused,
 }
 
 impl Repository {
+    /// The OCI layout in `dir` itself, as skopeo's `oci:DIR` means it: a store of one repository, which is named `layout`.
+    /// Nothing is read or created.
+    pub fn layout(dir: impl AsRef<Path>) -> Repository {
+        let name = "layout".parse().expect("because it is a repository name");
+        Repository { store: Store::layout(&dir), name, target: Target::Layout(Layout::at(dir.as_ref())) }
+    }
+
     /// The name inside the store.
     #[must_use]
     pub fn name(&self) -> &RepositoryName {
@@ -116,6 +193,12 @@ impl Repository {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What this repository's store has done on the network so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.store.stats()
     }
 
     /// A printable reference: `host/repository:tag`, `oci:DIR/repository@sha256:..`.
@@ -138,6 +221,7 @@ impl Repository {
                 let (layout, selector) = (layout.clone(), selector.clone());
                 blocking(move || layout.manifest(&selector)).await
             }
+            Target::Registry(registry) => registry.manifest(selector).await,
             Target::Refused => Err(self.refused()),
         }
     }
@@ -149,6 +233,7 @@ impl Repository {
     pub async fn has_manifest(&self, digest: &Digest) -> Result<bool> {
         match &self.target {
             Target::Layout(_) => Ok(self.manifest(&Selector::Digest(digest.clone())).await?.is_some()),
+            Target::Registry(registry) => registry.has_manifest(digest).await,
             Target::Refused => Err(self.refused()),
         }
     }
@@ -163,6 +248,7 @@ impl Repository {
                 let (layout, digest) = (layout.clone(), digest.clone());
                 blocking(move || Ok(layout.blob_size(&digest)?.is_some())).await
             }
+            Target::Registry(registry) => registry.has_blob(digest, None, &["pull"]).await,
             Target::Refused => Err(self.refused()),
         }
     }
@@ -178,6 +264,7 @@ impl Repository {
                 let (layout, descriptor) = (layout.clone(), descriptor.clone());
                 blocking(move || layout.read_blob(&descriptor)).await
             }
+            Target::Registry(registry) => registry.blob(descriptor).await,
             Target::Refused => Err(self.refused()),
         }
     }
@@ -197,6 +284,10 @@ impl Repository {
                     file.commit().map_err(Error::io("write", &to))
                 })
                 .await
+            }
+            Target::Registry(registry) => {
+                let start = || AtomicFile::create(to).map_err(Error::io("write", to));
+                registry.pull_blob(descriptor, to, start).await
             }
             Target::Refused => Err(self.refused()),
         }
@@ -223,6 +314,9 @@ impl Repository {
                     Written::Existed => Pushed::Existed,
                 })
             }
+            Target::Registry(registry) => {
+                registry.push_blob(descriptor, &Origin::Local(&source), None, Presence::Unknown).await
+            }
             Target::Refused => Err(self.refused()),
         }
     }
@@ -237,6 +331,9 @@ impl Repository {
                 let (layout, descriptor) = (layout.clone(), descriptor.clone());
                 blocking(move || layout.link_blob(&descriptor, &from)).await
             }
+            (Target::Registry(registry), Target::Registry(from)) => registry.mount_blob(descriptor, &from.name).await,
+            // Both belong to one store, so they are of one kind.
+            (Target::Layout(_), Target::Registry(_)) | (Target::Registry(_), Target::Layout(_)) => Ok(false),
             (Target::Refused, _) | (_, Target::Refused) => Err(self.refused()),
         }
     }
@@ -254,6 +351,7 @@ impl Repository {
                 blocking(move || layout.put_manifest(&manifest, tag.as_ref(), false)).await?;
                 Ok(())
             }
+            Target::Registry(registry) => registry.put_manifest(manifest, tag).await,
             Target::Refused => Err(self.refused()),
         }
     }
@@ -271,6 +369,7 @@ impl Repository {
                 blocking(move || layout.put_manifest(&manifest, Some(&tag), true)).await?;
                 Ok(())
             }
+            Target::Registry(registry) => registry.put_immutable(manifest, tag).await,
             Target::Refused => Err(self.refused()),
         }
     }
@@ -285,6 +384,7 @@ impl Repository {
                 let layout = layout.clone();
                 blocking(move || layout.tags()).await
             }
+            Target::Registry(registry) => registry.tags().await,
             Target::Refused => Err(self.refused()),
         }
     }
@@ -299,6 +399,7 @@ impl Repository {
                 let (layout, tag) = (layout.clone(), tag.clone());
                 blocking(move || layout.delete_tag(&tag)).await
             }
+            Target::Registry(registry) => registry.delete(&Selector::Tag(tag.clone())).await,
             Target::Refused => Err(self.refused()),
         }
     }
@@ -314,11 +415,12 @@ impl Repository {
                 let (layout, digest) = (layout.clone(), digest.clone());
                 blocking(move || layout.delete_manifest(&digest)).await
             }
+            Target::Registry(registry) => registry.delete(&Selector::Digest(digest.clone())).await,
             Target::Refused => Err(self.refused()),
         }
     }
 
-    fn refused(&self) -> Error {
+    pub(crate) fn refused(&self) -> Error {
         Error::invalid("repository name", self.name.as_str(), "this store cannot hold a repository of that name")
     }
 }
@@ -328,6 +430,7 @@ impl fmt::Display for Repository {
         match &self.target {
             // What skopeo and umoci take.
             Target::Layout(layout) => write!(f, "oci:{}", layout.root().display()),
+            Target::Registry(registry) => write!(f, "{}/{}", registry.client.host(), registry.name),
             Target::Refused => write!(f, "{}/{}", self.store.describe(), self.name),
         }
     }

@@ -1,28 +1,30 @@
 //! Bytes that are checked against their descriptor while they pass.
 //!
-//! Invariant: nothing downstream of a [`Verifier`] is used before [`Verifier::finish`] said yes, and no more than one byte
-//! beyond the stated size is ever taken from a peer.
+//! Invariant: nothing downstream of a [`Verifier`] is used before [`Verifier::finish`] said yes, and nothing beyond the
+//! stated size is passed on.
 
+use std::borrow::Borrow;
 use std::io::{self, Write};
 
 use crate::{Descriptor, DigestHasher, Error, Result};
 
 /// Counts and hashes what is written through it.
-pub(crate) struct Verifier<'a> {
-    descriptor: &'a Descriptor,
+pub(crate) struct Verifier<D> {
+    descriptor: D,
     hasher: DigestHasher,
     seen: u64,
 }
 
-impl<'a> Verifier<'a> {
-    pub(crate) fn new(descriptor: &'a Descriptor) -> Verifier<'a> {
-        Verifier { descriptor, hasher: descriptor.digest.hasher(), seen: 0 }
+impl<D: Borrow<Descriptor>> Verifier<D> {
+    pub(crate) fn new(descriptor: D) -> Verifier<D> {
+        let hasher = descriptor.borrow().digest.hasher();
+        Verifier { descriptor, hasher, seen: 0 }
     }
 
     /// Adds bytes; fails as soon as there are more than the descriptor says.
     pub(crate) fn update(&mut self, bytes: &[u8]) -> Result<()> {
         self.seen = self.seen.saturating_add(bytes.len() as u64);
-        if self.seen > self.descriptor.size {
+        if self.seen > self.descriptor.borrow().size {
             return Err(self.wrong_size());
         }
         self.hasher.update(bytes);
@@ -31,21 +33,25 @@ impl<'a> Verifier<'a> {
 
     /// Whether size and digest are those of the descriptor.
     pub(crate) fn finish(self) -> Result<()> {
-        if self.seen != self.descriptor.size {
+        if self.seen != self.descriptor.borrow().size {
             return Err(self.wrong_size());
         }
         let found = self.hasher.finish();
-        if found == self.descriptor.digest {
+        if found == self.descriptor.borrow().digest {
             Ok(())
         } else {
-            Err(Error::DigestMismatch { what: "blob".to_owned(), expected: self.descriptor.digest.clone(), found })
+            Err(Error::DigestMismatch {
+                what: "blob".to_owned(),
+                expected: self.descriptor.borrow().digest.clone(),
+                found,
+            })
         }
     }
 
     fn wrong_size(&self) -> Error {
         Error::SizeMismatch {
-            what: format!("blob {}", self.descriptor.digest),
-            expected: self.descriptor.size,
+            what: format!("blob {}", self.descriptor.borrow().digest),
+            expected: self.descriptor.borrow().size,
             found: self.seen,
         }
     }

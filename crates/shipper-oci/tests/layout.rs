@@ -1,18 +1,16 @@
 //! OCI layouts on disk: what is written, what is refused, what survives, and that other tools agree.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use shipper_oci::{BlobSource, Descriptor, Digest, Error, Pushed, Repository, Selector, Store, Tag, media_type};
+use shipper_oci::{BlobSource, Descriptor, Digest, Error, Pushed, Repository, Selector, Store, media_type};
 use shipper_testkit::{need, require_tool};
-use support::{Sample, index_of};
-
-fn tag(text: &str) -> Tag {
-    text.parse().unwrap()
-}
+use support::{Sample, index_of, tag};
 
 fn open(dir: &Path) -> Repository {
     Store::layout(dir).repository(&"shop/api".parse().unwrap())

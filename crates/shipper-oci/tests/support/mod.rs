@@ -1,6 +1,14 @@
 //! Images made by hand, for the tests of this crate.
 
-use shipper_oci::{BlobSource, Descriptor, ImageIndex, ImageManifest, Manifest, Repository, media_type};
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use shipper_oci::{
+    BlobSource, ClientOptions, Credential, Credentials, Descriptor, ImageIndex, ImageManifest, Manifest, Repository,
+    Store, Tag, media_type,
+};
 
 /// A configuration that skopeo and umoci accept, for one uncompressed layer.
 pub(crate) fn config_for(diff_id: &str) -> String {
@@ -63,4 +71,30 @@ pub(crate) fn index_of(images: &[&Sample]) -> Manifest {
         .map(|(image, platform)| image.manifest.descriptor().with_platform(platform.parse().unwrap()))
         .collect();
     Manifest::index(&ImageIndex::new(entries)).unwrap()
+}
+
+/// Options for tests: no pauses worth noticing.
+pub(crate) fn quick() -> ClientOptions {
+    let mut options = ClientOptions::default();
+    options.retry.base = Duration::from_millis(1);
+    options.retry.cap = Duration::from_millis(5);
+    options.retry.retry_after_cap = Duration::from_millis(20);
+    options
+}
+
+/// Options with one user's password for one host.
+pub(crate) fn with_password(host: &str, username: &str, password: &str) -> ClientOptions {
+    let mut options = quick();
+    let credential = Credential::Basic { username: username.to_owned(), password: password.into() };
+    options.credentials = Credentials::fixed(BTreeMap::from([(host.parse().unwrap(), credential)]));
+    options
+}
+
+/// The repository `shop/api` of a registry.
+pub(crate) fn repository(host: &str, options: ClientOptions) -> Repository {
+    Store::parse(host, options).unwrap().repository(&"shop/api".parse().unwrap())
+}
+
+pub(crate) fn tag(text: &str) -> Tag {
+    text.parse().unwrap()
 }

@@ -1,0 +1,542 @@
+//! The one HTTP module: every request of this crate passes here.
+//!
+//! Invariants:
+//! - no request goes over plain http unless its host is this machine or was named insecure;
+//! - redirects are followed for GET and HEAD only, at most [`MAX_REDIRECTS`], never from https to http, never into
+//!   another [`Zone`], and carry no credentials to another origin;
+//! - no answer is read without a limit on its size, and no answer is waited for without a limit on silence;
+//! - no URL with its query, which may be signed, enters an error or a log line;
+//! - the TLS client, whose certificate roots take tens of milliseconds to load, is built at the first https request.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::Stream;
+use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION};
+use reqwest::{Method, StatusCode};
+use url::Url;
+
+use crate::address::{Zone, may_connect};
+use crate::error::shown;
+use crate::{ClientOptions, Error, RegistryHost, Result, Stats, Timeouts};
+
+/// Redirects of one request that are followed.
+const MAX_REDIRECTS: usize = 3;
+
+/// A body being sent. An error in it aborts the request, so that the peer never sees a complete but wrong body.
+pub(crate) type BodyStream = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
+
+/// What is sent with a request.
+pub(crate) enum Body {
+    Empty,
+    Bytes(Bytes),
+    /// A stream of exactly `length` bytes.
+    Stream {
+        stream: BodyStream,
+        length: u64,
+    },
+}
+
+/// One request.
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Body,
+    /// What it is for, as error messages say it.
+    pub(crate) what: String,
+}
+
+impl Call {
+    pub(crate) fn new(method: Method, url: Url, what: impl Into<String>) -> Call {
+        Call { method, url, headers: HeaderMap::new(), body: Body::Empty, what: what.into() }
+    }
+}
+
+/// Counts what a client does.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    requests: AtomicU64,
+    retries: AtomicU64,
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn retried(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            requests: self.requests.load(Ordering::Relaxed),
+            retries: self.retries.load(Ordering::Relaxed),
+            bytes_sent: self.sent.load(Ordering::Relaxed),
+            bytes_received: self.received.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// The transport of one registry.
+pub(crate) struct Http {
+    registry: RegistryHost,
+    options: Arc<ClientOptions>,
+    counters: Arc<Counters>,
+    plain: OnceLock<Result<reqwest::Client, String>>,
+    tls: OnceLock<Result<reqwest::Client, String>>,
+}
+
+impl Http {
+    /// Checks the options; builds no client yet.
+    pub(crate) fn new(registry: RegistryHost, options: Arc<ClientOptions>) -> Result<Http> {
+        certificates(&options).map_err(|reason| Error::Options { reason })?;
+        HeaderValue::from_str(&options.user_agent).map_err(|_| Error::Options {
+            reason: "the user agent has characters that a header cannot hold".to_owned(),
+        })?;
+        Ok(Http { registry, options, counters: Arc::default(), plain: OnceLock::new(), tls: OnceLock::new() })
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Whether plain http is spoken to the registry.
+    pub(crate) fn is_plain(&self) -> bool {
+        is_plain(&self.registry, &self.options)
+    }
+
+    /// Sends one request and follows redirects of GET and HEAD.
+    pub(crate) async fn fetch(&self, mut call: Call) -> Result<Reply> {
+        for _ in 0..=MAX_REDIRECTS {
+            let next = Call {
+                method: call.method.clone(),
+                url: call.url.clone(),
+                headers: call.headers.clone(),
+                body: Body::Empty,
+                what: call.what.clone(),
+            };
+            let reply = self.send(call).await?;
+            if !matches!(reply.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok(reply);
+            }
+            let target = self.redirect_target(&next.url, reply.header(&LOCATION))?;
+            call = next;
+            if origin(&target) != origin(&call.url) {
+                call.headers.remove(AUTHORIZATION);
+            }
+            call.url = target;
+        }
+        Err(self.unsafe_redirect(&format!("more than {MAX_REDIRECTS} redirects")))
+    }
+
+    fn redirect_target(&self, from: &Url, location: Option<&str>) -> Result<Url> {
+        let location = location.ok_or_else(|| self.unsafe_redirect("it names no target"))?;
+        let mut target = from.join(location).map_err(|_| self.unsafe_redirect("its target is not a URL"))?;
+        target.set_fragment(None);
+        let place = place(&target);
+        let refuse = |rule: &str| self.unsafe_redirect(&format!("{place}: {rule}"));
+        if !target.username().is_empty() || target.password().is_some() {
+            return Err(refuse("the target holds a user name"));
+        }
+        let Some(host) = target.host_str() else { return Err(refuse("the target has no host")) };
+        let trusted = self.is_trusted(&target);
+        match target.scheme() {
+            "https" => {}
+            "http" if from.scheme() == "http" => {}
+            _ => return Err(refuse("only https is followed")),
+        }
+        if !trusted && !Zone::of_host(self.registry.name()).may_send_to(Zone::of_host(host)) {
+            return Err(refuse("the target is a private address"));
+        }
+        Ok(target)
+    }
+
+    /// Whether the user named this host as trusted.
+    pub(crate) fn is_trusted(&self, url: &Url) -> bool {
+        let Some(host) = url.host_str() else { return false };
+        let with_port = url.port().map(|port| format!("{host}:{port}"));
+        self.options.trusted_hosts.iter().any(|trusted| {
+            trusted.eq_ignore_ascii_case(host)
+                || with_port.as_ref().is_some_and(|host| trusted.eq_ignore_ascii_case(host))
+        })
+    }
+
+    fn unsafe_redirect(&self, reason: &str) -> Error {
+        Error::UnsafePeer { registry: self.registry.clone(), what: "redirect", reason: shown(reason) }
+    }
+
+    /// Sends one request; redirects are answers like any other.
+    pub(crate) async fn send(&self, call: Call) -> Result<Reply> {
+        let Call { method, url, mut headers, body, what } = call;
+        let client = self.client(&url)?;
+        let host = host_of(&url);
+        let activity = Arc::new(Activity::new());
+        if let Some(authorization) = headers.get_mut(AUTHORIZATION) {
+            authorization.set_sensitive(true);
+        }
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        let path = url.path().to_owned();
+        let mut request = client.request(method.clone(), url).headers(headers);
+        let mut limit = self.options.timeouts.header;
+        match body {
+            Body::Empty => activity.finish(),
+            Body::Bytes(bytes) => {
+                self.counters.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                request = request.body(bytes);
+                activity.finish();
+            }
+            Body::Stream { stream, length } => {
+                limit += Duration::from_secs(length >> 24);
+                let watched = Watched {
+                    stream,
+                    left: length,
+                    activity: Arc::clone(&activity),
+                    counters: Arc::clone(&self.counters),
+                };
+                if length == 0 {
+                    activity.finish();
+                }
+                request =
+                    request.header(reqwest::header::CONTENT_LENGTH, length).body(reqwest::Body::wrap_stream(watched));
+            }
+        }
+        let started = Instant::now();
+        let response = self.await_header(request.send(), &activity, limit, &host, &what).await?;
+        let elapsed = started.elapsed().as_millis();
+        tracing::debug!(%method, host, path = shown(&path), status = response.status().as_u16(), elapsed, "answered");
+        let reply = Reply {
+            status: response.status(),
+            headers: response.headers().clone(),
+            response,
+            host,
+            what,
+            timeouts: self.options.timeouts,
+            counters: Arc::clone(&self.counters),
+            waited: Duration::ZERO,
+            window: 0,
+        };
+        match reply.header(&CONTENT_ENCODING) {
+            Some(encoding) if !encoding.eq_ignore_ascii_case("identity") => {
+                Err(reply.protocol("it answered with a content encoding that was not asked for"))
+            }
+            _ => Ok(reply),
+        }
+    }
+
+    /// Waits for the header of the answer: while the body goes out it must move on, afterwards `limit` runs.
+    async fn await_header(
+        &self,
+        sending: impl Future<Output = reqwest::Result<reqwest::Response>>,
+        activity: &Activity,
+        limit: Duration,
+        host: &str,
+        what: &str,
+    ) -> Result<reqwest::Response> {
+        let rest = self.options.timeouts.stall * 3;
+        tokio::pin!(sending);
+        loop {
+            let (since, allowed, phase) = match activity.state() {
+                State::Sending(since) => (since, rest, "upload stalled"),
+                State::Sent(since) => (since, limit, "waiting for the answer"),
+            };
+            let elapsed = since.elapsed();
+            if elapsed >= allowed {
+                return Err(Error::Timeout { host: host.to_owned(), what: format!("{what}: {phase}"), limit: allowed });
+            }
+            tokio::select! {
+                answer = &mut sending => return answer.map_err(|error| transport_error(error, host, what, self.options.timeouts)),
+                () = tokio::time::sleep(allowed - elapsed) => {}
+            }
+        }
+    }
+
+    fn client(&self, url: &Url) -> Result<&reqwest::Client> {
+        let cell = match url.scheme() {
+            "https" => &self.tls,
+            "http" if is_plain_url(url, &self.registry, &self.options) => &self.plain,
+            _ => {
+                let reason = format!("{} is not https", place(url));
+                return Err(Error::UnsafePeer { registry: self.registry.clone(), what: "plain http", reason });
+            }
+        };
+        let tls = url.scheme() == "https";
+        cell.get_or_init(|| self.build(tls)).as_ref().map_err(|reason| Error::Options { reason: reason.clone() })
+    }
+
+    fn build(&self, tls: bool) -> Result<reqwest::Client, String> {
+        let resolver = Resolver { registry: self.registry.name().into() };
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never())
+            .connect_timeout(self.options.timeouts.connect)
+            .user_agent(&self.options.user_agent)
+            .dns_resolver(Arc::new(resolver))
+            .pool_idle_timeout(Duration::from_secs(20));
+        if tls {
+            builder = builder.https_only(true).tls_certs_merge(certificates(&self.options)?);
+        } else {
+            // No roots are loaded for a client that never speaks TLS.
+            builder = builder.http1_only().tls_certs_only([]);
+        }
+        if self.registry.is_loopback() {
+            builder = builder.no_proxy();
+        }
+        builder.build().map_err(|error| shown(&chain(&error)))
+    }
+}
+
+impl std::fmt::Debug for Http {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Http").field("registry", &self.registry).finish_non_exhaustive()
+    }
+}
+
+fn certificates(options: &ClientOptions) -> Result<Vec<reqwest::Certificate>, String> {
+    let mut all = Vec::new();
+    for pem in &options.root_certificates {
+        let found =
+            reqwest::Certificate::from_pem_bundle(pem).map_err(|_| "a root certificate is not PEM".to_owned())?;
+        if found.is_empty() {
+            return Err("a root certificate file holds no certificate".to_owned());
+        }
+        all.extend(found);
+    }
+    Ok(all)
+}
+
+fn is_plain(registry: &RegistryHost, options: &ClientOptions) -> bool {
+    let named = options
+        .insecure_hosts
+        .iter()
+        .any(|host| host.eq_ignore_ascii_case(registry.as_str()) || host.eq_ignore_ascii_case(registry.name()));
+    named || (registry.is_loopback() && registry.port() != Some(443))
+}
+
+/// Whether plain http may be spoken to this URL's host.
+fn is_plain_url(url: &Url, registry: &RegistryHost, options: &ClientOptions) -> bool {
+    let Some(host) = url.host_str() else { return false };
+    if Zone::of_host(host) == Zone::Loopback {
+        return registry.is_loopback() || is_plain(registry, options);
+    }
+    let port = url.port().map(|port| format!("{host}:{port}"));
+    let named = options.insecure_hosts.iter().any(|named| {
+        named.eq_ignore_ascii_case(host) || port.as_ref().is_some_and(|host| named.eq_ignore_ascii_case(host))
+    });
+    // The registry's own host is spoken to as the registry is.
+    named || (host.trim_start_matches('[').trim_end_matches(']') == registry.name() && is_plain(registry, options))
+}
+
+/// Scheme, host and port.
+fn origin(url: &Url) -> (&str, Option<&str>, Option<u16>) {
+    (url.scheme(), url.host_str(), url.port_or_known_default())
+}
+
+/// A URL without its path and query.
+pub(crate) fn place(url: &Url) -> String {
+    format!("{}://{}", url.scheme(), host_of(url))
+}
+
+fn host_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or("nowhere");
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// An error with its sources on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+fn transport_error(error: reqwest::Error, host: &str, what: &str, timeouts: Timeouts) -> Error {
+    if error.is_timeout() {
+        return Error::Timeout { host: host.to_owned(), what: format!("{what}: connecting"), limit: timeouts.connect };
+    }
+    // The URL may hold a signed query.
+    Error::Unreachable { host: host.to_owned(), what: what.to_owned(), source: Box::new(error.without_url()) }
+}
+
+/// Resolves names, leaving out addresses that no peer may send this client to.
+struct Resolver {
+    registry: Box<str>,
+}
+
+impl reqwest::dns::Resolve for Resolver {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let registry = self.registry.clone();
+        Box::pin(async move {
+            let found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let allowed: Vec<_> =
+                found.iter().copied().filter(|address| may_connect(name.as_str(), &registry, *address)).collect();
+            if allowed.is_empty() && !found.is_empty() {
+                return Err("the name resolves to this machine or a metadata service, which is refused".into());
+            }
+            Ok(Box::new(allowed.into_iter()) as reqwest::dns::Addrs)
+        })
+    }
+}
+
+/// When the last piece of a body left.
+struct Activity(Mutex<State>);
+
+#[derive(Clone, Copy)]
+enum State {
+    Sending(Instant),
+    Sent(Instant),
+}
+
+impl Activity {
+    fn new() -> Activity {
+        Activity(Mutex::new(State::Sending(Instant::now())))
+    }
+
+    fn moved(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State::Sending(Instant::now());
+    }
+
+    fn finish(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State::Sent(Instant::now());
+    }
+
+    fn state(&self) -> State {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A body whose progress is seen, and which fails rather than being longer or shorter than announced.
+struct Watched {
+    stream: BodyStream,
+    left: u64,
+    activity: Arc<Activity>,
+    counters: Arc<Counters>,
+}
+
+impl Stream for Watched {
+    type Item = std::io::Result<Bytes>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        use std::task::Poll;
+
+        let next = std::task::ready!(self.stream.as_mut().poll_next(context));
+        Poll::Ready(match next {
+            Some(Ok(bytes)) => {
+                let length = bytes.len() as u64;
+                let Some(left) = self.left.checked_sub(length) else {
+                    return Poll::Ready(Some(Err(std::io::Error::other("the body is longer than announced"))));
+                };
+                self.left = left;
+                self.counters.sent.fetch_add(length, Ordering::Relaxed);
+                if left == 0 {
+                    self.activity.finish();
+                } else {
+                    self.activity.moved();
+                }
+                Some(Ok(bytes))
+            }
+            None if self.left > 0 => Some(Err(std::io::Error::other("the body is shorter than announced"))),
+            other => other,
+        })
+    }
+}
+
+/// The header of an answer, and its body still to be read.
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    headers: HeaderMap,
+    response: reqwest::Response,
+    host: String,
+    what: String,
+    timeouts: Timeouts,
+    counters: Arc<Counters>,
+    /// Time spent waiting and bytes seen in the present window of the stall rule.
+    waited: Duration,
+    window: u64,
+}
+
+impl Reply {
+    /// A header, when it is there once and plain text.
+    pub(crate) fn header(&self, name: &reqwest::header::HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// Length of the body as announced, in bytes.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.header(&reqwest::header::CONTENT_LENGTH)?.parse().ok()
+    }
+
+    /// An error about this answer.
+    pub(crate) fn protocol(&self, reason: &str) -> Error {
+        Error::Protocol { host: self.host.clone(), what: self.what.clone(), reason: reason.to_owned() }
+    }
+
+    /// The next piece of the body, `None` at its end.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>> {
+        let left = self.timeouts.stall.saturating_sub(self.waited);
+        let started = Instant::now();
+        let arrived = tokio::time::timeout(left, self.response.chunk()).await;
+        self.waited += started.elapsed();
+        match arrived {
+            Ok(Ok(Some(bytes))) => {
+                self.counters.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                self.window += bytes.len() as u64;
+                if self.window >= Timeouts::STALL_BYTES {
+                    (self.window, self.waited) = (0, Duration::ZERO);
+                }
+                Ok(Some(bytes))
+            }
+            Ok(Ok(None)) => Ok(None),
+            Ok(Err(error)) => {
+                let what = format!("{}: the answer broke off", self.what);
+                Err(transport_error(error, &self.host, &what, self.timeouts))
+            }
+            Err(_) => {
+                let what = format!("{}: the answer stalled", self.what);
+                Err(Error::Timeout { host: self.host.clone(), what, limit: self.timeouts.stall })
+            }
+        }
+    }
+
+    /// The whole body, at most `limit` bytes.
+    pub(crate) async fn bytes(&mut self, limit: u64) -> Result<Vec<u8>> {
+        let too_large = |reply: &Reply| Error::TooLarge { what: format!("the answer to {}", reply.what), limit };
+        if self.length().is_some_and(|length| length > limit) {
+            return Err(too_large(self));
+        }
+        let mut body = BytesMut::new();
+        while let Some(bytes) = self.chunk().await? {
+            if body.len() as u64 + bytes.len() as u64 > limit {
+                return Err(too_large(self));
+            }
+            body.extend_from_slice(&bytes);
+        }
+        Ok(body.into())
+    }
+
+    /// The beginning of the body for an error message; whatever fails, fails silently.
+    pub(crate) async fn beginning(&mut self, limit: usize) -> Vec<u8> {
+        let mut body = Vec::new();
+        while body.len() < limit {
+            match self.chunk().await {
+                Ok(Some(bytes)) => body.extend_from_slice(&bytes[..bytes.len().min(limit - body.len())]),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        body
+    }
+}

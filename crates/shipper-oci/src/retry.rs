@@ -1,0 +1,168 @@
+//! When to try again, and how long to wait before.
+//!
+//! Invariants: at most [`RetryPolicy::tries`] tries per step; over the life of a client at most half as many repetitions
+//! as successes plus fifty, so that a registry in trouble is not hammered; what the registry asks for in `Retry-After` is
+//! kept, up to a cap. No decision is made from the wall clock.
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+
+use crate::http::Counters;
+use crate::{Error, Result, RetryPolicy};
+
+/// Repetitions that a client may make before anything has succeeded, and the most it can save up.
+const BUDGET: f64 = 50.0;
+/// What a success adds.
+const EARNED: f64 = 0.5;
+
+/// Bounds the repetitions of one client.
+#[derive(Debug)]
+pub(crate) struct Budget(Mutex<f64>);
+
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget(Mutex::new(BUDGET))
+    }
+}
+
+impl Budget {
+    pub(crate) fn succeeded(&self) {
+        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *left = (*left + EARNED).min(BUDGET);
+    }
+
+    fn take(&self) -> bool {
+        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if *left < 1.0 {
+            return false;
+        }
+        *left -= 1.0;
+        true
+    }
+}
+
+/// The tries of one step.
+pub(crate) struct Tries<'a> {
+    policy: RetryPolicy,
+    budget: &'a Budget,
+    counters: &'a Counters,
+    done: u32,
+}
+
+impl<'a> Tries<'a> {
+    pub(crate) fn new(policy: RetryPolicy, budget: &'a Budget, counters: &'a Counters) -> Tries<'a> {
+        Tries { policy, budget, counters, done: 0 }
+    }
+
+    /// Waits before the next try, or gives the error back when there is none.
+    pub(crate) async fn wait_or(&mut self, error: Error) -> Result<()> {
+        self.done += 1;
+        let most = match &error {
+            // Each costs the whole limit of silence.
+            Error::Timeout { .. } => self.policy.tries.min(2),
+            _ => self.policy.tries,
+        };
+        if self.done >= most || !is_worth_repeating(&error) || !self.budget.take() {
+            return Err(error);
+        }
+        let pause = match &error {
+            Error::RateLimited { retry_after: Some(asked), .. } => {
+                (*asked).min(self.policy.retry_after_cap) + self.jitter() / 4
+            }
+            _ => self.jitter(),
+        };
+        tracing::debug!(error = %error, ?pause, "trying again");
+        self.counters.retried();
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+
+    fn jitter(&self) -> Duration {
+        let doublings = self.done.saturating_sub(1).min(16);
+        self.policy.base.saturating_mul(1 << doublings).min(self.policy.cap).mul_f64(random())
+    }
+}
+
+fn is_worth_repeating(error: &Error) -> bool {
+    match error {
+        // A certificate that is wrong now stays wrong.
+        Error::Unreachable { source, .. } => !crate::http::chain(source.as_ref()).contains("certificate"),
+        error => error.is_retryable(),
+    }
+}
+
+/// `Retry-After` in seconds. A date would need this machine's clock to be right and is answered by the own pause.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// A number in `0.0..1.0`, from the randomness of the standard hash maps.
+fn random() -> f64 {
+    let mut hasher = std::hash::RandomState::new().build_hasher();
+    hasher.write_u8(0);
+    (hasher.finish() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy() -> RetryPolicy {
+        RetryPolicy {
+            tries: 5,
+            base: Duration::from_micros(10),
+            cap: Duration::from_micros(50),
+            retry_after_cap: Duration::from_millis(5),
+        }
+    }
+
+    fn limited(retry_after: Option<u64>) -> Error {
+        let retry_after = retry_after.map(Duration::from_secs);
+        Error::RateLimited { registry: "a.test".parse().unwrap(), what: "x".into(), retry_after }
+    }
+
+    #[tokio::test]
+    async fn a_step_has_so_many_tries_and_no_more() {
+        let (budget, counters) = (Budget::default(), Counters::default());
+        let mut tries = Tries::new(policy(), &budget, &counters);
+        for _ in 0..4 {
+            tries.wait_or(limited(None)).await.unwrap();
+        }
+        tries.wait_or(limited(None)).await.unwrap_err();
+        assert_eq!(counters.stats().retries, 4);
+        let mut tries = Tries::new(policy(), &budget, &counters);
+        tries.wait_or(Error::NotFound { what: "x".into() }).await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn the_budget_of_a_client_runs_out_and_is_earned_back() {
+        let (budget, counters) = (Budget::default(), Counters::default());
+        for _ in 0..50 {
+            Tries::new(policy(), &budget, &counters).wait_or(limited(None)).await.unwrap();
+        }
+        Tries::new(policy(), &budget, &counters).wait_or(limited(None)).await.unwrap_err();
+        budget.succeeded();
+        budget.succeeded();
+        Tries::new(policy(), &budget, &counters).wait_or(limited(None)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_the_registry_asks_for_is_kept_up_to_the_cap() {
+        let (budget, counters) = (Budget::default(), Counters::default());
+        let started = std::time::Instant::now();
+        Tries::new(policy(), &budget, &counters).wait_or(limited(Some(3600))).await.unwrap();
+        let waited = started.elapsed();
+        assert!(waited >= Duration::from_millis(5) && waited < Duration::from_secs(60), "{waited:?}");
+    }
+
+    #[test]
+    fn random_numbers_are_spread() {
+        let numbers: Vec<f64> = (0..1000).map(|_| random()).collect();
+        assert!(numbers.iter().all(|n| (0.0..1.0).contains(n)));
+        let mean = numbers.iter().sum::<f64>() / 1000.0;
+        assert!((0.4..0.6).contains(&mean), "{mean}");
+    }
+}
