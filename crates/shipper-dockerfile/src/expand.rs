@@ -70,6 +70,10 @@ fn check_length(text: &str) -> Result<(), Reason> {
     if text.len() > MAX_LENGTH { Err(format!("the result is longer than {MAX_LENGTH} bytes")) } else { Ok(()) }
 }
 
+fn unsupported(name: &str, modifier: &str) -> Reason {
+    format!("the modifier `{modifier}` of `{name}` is not supported")
+}
+
 struct Reader<'w> {
     rest: &'w [char],
     mode: Mode,
@@ -256,7 +260,6 @@ impl Reader<'_> {
 
     /// What follows `${name`.
     fn braced(&mut self, name: &str) -> Result<String, Reason> {
-        let unsupported = |modifier: &str| format!("the modifier `{modifier}` of `{name}` is not supported");
         let first = self.next().ok_or_else(|| "`}` is missing".to_owned())?;
         match first {
             '}' => Ok(match self.get(name) {
@@ -267,34 +270,29 @@ impl Reader<'_> {
             '/' => self.replacement(name),
             ':' => {
                 let modifier = self.next().ok_or_else(|| "`}` is missing".to_owned())?;
-                self.modified(name, modifier, true).unwrap_or_else(|| Err(unsupported(&format!(":{modifier}"))))
+                self.modified(name, modifier, true)
             }
-            modifier => self.modified(name, modifier, false).unwrap_or_else(|| Err(unsupported(&modifier.to_string()))),
+            modifier @ ('-' | '+' | '?' | '#' | '%') => self.modified(name, modifier, false),
+            modifier => Err(unsupported(name, &modifier.to_string())),
         }
     }
 
-    /// `${name-word}` and its relatives; `None` for a modifier that does not exist.
-    fn modified(&mut self, name: &str, modifier: char, empty_is_unset: bool) -> Option<Result<String, Reason>> {
-        if !matches!(modifier, '-' | '+' | '?' | '#' | '%') {
-            return None;
-        }
+    /// `${name-word}` and its relatives, after the modifier.
+    fn modified(&mut self, name: &str, modifier: char, empty_is_unset: bool) -> Result<String, Reason> {
         // The word counts for what is unknown only where it is used.
         let before = self.unknown.clone();
-        let word = match self.until(Some('}'), matches!(modifier, '#' | '%')) {
-            Ok((word, _)) => word,
-            Err(reason) => return Some(Err(reason)),
-        };
+        let (word, _) = self.until(Some('}'), matches!(modifier, '#' | '%'))?;
         let with_word = std::mem::replace(&mut self.unknown, before);
         let value = self.get(name);
         if value == Lookup::Unset && self.mode.keep_unset {
             self.unknown = self.unknown.take().or(with_word);
             let colon = if empty_is_unset { ":" } else { "" };
-            return Some(Ok(format!("${{{name}{colon}{modifier}{word}}}")));
+            return Ok(format!("${{{name}{colon}{modifier}{word}}}"));
         }
         let is_unset = match &value {
             Lookup::Set(value) => empty_is_unset && value.is_empty(),
             Lookup::Unset => true,
-            Lookup::Unknown => return Some(Ok(String::new())),
+            Lookup::Unknown => return Ok(String::new()),
         };
         let value = if let Lookup::Set(value) = value { value } else { String::new() };
         let uses_word = match modifier {
@@ -306,14 +304,15 @@ impl Reader<'_> {
         if uses_word {
             self.unknown = self.unknown.take().or(with_word);
         }
-        Some(match modifier {
+        match modifier {
             '-' => Ok(if is_unset { word } else { value }),
             '+' => Ok(if is_unset { String::new() } else { word }),
             '?' if is_unset && word.is_empty() => Err(format!("`{name}` has no value")),
             '?' if is_unset => Err(format!("`{name}`: {word}")),
             '?' => Ok(value),
-            _ => glob::trim(&word, &value, modifier),
-        })
+            '#' | '%' => glob::trim(&word, &value, modifier),
+            _ => Err(unsupported(name, &format!(":{modifier}"))),
+        }
     }
 
     /// What follows `${name/`.

@@ -13,6 +13,8 @@ mod mount;
 mod scope;
 mod stages;
 mod syntax;
+#[cfg(test)]
+mod testing;
 
 pub use analysis::{
     Analysis, BaseImage, BasePlatform, BaseUse, BuildOptions, RemoteSource, StageBase, StageInfo, analyze,

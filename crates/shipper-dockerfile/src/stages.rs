@@ -53,23 +53,21 @@ pub(crate) enum Origin {
 impl<'f> Stages<'f> {
     /// The stages of `file`.
     pub(crate) fn new(file: &'f File, options: &'f BuildOptions) -> Result<Stages<'f>, Error> {
-        let starts: Vec<usize> = file
+        let starts: Vec<(usize, &From)> = file
             .statements
             .iter()
             .enumerate()
-            .filter(|(_, statement)| matches!(statement.command, Command::From(_)))
-            .map(|(index, _)| index)
+            .filter_map(|(index, statement)| match &statement.command {
+                Command::From(from) => Some((index, from)),
+                _ => None,
+            })
             .collect();
-        let head = &file.statements[..starts.first().copied().unwrap_or(file.statements.len())];
+        let head = &file.statements[..starts.first().map_or(file.statements.len(), |(index, _)| *index)];
         if let Some(stray) = head.iter().find(|statement| !matches!(statement.command, Command::Arg(_))) {
             let message = "only `ARG` may come before the first `FROM`".to_owned();
             return Err(Error::Syntax { line: stray.line, message });
         }
-        let from_of = |start: &usize| match &file.statements[*start].command {
-            Command::From(from) => from,
-            _ => unreachable!("because `starts` holds the places of `FROM`"),
-        };
-        let last = starts.last().map(from_of).ok_or(Error::NoStages)?;
+        let (_, last) = starts.last().ok_or(Error::NoStages)?;
         let (platform, target) = (options.platform.as_deref(), options.target.as_deref());
         let mut stages = Stages {
             list: Vec::new(),
@@ -84,10 +82,10 @@ impl<'f> Stages<'f> {
                 declare(pairs, &mut stages.declared);
             }
         }
-        let ends = starts.iter().skip(1).copied().chain([file.statements.len()]);
-        for (start, end) in starts.iter().zip(ends) {
+        let ends = starts.iter().skip(1).map(|(index, _)| *index).chain([file.statements.len()]);
+        for ((start, from), end) in starts.iter().zip(ends) {
             let statements = &file.statements[start + 1..end];
-            let stage = stages.stage(from_of(start), file.statements[*start].line, statements, file.escape)?;
+            let stage = stages.stage(from, file.statements[*start].line, statements, file.escape)?;
             stages.list.push(stage);
         }
         Ok(stages)

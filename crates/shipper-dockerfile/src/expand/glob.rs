@@ -50,15 +50,32 @@ fn ends(tokens: &[Token], text: &[char]) -> Vec<usize> {
     (0..=text.len()).filter(|&at| reached[at]).collect()
 }
 
+/// The pattern for the reversed text, as BuildKit makes it: a backslash stays before what it quotes. One at the end
+/// quotes nothing and comes to the front, where it quotes what was before it.
+fn reversed(pattern: &str) -> String {
+    let mut parts = Vec::new();
+    let mut runes = pattern.chars();
+    while let Some(rune) = runes.next() {
+        parts.push((rune, if rune == '\\' { runes.next() } else { None }));
+    }
+    let mut out = String::with_capacity(pattern.len());
+    for (rune, quoted) in parts.into_iter().rev() {
+        out.push(rune);
+        out.extend(quoted);
+    }
+    out
+}
+
 /// `${value#word}` (`modifier` `#`) or `${value%word}`; a `word` that begins with the modifier asks for the longest.
 pub(super) fn trim(word: &str, value: &str, modifier: char) -> Result<String, Reason> {
     let (longest, pattern) = word.strip_prefix(modifier).map_or((false, word), |pattern| (true, pattern));
-    let mut tokens = parse(pattern)?;
     let mut text: Vec<char> = value.chars().collect();
-    if modifier == '%' {
-        tokens.reverse();
+    let tokens = if modifier == '%' {
         text.reverse();
-    }
+        parse(&reversed(pattern))?
+    } else {
+        parse(pattern)?
+    };
     if text.len().saturating_mul(tokens.len()) > MAX_STEPS {
         return Err("a pattern and its text are too long".to_owned());
     }

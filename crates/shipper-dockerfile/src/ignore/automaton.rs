@@ -366,6 +366,10 @@ impl Parser<'_> {
 
     /// What follows a `\` outside a class; `None` when it added to `sequence` by itself.
     fn escape_outside_class(&mut self, sequence: &mut Vec<Node>) -> Result<Option<Node>, Reason> {
+        if let Some(set) = self.peek().and_then(perl_class) {
+            self.rest = &self.rest[1..];
+            return Ok(Some(Node::Set(set)));
+        }
         let assert = match self.peek() {
             Some('A') => Assert::Begin,
             Some('z') => Assert::End,
@@ -381,10 +385,6 @@ impl Parser<'_> {
                     sequence.extend(self.next().map(|rune| Node::Set(Set::one(rune))));
                 }
                 return Ok(None);
-            }
-            Some(letter) if let Some(set) = perl_class(letter) => {
-                self.rest = &self.rest[1..];
-                return Ok(Some(Node::Set(set)));
             }
             _ => return Ok(Some(Node::Set(Set::one(self.escaped_rune()?)))),
         };
