@@ -1,0 +1,90 @@
+//! Commands of the user that must succeed before a build, such as tests.
+//!
+//! Invariants: an argument list is run as it is, never through a shell; the command sees the machine's variables
+//! and its network settings, but none that may hold a credential.
+
+use std::path::{Path, PathBuf};
+
+use crate::environment::Environment;
+use crate::error::{BuildError, Exit};
+use crate::log::BuildLog;
+use crate::process::{Process, TailBuffer};
+
+/// Why a check did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckFailure {
+    /// What happened, as it fits after the command line: `failed (exit code 1)`.
+    pub problem: String,
+    /// The last lines that it wrote on either stream, oldest first, at most [`TAIL_LINES`](crate::TAIL_LINES).
+    pub tail: Vec<String>,
+}
+
+/// Runs `argv` in `directory` and hands every line that it writes to `log`.
+///
+/// A program with a `/` in its name is found relative to `directory`, any other on `PATH`. Dropping the future ends the
+/// command and everything that it started.
+///
+/// # Errors
+/// [`CheckFailure`] where the command is not found, does not start, or does not return 0.
+pub async fn run_check(
+    argv: &[String],
+    directory: &Path,
+    environment: &Environment,
+    log: &dyn BuildLog,
+) -> Result<(), CheckFailure> {
+    let failure = |problem: String, tail| CheckFailure { problem, tail };
+    let Some((program, arguments)) = argv.split_first() else {
+        return Err(failure("is empty".to_owned(), Vec::new()));
+    };
+    let found = if program.contains('/') { Some(directory.join(program)) } else { environment.find_program(program) };
+    let found: PathBuf = found.ok_or_else(|| failure("is not found on PATH".to_owned(), Vec::new()))?;
+    let mut visible = environment.machine_and_network();
+    for name in ["CARGO_HOME", "LANG", "LC_ALL", "USER", "LOGNAME"] {
+        if let Some(value) = environment.get(name) {
+            visible.set(name, value);
+        }
+    }
+    let mut tail = TailBuffer::default();
+    let process = Process::new(found, directory, visible).args(arguments);
+    let ended = process
+        .run(&mut |_, line| {
+            tail.push(line);
+            log.line(line);
+        })
+        .await;
+    match ended {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(failure(format!("failed ({})", Exit::from(status)), tail.into_lines())),
+        Err(BuildError::Io { source, .. }) => Err(failure(format!("did not start: {source}"), tail.into_lines())),
+        Err(error) => Err(failure(format!("did not start: {error}"), tail.into_lines())),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::log::NoLog;
+
+    async fn run(argv: &[&str]) -> Result<(), CheckFailure> {
+        let argv: Vec<String> = argv.iter().map(|&word| word.to_owned()).collect();
+        run_check(&argv, Path::new("/"), &Environment::of_process(), &NoLog).await
+    }
+
+    #[tokio::test]
+    async fn a_command_is_run_as_it_is_and_its_last_lines_are_kept() {
+        assert_eq!(run(&["true"]).await, Ok(()));
+        let failed = run(&["sh", "-c", "echo one; echo two >&2; exit 3"]).await.expect_err("fails");
+        assert!(failed.problem.contains('3'), "{}", failed.problem);
+        let mut tail = failed.tail;
+        tail.sort();
+        assert_eq!(tail, ["one", "two"]);
+        // Not a shell: nothing is expanded.
+        assert_eq!(run(&["test", "$HOME", "=", "$HOME"]).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn what_does_not_exist_is_a_failure() {
+        assert_eq!(run(&["no-such-program-here"]).await.expect_err("fails").problem, "is not found on PATH");
+        assert!(run(&["./no-such-program"]).await.expect_err("fails").problem.starts_with("did not start"));
+    }
+}
