@@ -131,9 +131,9 @@ impl CargoError {
             Self::OutsideTree { path, .. } if super::paths::is_absolute(path) => {
                 Some("write the path relative to the manifest".into())
             }
-            Self::OutsideTree { .. } => {
-                Some("move the project root up so that it contains both, or depend on a published or git version".into())
-            }
+            Self::OutsideTree { .. } => Some(
+                "move the project root up so that it contains both, or depend on a published or git version".into(),
+            ),
             Self::ManifestMissing { wanted, .. } => {
                 Some(format!("correct the path, or make sure that git does not ignore `{wanted}`"))
             }
@@ -141,7 +141,9 @@ impl CargoError {
                 let directory = manifest.parent().map_or_else(|| ".".to_owned(), |directory| directory.to_string());
                 Some(format!("add `{directory}` to `workspace.members` or `workspace.exclude` of `{root}`"))
             }
-            Self::NoWorkspace { .. } => Some("the workspace's `Cargo.toml` must lie in the tree: move the project root up".into()),
+            Self::NoWorkspace { .. } => {
+                Some("the workspace's `Cargo.toml` must lie in the tree: move the project root up".into())
+            }
             Self::ToolchainPath { .. } => Some("name a `channel` instead".into()),
             Self::Lock { .. } => Some("run `cargo generate-lockfile`, or a current cargo".into()),
             Self::Toml { .. } | Self::Invalid { .. } | Self::NotInherited { .. } => None,

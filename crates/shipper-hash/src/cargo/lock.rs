@@ -5,6 +5,7 @@
 //! version of a crate somewhere else in the workspace would change the text. A lock from which nothing is pruned comes
 //! out byte for byte as cargo wrote it.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 
@@ -91,8 +92,10 @@ impl Lock {
         for entry in &entries {
             let names = entry.get("dependencies").and_then(Value::as_array).into_iter().flatten();
             // A reference to nothing is what a hand-made merge leaves; cargo resolves such a package anew.
-            let dependencies = names.filter_map(Value::as_str).filter_map(|name| index.find(&lock.packages, name)).collect();
-            let replace = entry.get("replace").and_then(Value::as_str).and_then(|name| index.find(&lock.packages, name));
+            let dependencies =
+                names.filter_map(Value::as_str).filter_map(|name| index.find(&lock.packages, name)).collect();
+            let replace =
+                entry.get("replace").and_then(Value::as_str).and_then(|name| index.find(&lock.packages, name));
             edges.push((dependencies, replace));
         }
         for (package, (dependencies, replace)) in lock.packages.iter_mut().zip(edges) {
@@ -114,10 +117,10 @@ impl Lock {
             }
         }
         while let Some(at) = queue.pop() {
-            if !kept.contains_key(&at) {
+            if let Entry::Vacant(entry) = kept.entry(at) {
                 let package = &self.packages[at];
                 queue.extend(package.dependencies.iter().chain(&package.replace));
-                kept.insert(at, package.dependencies.clone());
+                entry.insert(package.dependencies.clone());
             }
         }
         Pruned { kept }

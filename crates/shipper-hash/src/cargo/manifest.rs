@@ -100,22 +100,10 @@ impl Manifest {
 
     pub(super) fn dependencies(&self, kinds: Kinds) -> Vec<Dependency<'_>> {
         let mut found = Vec::new();
-        let mut collect = |prefix: &str, table: &'_ Table| -> Vec<(String, String)> {
-            let dev: &[&str] = if kinds == Kinds::All { &DEV_TABLES } else { &[] };
-            BUILD_TABLES
-                .iter()
-                .chain(dev)
-                .filter(|name| table.get(**name).is_some_and(Value::is_table))
-                .map(|name| (format!("{prefix}{name}"), (*name).to_owned()))
-                .collect()
-        };
-        for (prefix, name) in collect("", &self.table) {
-            found.extend(entries(&prefix, &self.table[&name]));
-        }
+        collect(&self.table, "", kinds, &mut found);
         for (target, value) in self.table.get("target").and_then(Value::as_table).into_iter().flatten() {
-            let Some(table) = value.as_table() else { continue };
-            for (prefix, name) in collect(&format!("target.{target}."), table) {
-                found.extend(entries(&prefix, &table[&name]));
+            if let Some(table) = value.as_table() {
+                collect(table, &format!("target.{target}."), kinds, &mut found);
             }
         }
         found
@@ -137,7 +125,8 @@ impl Manifest {
     pub(super) fn strings<'a>(&self, key: &str, value: Option<&'a Value>) -> Result<Vec<&'a str>, Error> {
         let Some(value) = value else { return Ok(Vec::new()) };
         let items = value.as_array().ok_or_else(|| self.invalid(key, "is not a list"))?;
-        let strings = items.iter().map(|item| item.as_str().ok_or_else(|| self.invalid(key, "has an item that is not a string")));
+        let strings =
+            items.iter().map(|item| item.as_str().ok_or_else(|| self.invalid(key, "has an item that is not a string")));
         strings.collect()
     }
 
@@ -231,7 +220,8 @@ impl<'a> Dependency<'a> {
     pub(super) fn path(&self, manifest: &Manifest) -> Result<Option<&'a str>, Error> {
         let key = || format!("{}.path", self.key);
         if self.spec.get("base").is_some() {
-            return Err(manifest.invalid(&format!("{}.base", self.key), "is not supported: path bases are set outside the tree"));
+            return Err(manifest
+                .invalid(&format!("{}.base", self.key), "is not supported: path bases are set outside the tree"));
         }
         match self.spec.get("path") {
             None => Ok(None),
@@ -240,9 +230,14 @@ impl<'a> Dependency<'a> {
     }
 }
 
-fn entries<'a>(prefix: &str, table: &'a Value) -> Vec<Dependency<'a>> {
-    let items = table.as_table().into_iter().flatten();
-    items.map(|(name, spec)| Dependency::new(format!("{prefix}.{name}"), name, spec)).collect()
+/// The entries of the tables of dependencies in `table`, which is the manifest or a target in it.
+fn collect<'a>(table: &'a Table, prefix: &str, kinds: Kinds, found: &mut Vec<Dependency<'a>>) {
+    let dev: &[&str] = if kinds == Kinds::All { &DEV_TABLES } else { &[] };
+    for name in BUILD_TABLES.iter().chain(dev) {
+        for (dependency, spec) in table.get(*name).and_then(Value::as_table).into_iter().flatten() {
+            found.push(Dependency::new(format!("{prefix}{name}.{dependency}"), dependency, spec));
+        }
+    }
 }
 
 /// Whether a value is `{ workspace = true, .. }`.
@@ -374,7 +369,8 @@ name = "a"
             bin = [{ name = "b", path = "/absolute.rs" }, { name = "c", path = "../../../out.rs" }]
             "#,
         );
-        let files: Vec<_> = member.named_files(Some(&root)).into_iter().map(|file| (file.path, file.is_source)).collect();
+        let files: Vec<_> =
+            member.named_files(Some(&root)).into_iter().map(|file| (file.path, file.is_source)).collect();
         let expected = [("crates/lib.rs", true), ("build/a.rs", true), ("README.md", false), ("LICENSE", false)];
         assert_eq!(files, expected.map(|(path, is_source)| (path.to_owned(), is_source)));
     }

@@ -92,7 +92,8 @@ impl<'a> Repo<'a> {
     /// The directories that have a manifest, sorted by the path of the manifest. Build directories (`target` beside a
     /// manifest) are passed over, vendored packages are not.
     pub(super) fn manifest_dirs(&self) -> Vec<&'a str> {
-        let manifests = self.files.list().iter().filter(|listed| !listed.is_link && listed.path.file_name() == b"Cargo.toml");
+        let manifests =
+            self.files.list().iter().filter(|listed| !listed.is_link && listed.path.file_name() == b"Cargo.toml");
         let dirs = manifests.filter_map(|listed| {
             let path = listed.path.as_str()?;
             Some(path.strip_suffix("Cargo.toml")?.trim_end_matches('/'))

@@ -29,8 +29,7 @@ pub(super) fn references(source: &[u8]) -> Vec<Reference> {
 /// A quick look that spares most sources the lexer. `mod x;` alone is no reason: modules only matter in files outside
 /// the package, which [`all_references`] reads.
 fn may_refer(source: &[u8]) -> bool {
-    let has = |needle: &[u8]| source.windows(needle.len()).any(|window| window == needle);
-    has(b"include") || has(b"path")
+    ["include", "path"].iter().any(|word| memchr::memmem::find(source, word.as_bytes()).is_some())
 }
 
 /// As [`references`], with modules even where nothing else is named.
@@ -68,8 +67,8 @@ impl Scanner<'_> {
                     }
                 }
                 Token::Punct(b'#') => {
-                    let names = inline.iter().map(|(name, _)| name.clone()).collect();
-                    self.path_attribute(at + 1, names);
+                    let names: Vec<String> = inline.iter().map(|(name, _)| name.clone()).collect();
+                    self.path_attribute(at + 1, &names);
                 }
                 Token::Ident(b"include" | b"include_str" | b"include_bytes") => self.include(at + 1),
                 Token::Ident(b"mod") => {
@@ -118,7 +117,8 @@ impl Scanner<'_> {
         let mut at = at + 2;
         let of_manifest = self.is_ident(at, b"env");
         if of_manifest {
-            let names_manifest = matches!(self.tokens.get(at + 3), Some(Token::Str(name)) if name == "CARGO_MANIFEST_DIR");
+            let names_manifest =
+                matches!(self.tokens.get(at + 3), Some(Token::Str(name)) if name == "CARGO_MANIFEST_DIR");
             if !self.is_punct(at + 1, b"!") || !names_manifest {
                 return None;
             }
@@ -143,7 +143,7 @@ impl Scanner<'_> {
     }
 
     /// `path = "literal"` anywhere between the brackets of an attribute; `cfg_attr` has it inside.
-    fn path_attribute(&mut self, at: usize, inline: Vec<String>) {
+    fn path_attribute(&mut self, at: usize, inline: &[String]) {
         let mut at = if self.is_punct(at, b"!") { at + 1 } else { at };
         if !self.is_punct(at, b"[") {
             return;
@@ -160,8 +160,8 @@ impl Scanner<'_> {
                 }
                 Token::Ident(b"path") if self.is_punct(at + 1, b"=") => {
                     if let Some(Token::Str(path)) = self.tokens.get(at + 2) {
-                        let path = path.clone();
-                        self.found.push(Reference::Path { inline: inline.clone(), path });
+                        let (inline, path) = (inline.to_vec(), path.clone());
+                        self.found.push(Reference::Path { inline, path });
                     }
                 }
                 _ => {}
@@ -281,7 +281,8 @@ impl<'a> Lexer<'a> {
             b'u' => {
                 let rest = self.rest();
                 let end = rest.iter().position(|&byte| byte == b'}').unwrap_or(0);
-                let digits: String = rest[..end].iter().filter(|byte| byte.is_ascii_hexdigit()).map(|&byte| char::from(byte)).collect();
+                let digits: String =
+                    rest[..end].iter().filter(|byte| byte.is_ascii_hexdigit()).map(|&byte| char::from(byte)).collect();
                 let character = u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32);
                 value.extend(character.map(String::from).unwrap_or_default().bytes());
                 self.at += if end > 0 { end + 1 } else { 0 };
@@ -360,7 +361,9 @@ impl<'a> Lexer<'a> {
     fn raw_string(&mut self, hashes: usize) -> String {
         let rest = self.rest();
         let ends = |at: &usize| {
-            rest[*at] == b'"' && rest[at + 1..].len() >= hashes && rest[at + 1..][..hashes].iter().all(|&byte| byte == b'#')
+            rest[*at] == b'"'
+                && rest[at + 1..].len() >= hashes
+                && rest[at + 1..][..hashes].iter().all(|&byte| byte == b'#')
         };
         let end = (0..rest.len()).find(ends);
         self.at += end.map_or(rest.len(), |end| end + 1 + hashes);
@@ -396,8 +399,11 @@ mod tests {
         check(r#"let b = std::include_bytes ! [ "b.bin" , ];"#, &["b.bin"]);
         check(r##"include! { r#"c "quoted".rs"# }"##, &["c \"quoted\".rs"]);
         check(r#"#![doc = include_str!("../README.md")]"#, &["../README.md"]);
-        check(r#"include_str!("tab\there\u{e9}\x41\\ \
-                    joined")"#, &["tab\thereéA\\ joined"]);
+        check(
+            r#"include_str!("tab\there\u{e9}\x41\\ \
+                    joined")"#,
+            &["tab\thereéA\\ joined"],
+        );
         check(r#"include_str!(concat!("a/", "b"))"#, &["a/b"]);
         check(r#"include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../a", "/b"))"#, &["manifest:../a/b"]);
     }

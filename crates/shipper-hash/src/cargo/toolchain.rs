@@ -45,7 +45,8 @@ fn channel(path: &RelPath, bytes: &[u8]) -> Result<Option<String>, CargoError> {
         key: key.to_owned(),
         reason: reason.to_owned(),
     };
-    let toolchain = table.get("toolchain").and_then(Value::as_table).ok_or_else(|| invalid("toolchain", "is not a table"))?;
+    let toolchain =
+        table.get("toolchain").and_then(Value::as_table).ok_or_else(|| invalid("toolchain", "is not a table"))?;
     if toolchain.contains_key("path") {
         return Err(CargoError::ToolchainPath { path: path.clone() });
     }

@@ -216,7 +216,9 @@ pub(super) struct Cut {
 /// The root manifest as the members in the closure see it, without patches; those depend on the lock.
 pub(super) fn cut(root: &Manifest, cut: &Cut) -> Result<Table, Error> {
     let mut table = if cut.has_root_package { root.stripped() } else { Table::new() };
-    if !cut.has_root_package && let Some(value) = root.table.get("cargo-features") {
+    if !cut.has_root_package
+        && let Some(value) = root.table.get("cargo-features")
+    {
         table.insert("cargo-features".into(), value.clone());
     }
     if cut.decides {
@@ -235,7 +237,10 @@ pub(super) fn cut(root: &Manifest, cut: &Cut) -> Result<Table, Error> {
     if !cut.inherited.lints {
         workspace.remove("lints");
     }
-    if !cut.has_root_package && !workspace.contains_key("resolver") && let Some(resolver) = resolver_of_package(root) {
+    if !cut.has_root_package
+        && !workspace.contains_key("resolver")
+        && let Some(resolver) = resolver_of_package(root)
+    {
         workspace.insert("resolver".into(), resolver);
     }
     if !cut.members.is_empty() {

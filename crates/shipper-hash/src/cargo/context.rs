@@ -1,0 +1,149 @@
+//! A closure as part of a context: the tree as [`Files`], the plan as a selection.
+
+use std::collections::BTreeSet;
+
+use super::{CargoClosure, CargoPackage, Files, Listed, Plan, discover, plan};
+use crate::listing::NodeKind;
+use crate::path::{is_within, join, split_parent};
+
+use crate::walk::{Filter, Strictness};
+use crate::{ContextBuilder, Error, Narrow, RelPath, Selection, Tree};
+
+impl ContextBuilder<'_> {
+    /// Adds the closure of the Cargo package `package`: what building its library and binaries reads, and nothing else.
+    ///
+    /// The package is found by its name among the manifests of the tree; where several have it, `directory#name` tells
+    /// which. Files come from the `Tracked` set. The workspace's manifest is cut to the members of the closure, all
+    /// manifests are written anew without what only tests see, and `Cargo.lock` is pruned, so an edit elsewhere in the
+    /// workspace, in the lock or in comments of a manifest changes nothing.
+    ///
+    /// ```
+    /// use shipper_hash::{Tree, TreeOptions};
+    /// # let directory = tempfile::tempdir()?;
+    /// # std::fs::create_dir(directory.path().join("src"))?;
+    /// # std::fs::write(directory.path().join("src/main.rs"), "fn main() {}\n")?;
+    /// # std::fs::write(directory.path().join("Cargo.toml"), "[package]\nname = 'api'\nedition = '2024'\n")?;
+    /// let tree = Tree::open(directory.path(), &TreeOptions::default())?;
+    /// let mut context = tree.context(None)?;
+    /// let closure = context.add_cargo("api")?;
+    /// assert_eq!(closure.bins, ["api"]);
+    /// assert_eq!(context.finish()?.manifest().entries().len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Cargo`] for what is wrong with the manifests; [`Error::OutsideBase`] if the context has a base directory
+    /// that does not hold the closure; the others of [`add`](Self::add).
+    pub fn add_cargo(&mut self, package: &str) -> Result<CargoClosure, Error> {
+        self.add_cargo_without(package, &[])
+    }
+
+    /// As [`add_cargo`](Self::add_cargo), without the files that one of the patterns `exclude` names (relative to the
+    /// tree's root, as in [`Selection::exclude`]). Manifests and the lock stay.
+    ///
+    /// # Errors
+    /// As [`add_cargo`](Self::add_cargo), and [`Error::Pattern`].
+    pub fn add_cargo_without(&mut self, package: &str, exclude: &[String]) -> Result<CargoClosure, Error> {
+        let files = TreeFiles::new(self.tree())?;
+        let Plan { files: wanted, rendered, closure } = plan(&files, package)?;
+        for (path, bytes) in rendered {
+            let inside = self.inside(&path)?;
+            self.add_bytes(inside, bytes);
+        }
+        let (only, mut left_out) = limits(&files.list, &closure, &wanted);
+        let only = only.map(|only| only.iter().map(|path| self.inside(path).map(Narrow::Prefix)).collect());
+        left_out.extend_from_slice(exclude);
+        let selection = Selection { only: only.transpose()?, exclude: left_out, ..Selection::default() };
+        self.add_wanted(&selection, &wanted)?;
+        Ok(closure)
+    }
+
+    /// `path` relative to the context's directory.
+    fn inside(&self, path: &RelPath) -> Result<RelPath, Error> {
+        let Some(base) = self.base() else { return Ok(path.clone()) };
+        path.strip_prefix(base).ok_or_else(|| Error::OutsideBase {
+            path: path.clone(),
+            pattern: path.to_string(),
+            base: base.clone(),
+        })
+    }
+}
+
+/// All packages of the tree that make a program, sorted by the path of their manifest.
+///
+/// Build directories and vendored packages are passed over, and so are manifests that cannot be parsed.
+///
+/// # Errors
+/// [`Error::Io`] if the tree cannot be listed or a manifest cannot be read.
+pub fn cargo_packages(tree: &Tree) -> Result<Vec<CargoPackage>, Error> {
+    discover::packages(&TreeFiles::new(tree)?)
+}
+
+/// What the walk for the wanted files may enter, and patterns for what it must not meet: a special file or a path that a
+/// sparse checkout leaves out is an error where the closure could need it and nowhere else.
+fn limits(list: &[Listed], closure: &CargoClosure, wanted: &BTreeSet<RelPath>) -> (Option<Vec<RelPath>>, Vec<String>) {
+    let own: Vec<Option<RelPath>> = closure.members.iter().map(RelPath::parent).collect();
+    let is_own = |path: &[u8]| own.iter().any(|dir| dir.as_ref().is_none_or(|dir| is_within(path, dir.as_bytes())));
+    let manifests = list.iter().map(|listed| &listed.path).filter(|path| path.file_name() == b"Cargo.toml");
+    let strangers = manifests.filter_map(RelPath::parent).filter(|dir| {
+        let holds_wanted = wanted.range(dir.clone()..).next().is_some_and(|path| path.starts_with(dir));
+        is_own(dir.as_bytes()) && !own.contains(&Some(dir.clone())) && !holds_wanted
+    });
+    let left_out = strangers.filter_map(|dir| dir.as_str().map(escaped)).collect();
+    let only = own.iter().cloned().collect::<Option<BTreeSet<RelPath>>>().map(|mut only| {
+        only.extend(wanted.iter().filter(|path| !is_own(path.as_bytes())).cloned());
+        only.into_iter().collect()
+    });
+    (only, left_out)
+}
+
+/// The pattern that matches this path only.
+fn escaped(path: &str) -> String {
+    let mut pattern = String::with_capacity(path.len());
+    for character in path.chars() {
+        if matches!(character, '*' | '?' | '[' | '\\' | '!') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern
+}
+
+/// The `Tracked` set of a tree.
+struct TreeFiles<'t> {
+    tree: &'t Tree,
+    list: Vec<Listed>,
+}
+
+impl<'t> TreeFiles<'t> {
+    fn new(tree: &'t Tree) -> Result<Self, Error> {
+        let filter = Filter::new(None, &Selection::default(), None, tree.untracked())?;
+        let (found, _) = filter.apply(tree.listing(), tree.reader(), Strictness::PassOver)?;
+        let listed = found.files.iter().map(|file| {
+            let node = &file.directory.nodes[file.node];
+            let path = RelPath::trusted(join(&file.directory.path, &node.name));
+            Listed { path, is_link: node.kind == NodeKind::Symlink }
+        });
+        Ok(Self { tree, list: listed.collect() })
+    }
+}
+
+impl Files for TreeFiles<'_> {
+    fn list(&self) -> &[Listed] {
+        &self.list
+    }
+
+    fn read(&self, path: &RelPath) -> Result<Vec<u8>, Error> {
+        let at = self.list.binary_search_by(|listed| listed.path.cmp(path));
+        if !at.is_ok_and(|at| self.list[at].is_link) {
+            return self.tree.read(path);
+        }
+        let (parent, name) = split_parent(path.as_bytes());
+        let directory = self.tree.shared_root().directory(parent.unwrap_or_default());
+        let target = directory.and_then(|directory| directory.read_link(name));
+        target.map_err(|source| match path.to_path(self.tree.root()) {
+            Ok(path) => Error::io("read", &path, source),
+            Err(error) => error,
+        })
+    }
+}
