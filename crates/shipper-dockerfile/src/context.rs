@@ -6,6 +6,9 @@
 use crate::gopath::{check_pattern, clean, glob};
 use std::fmt;
 
+#[cfg(test)]
+mod tests;
+
 /// The instruction that reads a path of the context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -163,7 +166,7 @@ fn is_decisive(part: &[u8]) -> bool {
 
 fn part_matches(wanted: &[u8], part: &[u8]) -> bool {
     let has_wildcard = wanted.iter().any(|byte| b"*?[\\".contains(byte));
-    if has_wildcard { glob(wanted, part).unwrap_or(true) } else { wanted == part }
+    wanted == part || (has_wildcard && glob(wanted, part).unwrap_or(true))
 }
 
 /// Why a build is assumed to read the whole context.
