@@ -1,5 +1,7 @@
 //! Putting a context together, and what comes out.
 
+#[cfg(feature = "cargo")]
+use std::collections::BTreeSet;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
@@ -7,9 +9,10 @@ use std::sync::Arc;
 use crate::content::{Known, Wanted};
 use crate::fs::Root;
 use crate::listing::Dir;
+use crate::narrow::{Followed, follow};
 use crate::path::{escape, is_within, join};
-use crate::select::{Added, Filter, FoundFile, Narrow, Selection, Strictness};
-use crate::{ContextHash, Entry, Error, FileSet, Kind, Manifest, RelPath, Tree};
+use crate::walk::{Filter, FoundFile, Strictness};
+use crate::{Added, ContextHash, Entry, Error, FileSet, Kind, Manifest, Narrow, RelPath, Selection, Tree};
 
 /// A context in the making: the union of what was added.
 pub struct ContextBuilder<'t> {
@@ -95,7 +98,18 @@ impl<'t> ContextBuilder<'t> {
     /// [`Error::Pattern`], [`Error::OutsideBase`], [`Error::UntrackedFiles`], and for what cannot be hashed
     /// [`Error::SparseInput`], [`Error::Submodule`] and [`Error::SpecialFile`]; [`Error::Io`] and [`Error::Git`].
     pub fn add(&mut self, selection: &Selection<'_>) -> Result<Added, Error> {
-        let filter = Filter::new(self.base.as_ref(), selection, self.tree.untracked())?;
+        let mut widened = Vec::new();
+        let only = match (&selection.only, self.tree.base_listing(self.base.as_ref())?) {
+            (Some(limits), Some(base)) => match follow(limits, &base, self.tree.reader())? {
+                Followed::Limits(limits) => Some(limits),
+                Followed::Whole(reasons) => {
+                    widened = reasons;
+                    None
+                }
+            },
+            (only, _) => only.clone(),
+        };
+        let filter = Filter::new(self.base.as_ref(), selection, only, self.tree.untracked())?;
         let (found, unmatched) = filter.apply(self.tree.listing(), self.tree.reader(), Strictness::Refuse)?;
         let files = found.files.len() + found.empty.len();
         self.files.extend(found.files);
@@ -109,7 +123,7 @@ impl<'t> ContextBuilder<'t> {
                 self.warnings.push(warning);
             }
         }
-        Ok(Added { files, unmatched })
+        Ok(Added { files, unmatched, widened })
     }
 
     /// Adds the file `path` of the `Tracked` set, or all its files below the directory `path`.
@@ -134,6 +148,19 @@ impl<'t> ContextBuilder<'t> {
             return Err(Error::NotFound { path: path.clone() });
         }
         Ok(added)
+    }
+
+    /// Adds what `selection` takes of `wanted`, which is relative to the tree's root.
+    #[cfg(feature = "cargo")]
+    pub(crate) fn add_wanted(&mut self, selection: &Selection<'_>, wanted: &BTreeSet<RelPath>) -> Result<(), Error> {
+        let filter = Filter::new(self.base.as_ref(), selection, selection.only.clone(), self.tree.untracked())?;
+        let (found, _) = filter.apply(self.tree.listing(), self.tree.reader(), Strictness::Refuse)?;
+        let is_wanted = |file: &FoundFile| {
+            let path = join(&file.directory.path, &file.directory.nodes[file.node].name);
+            wanted.contains(path.as_slice())
+        };
+        self.files.extend(found.files.into_iter().filter(is_wanted));
+        Ok(())
     }
 
     /// Adds a file that is not on disk, in place of whatever else has this path.

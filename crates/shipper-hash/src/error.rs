@@ -136,6 +136,10 @@ pub enum Error {
         /// The path, relative to the context's root.
         path: RelPath,
     },
+    /// Manifests, a lock or a toolchain file of Cargo that make no closure.
+    #[cfg(feature = "cargo")]
+    #[error(transparent)]
+    Cargo(#[from] crate::CargoError),
 }
 
 impl Error {
@@ -181,6 +185,8 @@ impl Error {
             Self::Io { action: "read" | "list", source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("make it readable, or leave it out with .gitignore, .dockerignore or `exclude`".into())
             }
+            #[cfg(feature = "cargo")]
+            Self::Cargo(error) => error.hint(),
             _ => None,
         }
     }

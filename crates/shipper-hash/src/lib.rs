@@ -1,6 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+mod archive;
 mod cache;
+#[cfg(feature = "cargo")]
+mod cargo;
 mod content;
 mod context;
 mod diff;
@@ -14,20 +17,25 @@ mod glob;
 mod key;
 mod listing;
 mod manifest;
+mod narrow;
 mod path;
 mod pattern;
 mod repository;
 mod select;
 mod stage;
 mod tree;
+mod walk;
 
+#[cfg(feature = "cargo")]
+pub use cargo::{CargoClosure, CargoError, CargoPackage, LockedPackage, MissingFile, Toolchain, cargo_packages};
 pub use context::{Context, ContextBuilder, Warning};
 pub use diff::{Change, ChangeKind};
 pub use digest::{ContextHash, FileDigest};
 pub use error::Error;
 pub use key::{BuildKey, Field, KeyFields, Value};
 pub use manifest::{Entry, Kind, Manifest};
+pub use narrow::Narrow;
 pub use path::RelPath;
-pub use select::{Added, FileSet, Narrow, Selection};
+pub use select::{Added, FileSet, Selection};
 pub use stage::StageReport;
 pub use tree::{Tree, TreeOptions, TreeStats, Untracked};

@@ -6,6 +6,7 @@
 
 use crate::Error;
 use crate::glob::{Glob, Malformed};
+use crate::path::escape;
 
 /// A compiled pattern.
 #[derive(Clone, Debug)]
@@ -18,7 +19,9 @@ pub(crate) struct Pattern {
 
 impl Pattern {
     pub(crate) fn parse(text: &str) -> Result<Self, Error> {
-        let invalid = |reason| Error::Pattern { pattern: crate::path::escape(text.as_bytes()), reason };
+        // Shown as it was written, but for what could fool a terminal.
+        let shown = || if text.contains(char::is_control) { escape(text.as_bytes()) } else { text.to_owned() };
+        let invalid = |reason| Error::Pattern { pattern: shown(), reason };
         let pattern = text.strip_suffix('/').unwrap_or(text);
         if text.starts_with('!') {
             return Err(invalid("negation is not supported; use `exclude`"));

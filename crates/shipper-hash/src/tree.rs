@@ -11,8 +11,8 @@ use crate::fs::Root;
 use crate::listing::{Dir, Node};
 use crate::path::{join, split_parent};
 use crate::repository::top_level;
-use crate::select::{Filter, Selection, Strictness};
-use crate::{Error, RelPath};
+use crate::walk::{Filter, FoundFile, Strictness};
+use crate::{Error, RelPath, Selection};
 
 /// What counts of files that git does not know and does not ignore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -80,6 +80,8 @@ pub struct Tree {
     settled: Settled,
     counters: Counters,
     tracked: OnceLock<Vec<RelPath>>,
+    #[cfg(feature = "cargo")]
+    cargo: OnceLock<crate::cargo::Index>,
 }
 
 impl Tree {
@@ -108,6 +110,8 @@ impl Tree {
             settled,
             counters,
             tracked: OnceLock::new(),
+            #[cfg(feature = "cargo")]
+            cargo: OnceLock::new(),
         })
     }
 
@@ -129,7 +133,7 @@ impl Tree {
     /// [`Error::NotFound`] if `base` is no directory of the tree.
     pub fn context(&self, base: Option<&RelPath>) -> Result<ContextBuilder<'_>, Error> {
         if let Some(base) = base {
-            let found = self.directory(base.as_bytes())?.filter(|directory| directory.exists);
+            let found = self.base_listing(Some(base))?.filter(|directory| directory.exists);
             found.ok_or_else(|| Error::NotFound { path: base.clone() })?;
         }
         Ok(ContextBuilder::new(self, base.cloned()))
@@ -142,15 +146,24 @@ impl Tree {
     /// [`Error::Io`] if a directory cannot be listed.
     pub fn tracked(&self) -> Result<&[RelPath], Error> {
         if self.tracked.get().is_none() {
-            let filter = Filter::new(None, &Selection::default(), self.options.untracked)?;
+            let filter = Filter::new(None, &Selection::default(), None, self.options.untracked)?;
             let (found, _) = filter.apply(&self.listing, self.reader(), Strictness::PassOver)?;
-            let path = |file: &crate::select::FoundFile| {
-                RelPath::trusted(join(&file.directory.path, &file.directory.nodes[file.node].name))
-            };
+            let path =
+                |file: &FoundFile| RelPath::trusted(join(&file.directory.path, &file.directory.nodes[file.node].name));
             let paths = found.files.iter().map(path).collect();
             self.tracked.get_or_init(|| paths);
         }
         Ok(self.tracked.get().map(Vec::as_slice).unwrap_or_default())
+    }
+
+    /// What is known about the Cargo packages of the tree.
+    #[cfg(feature = "cargo")]
+    pub(crate) fn cargo_index(&self) -> Result<&crate::cargo::Index, Error> {
+        if let Some(index) = self.cargo.get() {
+            return Ok(index);
+        }
+        let index = crate::cargo::Index::new(self)?;
+        Ok(self.cargo.get_or_init(|| index))
     }
 
     /// The bytes of one regular file of the tree, ignored by git or not; links are not followed.
@@ -233,6 +246,11 @@ impl Tree {
             directory = directory.child(node, &self.root, &self.counters)?;
         }
         Ok(Some(directory))
+    }
+
+    /// The listing of a context's directory.
+    pub(crate) fn base_listing(&self, base: Option<&RelPath>) -> Result<Option<Arc<Dir>>, Error> {
+        self.directory(base.map(RelPath::as_bytes).unwrap_or_default())
     }
 
     pub(crate) fn listing(&self) -> &Arc<Dir> {

@@ -18,7 +18,7 @@ impl Project {
     /// An empty directory without git.
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let root = directory.path().join("project");
+        let root = directory.path().canonicalize().unwrap().join("project");
         std::fs::create_dir(&root).unwrap();
         Self { directory, root }
     }
@@ -82,6 +82,16 @@ impl Project {
         self
     }
 
+    /// What git prints in the project; it must succeed.
+    pub(crate) fn output(&self, arguments: &[&str]) -> Vec<u8> {
+        git_in(&self.root, arguments)
+    }
+
+    /// Whether git succeeds.
+    pub(crate) fn try_git(&self, arguments: &[&str]) -> bool {
+        git_command(&self.root).args(arguments).output().expect("git is installed").status.success()
+    }
+
     pub(crate) fn tree(&self) -> Tree {
         Tree::open(&self.root, &TreeOptions::default()).unwrap()
     }
@@ -124,7 +134,10 @@ impl Project {
             // A nested repository is listed as a directory, a submodule as itself, a deleted file as if it were there.
             .filter(|path| {
                 let on_disk = self.root.join(OsStr::from_bytes(path));
-                path.last() != Some(&b'/') && on_disk.symlink_metadata().is_ok_and(|metadata| !metadata.is_dir())
+                let parent = on_disk.parent().unwrap();
+                let through_link = parent.canonicalize().is_ok_and(|real| real != parent);
+                let is_file = on_disk.symlink_metadata().is_ok_and(|metadata| !metadata.is_dir());
+                path.last() != Some(&b'/') && is_file && !through_link
             })
             .map(<[u8]>::to_vec)
             .collect()

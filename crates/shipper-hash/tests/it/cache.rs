@@ -1,0 +1,261 @@
+//! The stat cache: never a wrong digest, whatever happens to files or to the cache.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use shipper_hash::{ContextHash, Selection, Tree, TreeOptions, TreeStats};
+
+use crate::project::Project;
+
+fn hash(root: &Path, cache: Option<PathBuf>) -> (ContextHash, TreeStats) {
+    let tree = Tree::open(root, &TreeOptions { cache, ..TreeOptions::default() }).unwrap();
+    let mut context = tree.context(None).unwrap();
+    context.add(&Selection::default()).unwrap();
+    let context = context.finish().unwrap();
+    tree.save_cache().unwrap();
+    (context.hash(), tree.stats())
+}
+
+/// Makes all files of the project old enough to be remembered: the clock must have moved since they were written.
+fn settle(project: &Project) {
+    let probe = project.beside("probe");
+    let newest = |path: &Path| {
+        use std::os::unix::fs::MetadataExt as _;
+        let metadata = path.metadata().unwrap();
+        (metadata.ctime(), metadata.ctime_nsec())
+    };
+    std::fs::write(&probe, "").unwrap();
+    let begin = newest(&probe);
+    while newest(&probe) == begin {
+        std::fs::write(&probe, "").unwrap();
+    }
+}
+
+fn project() -> Project {
+    let project = Project::new();
+    project.write("a", "1").write("dir/b", "22").write("dir/c", "333").write("d", "").link("link", "a");
+    settle(&project);
+    project
+}
+
+#[test]
+fn a_second_run_reads_nothing() {
+    let project = project();
+    let cache = project.beside("cache/files");
+    let (cold, stats) = hash(project.path(), Some(cache.clone()));
+    assert_eq!((stats.read, stats.cached), (4, 0));
+    let written = std::fs::read(&cache).unwrap();
+    let (warm, stats) = hash(project.path(), Some(cache.clone()));
+    assert_eq!((warm, stats.read, stats.bytes, stats.cached), (cold, 0, 0, 4));
+    assert_eq!(hash(project.path(), None).0, cold);
+    // Without news it is not written again.
+    std::fs::remove_file(&cache).unwrap();
+    std::fs::write(&cache, &written).unwrap();
+    let before = cache.metadata().unwrap().modified().unwrap();
+    hash(project.path(), Some(cache.clone()));
+    assert_eq!(cache.metadata().unwrap().modified().unwrap(), before);
+}
+
+#[test]
+fn only_changed_files_are_read_again() {
+    let project = project();
+    let cache = project.beside("cache/files");
+    hash(project.path(), Some(cache.clone()));
+    project.write("dir/b", "other").write("new", "n").remove("d");
+    settle(&project);
+    let (warm, stats) = hash(project.path(), Some(cache.clone()));
+    assert_eq!((stats.read, stats.cached), (2, 2));
+    assert_eq!(warm, hash(project.path(), None).0);
+    assert_eq!(hash(project.path(), Some(cache)).1.read, 0);
+}
+
+#[test]
+fn a_forged_modification_time_does_not_hide_an_edit_of_the_same_size() {
+    let project = project();
+    let cache = project.beside("files");
+    let (before, _) = hash(project.path(), Some(cache.clone()));
+    let file = project.path().join("a");
+    let modified = file.metadata().unwrap().modified().unwrap();
+    project.write("a", "2");
+    File::open(&file).unwrap().set_modified(modified).unwrap();
+    let (after, _) = hash(project.path(), Some(cache));
+    assert_ne!(after, before);
+    assert_eq!(after, hash(project.path(), None).0);
+}
+
+#[test]
+fn a_file_that_was_just_written_is_not_remembered() {
+    let project = project();
+    let cache = project.beside("files");
+    // As old as the probe or younger: the clock of the future cannot be reached by waiting.
+    let future = std::time::SystemTime::now() + Duration::from_secs(3600);
+    File::open(project.path().join("a")).unwrap().set_modified(future).unwrap();
+    settle(&project);
+    hash(project.path(), Some(cache.clone()));
+    let (_, stats) = hash(project.path(), Some(cache));
+    assert_eq!((stats.read, stats.cached), (1, 3));
+}
+
+#[test]
+fn the_mode_comes_from_the_disk_even_if_the_digest_is_remembered() {
+    let project = project();
+    let cache = project.beside("files");
+    let (before, _) = hash(project.path(), Some(cache.clone()));
+    project.chmod("a", 0o755);
+    let (after, _) = hash(project.path(), Some(cache));
+    assert_ne!(after, before);
+    assert_eq!(after, hash(project.path(), None).0);
+}
+
+#[test]
+fn a_damaged_cache_is_an_empty_one() {
+    let project = project();
+    let cache = project.beside("files");
+    let (expected, _) = hash(project.path(), Some(cache.clone()));
+    let good = std::fs::read(&cache).unwrap();
+    for at in 0..good.len() {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1 << (at % 8);
+        std::fs::write(&cache, &bytes).unwrap();
+        let (found, stats) = hash(project.path(), Some(cache.clone()));
+        assert_eq!((found, stats.cached), (expected, 0), "byte {at}");
+    }
+    for length in 0..good.len() {
+        std::fs::write(&cache, &good[..length]).unwrap();
+        assert_eq!(hash(project.path(), Some(cache.clone())).0, expected, "length {length}");
+    }
+}
+
+#[test]
+fn the_cache_of_another_tree_is_not_used() {
+    let (one, other) = (project(), project());
+    let cache = one.beside("files");
+    hash(one.path(), Some(cache.clone()));
+    other.write("a", "different");
+    let (found, stats) = hash(other.path(), Some(cache));
+    assert_eq!(stats.cached, 0);
+    assert_eq!(found, hash(other.path(), None).0);
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_an_error_and_nothing_else() {
+    let project = project();
+    let cache = project.path().join("a/below-a-file");
+    let tree = Tree::open(project.path(), &TreeOptions { cache: Some(cache), ..TreeOptions::default() }).unwrap();
+    let mut context = tree.context(None).unwrap();
+    context.add(&Selection::default()).unwrap();
+    assert_eq!(context.finish().unwrap().hash(), hash(project.path(), None).0);
+    assert!(tree.save_cache().unwrap_err().to_string().starts_with("write `"));
+}
+
+#[test]
+fn a_directory_or_a_device_as_cache_is_an_empty_cache() {
+    let project = project();
+    for cache in [project.beside("."), PathBuf::from("/dev/zero")] {
+        let options = TreeOptions { cache: Some(cache), ..TreeOptions::default() };
+        let tree = Tree::open(project.path(), &options).unwrap();
+        assert_eq!(tree.stats().cached, 0);
+    }
+}
+
+#[test]
+fn paranoia_reads_everything() {
+    let project = project();
+    let cache = project.beside("files");
+    hash(project.path(), Some(cache.clone()));
+    let options = TreeOptions { cache: Some(cache), paranoid: true, ..TreeOptions::default() };
+    let tree = Tree::open(project.path(), &options).unwrap();
+    let mut context = tree.context(None).unwrap();
+    context.add(&Selection::default()).unwrap();
+    context.finish().unwrap();
+    assert_eq!((tree.stats().read, tree.stats().cached), (4, 0));
+}
+
+#[test]
+fn a_narrow_run_keeps_what_it_did_not_look_at() {
+    let project = project();
+    let cache = project.beside("files");
+    hash(project.path(), Some(cache.clone()));
+    project.write("dir/b", "new");
+    settle(&project);
+    let options = TreeOptions { cache: Some(cache.clone()), ..TreeOptions::default() };
+    let tree = Tree::open(project.path(), &options).unwrap();
+    let mut context = tree.context(None).unwrap();
+    context.add_path(&crate::project::path("dir/b")).unwrap();
+    context.finish().unwrap();
+    tree.save_cache().unwrap();
+    assert_eq!(hash(project.path(), Some(cache)).1.cached, 4);
+}
+
+/// What can happen to a file between two runs.
+#[derive(Clone, Debug)]
+enum Step {
+    Write(usize, u8),
+    WriteInPlaceWithOldTime(usize, u8),
+    Rename(usize, usize),
+    Chmod(usize, bool),
+    Remove(usize),
+    Link(usize, usize),
+    Hash,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let file = 0..4_usize;
+    let byte = 0..3_u8;
+    let step = prop_oneof![
+        3 => (file.clone(), byte.clone()).prop_map(|(file, byte)| Step::Write(file, byte)),
+        3 => (file.clone(), byte).prop_map(|(file, byte)| Step::WriteInPlaceWithOldTime(file, byte)),
+        1 => (file.clone(), file.clone()).prop_map(|(from, to)| Step::Rename(from, to)),
+        1 => (file.clone(), any::<bool>()).prop_map(|(file, executable)| Step::Chmod(file, executable)),
+        1 => file.clone().prop_map(Step::Remove),
+        1 => (file.clone(), file).prop_map(|(file, target)| Step::Link(file, target)),
+        4 => Just(Step::Hash),
+    ];
+    prop::collection::vec(step, 1..25)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// G1 for the cache: without any pause between the steps, cached and uncached hashes never differ.
+    #[test]
+    fn the_cache_never_shows(steps in steps()) {
+        let project = Project::new();
+        let cache = project.beside("files");
+        let name = |file: usize| project.path().join(format!("f{file}"));
+        for step in steps {
+            match step {
+                Step::Write(file, byte) => {
+                    let _ = std::fs::remove_file(name(file));
+                    std::fs::write(name(file), [byte]).unwrap();
+                }
+                Step::WriteInPlaceWithOldTime(file, byte) => {
+                    let metadata = name(file).symlink_metadata();
+                    if metadata.is_ok_and(|metadata| metadata.is_file()) {
+                        let modified = name(file).metadata().unwrap().modified().unwrap();
+                        std::fs::write(name(file), [byte]).unwrap();
+                        File::open(name(file)).unwrap().set_modified(modified).unwrap();
+                    }
+                }
+                Step::Rename(from, to) => drop(std::fs::rename(name(from), name(to))),
+                Step::Chmod(file, executable) => {
+                    if name(file).symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
+                        project.chmod(&format!("f{file}"), if executable { 0o755 } else { 0o644 });
+                    }
+                }
+                Step::Remove(file) => drop(std::fs::remove_file(name(file))),
+                Step::Link(file, target) => {
+                    let _ = std::fs::remove_file(name(file));
+                    std::os::unix::fs::symlink(format!("f{target}"), name(file)).unwrap();
+                }
+                Step::Hash => {
+                    let cached = hash(project.path(), Some(cache.clone())).0;
+                    prop_assert_eq!(cached, hash(project.path(), None).0);
+                }
+            }
+        }
+        prop_assert_eq!(hash(project.path(), Some(cache)).0, hash(project.path(), None).0);
+    }
+}
