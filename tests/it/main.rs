@@ -1,1 +1,14 @@
 //! Drives the real binary, one module per subject.
+
+mod bad_input;
+mod cargo_service;
+mod copy;
+mod dockerfile;
+mod due;
+mod hash;
+mod json;
+mod kill;
+mod project;
+mod registry;
+mod shop;
+mod support;

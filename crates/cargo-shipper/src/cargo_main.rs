@@ -1,2 +1,5 @@
-//! The command.
-fn main() {}
+//! The command `cargo shipper`.
+
+fn main() -> std::process::ExitCode {
+    cargo_shipper::cargo_main()
+}

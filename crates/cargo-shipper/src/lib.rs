@@ -1,1 +1,61 @@
-//! The shipper command: builds images once, skips what has not changed, deploys the same bytes everywhere.
+#![doc = include_str!("../README.md")]
+
+mod cli;
+mod commands;
+mod failure;
+mod terminal;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+use crate::failure::Failure;
+use crate::terminal::Terminal;
+
+/// Runs the command with the arguments of the process and returns what the process returns.
+#[must_use]
+pub fn main() -> ExitCode {
+    run(std::env::args_os().collect())
+}
+
+/// As [`main`], called by Cargo: `cargo shipper ...` passes `shipper` as first argument.
+#[must_use]
+pub fn cargo_main() -> ExitCode {
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|argument| argument == "shipper") {
+        arguments.remove(1);
+    }
+    run(arguments)
+}
+
+fn run(arguments: Vec<OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code =
+                if error.use_stderr() { shipper_engine::ExitCode::Usage } else { shipper_engine::ExitCode::Done };
+            // The reader of the help may have gone; there is nobody left to tell.
+            let _ = error.print();
+            return ExitCode::from(code.code());
+        }
+    };
+    let terminal = Terminal::new(&cli.global);
+    terminal.start_log(cli.global.verbose);
+    let result = match &cli.command {
+        Command::Init(args) => commands::init::run(&cli.global, args, &terminal),
+        Command::Plan(args) => commands::plan::run(&cli.global, args, &terminal),
+        Command::Ship(args) => commands::ship::run(&cli.global, args, &terminal),
+        Command::Hash(args) => commands::hash::run(&cli.global, args, &terminal),
+        Command::Inspect(args) => commands::inspect::run(&cli.global, args, &terminal),
+        Command::Push(args) | Command::Copy(args) => commands::copy::run(&cli.global, args, &terminal),
+        Command::Config(args) => commands::config::run(&cli.global, args, &terminal),
+        Command::Completions(args) => commands::completions::run(args, &terminal),
+    };
+    let code = result.unwrap_or_else(|failure: Failure| {
+        terminal.failure(&failure);
+        failure.exit_code
+    });
+    ExitCode::from(code.code())
+}

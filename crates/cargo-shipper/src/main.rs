@@ -1,2 +1,5 @@
-//! The command.
-fn main() {}
+//! The command `shipper`.
+
+fn main() -> std::process::ExitCode {
+    cargo_shipper::main()
+}

@@ -24,6 +24,10 @@ use crate::log::{BuildLog, Step};
 use crate::system;
 use crate::target::{LinkMode, Machine};
 
+/// The version of the way in which inputs become layers. It belongs into the key of every assembled image: when the same
+/// inputs give other bytes, this changes.
+pub const ASSEMBLY: &str = "1";
+
 /// The directory of binaries in an image.
 pub const BIN_DIR: &str = "/usr/local/bin";
 

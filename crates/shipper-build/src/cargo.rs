@@ -113,6 +113,29 @@ fn wanted_bins(recipe: &CargoRecipe, package: &Package) -> Result<Vec<String>, B
     Ok(if recipe.bins.is_empty() { known } else { recipe.bins.clone() })
 }
 
+/// The linker that Cargo has to be told, if the compiler's default will not do.
+fn linker(
+    link: LinkMode,
+    place: &Place<'_>,
+    installed: &Installed,
+    target: &str,
+) -> Result<Option<String>, BuildError> {
+    let native = place.machine.is_native(&installed.version.host);
+    let has_cc = place.environment.find_program("cc").is_some();
+    if native && has_cc {
+        return Ok(None);
+    }
+    // The compiler's own linker is enough for musl: the target brings its start files and libraries along.
+    if link == LinkMode::Musl && installed.has_own_linker() {
+        return Ok(Some("rust-lld".to_owned()));
+    }
+    if native {
+        let install = "install a C compiler, `apt-get install gcc libc6-dev` on Debian".to_owned();
+        return Err(BuildError::LinkerMissing { target: target.to_owned(), linker: "cc".to_owned(), install });
+    }
+    place.machine.cross_linker(target, place.environment).map(Some)
+}
+
 struct Build<'a> {
     recipe: &'a CargoRecipe,
     place: &'a Place<'a>,
@@ -152,17 +175,8 @@ impl<'a> Build<'a> {
             });
         }
         let config = StagedConfig::read(place.stage, &workspace_root)?;
-        let variable = flags::linker_variable(&target);
-        let linker = if config.has_linker(&target) || recipe.env.contains_key(&variable) {
-            None
-        } else if !place.machine.is_native(&installed.version.host) {
-            Some(place.machine.cross_linker(&target, place.environment)?)
-        } else if place.environment.find_program("cc").is_none() {
-            let install = "install a C compiler, `apt-get install gcc libc6-dev` on Debian".to_owned();
-            return Err(BuildError::LinkerMissing { target, linker: "cc".to_owned(), install });
-        } else {
-            None
-        };
+        let configured = config.has_linker(&target) || recipe.env.contains_key(&flags::linker_variable(&target));
+        let linker = if configured { None } else { linker(recipe.link, place, &installed, &target)? };
         let homes = Homes::prepare(place.work, place.environment)?;
         let file = LogFile::create(&place.work.join("cargo.log"))?;
         Ok(Build { recipe, place, log, file, installed, target, homes, config, manifest, workspace_root, linker })

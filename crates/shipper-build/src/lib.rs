@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 mod assemble;
+mod buildah;
 mod cargo;
+mod check;
 mod closure;
 mod elf;
 mod environment;
@@ -14,8 +16,10 @@ mod system;
 mod target;
 mod toolchain;
 
-pub use assemble::{AssembleRequest, BIN_DIR, ImageOptions, assemble};
+pub use assemble::{ASSEMBLY, AssembleRequest, BIN_DIR, ImageOptions, assemble};
+pub use buildah::{BuiltLayout, DockerfileRequest, buildah};
 pub use cargo::CargoRecipe;
+pub use check::{CheckFailure, run_check};
 pub use environment::Environment;
 pub use error::{BuildError, Exit, TAIL_LINES, ToolchainProblem};
 pub use log::{BuildLog, NoLog, Step};

@@ -148,6 +148,12 @@ impl Installed {
     pub(crate) fn has_target(&self, target: &str) -> bool {
         self.sysroot.join("lib/rustlib").join(target).join("lib").is_dir()
     }
+
+    /// Whether the toolchain brings `rust-lld`.
+    pub(crate) fn has_own_linker(&self) -> bool {
+        let bin = self.sysroot.join("lib/rustlib").join(&self.version.host).join("bin");
+        bin.join(format!("rust-lld{}", std::env::consts::EXE_SUFFIX)).is_file()
+    }
 }
 
 /// A release number says which channel it is of: `1.95.0`, `1.96.0-beta.3`, `1.97.0-nightly`. The date of a dated channel

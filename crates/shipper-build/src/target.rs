@@ -14,7 +14,8 @@ pub enum LinkMode {
     /// Against glibc, statically: needs nothing installed beyond the compiler, runs from scratch. Name resolution of
     /// glibc works without plug-ins from glibc 2.34 on.
     Static,
-    /// Against musl, statically: smaller; needs the target's standard library.
+    /// Against musl, statically: smaller; needs the target's standard library, and no cross compiler for another machine
+    /// unless a package compiles C code.
     Musl,
     /// Against glibc, dynamically. In an image from scratch the interpreter and the shared libraries are copied from the
     /// machine that builds; on a base image the base provides them.

@@ -66,6 +66,36 @@ async fn a_static_image_runs() {
     }
 }
 
+/// The targets of musl and of other machines are in no minimal toolchain.
+#[tokio::test]
+async fn a_musl_image_runs() {
+    let place = Place::with_app(HELLO);
+    let image = match place.build_with(|recipe| recipe.link = LinkMode::Musl).await {
+        Err(BuildError::TargetMissing { target, .. }) => skip!("rust-std-musl", &format!("{target} is not installed")),
+        built => built.unwrap(),
+    };
+    assert_eq!(image.layers.len(), 2);
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    let binary = place.dir().join("work/target").join(target).join("release/app");
+    assert_eq!(Command::new(binary).output().unwrap().stdout, b"hello 1\n");
+}
+
+#[tokio::test]
+async fn a_musl_image_for_another_machine_needs_no_cross_compiler() {
+    let place = Place::with_app(HELLO);
+    let other = if cfg!(target_arch = "aarch64") { "linux/amd64" } else { "linux/arm64" };
+    let recipe = CargoRecipe { link: LinkMode::Musl, ..place.recipe().await };
+    let mut request = AssembleRequest { cargo: Some(recipe), platform: other.parse().unwrap(), ..place.request() };
+    // Nothing but the compiler.
+    let rustc = request.environment.find_program("rustc").unwrap();
+    request.environment.set("PATH", rustc.parent().unwrap());
+    let image = match assemble(&request, &NoLog).await {
+        Err(BuildError::TargetMissing { target, .. }) => skip!("rust-std-musl", &format!("{target} is not installed")),
+        built => built.unwrap(),
+    };
+    assert_eq!(image.platform.to_string(), other);
+}
+
 #[tokio::test]
 async fn a_dynamic_image_brings_its_loader_and_libraries() {
     let umoci = need!(Umoci::find());

@@ -1,1 +1,45 @@
-//! Gathers facts, plans, and executes the plan: what an embedding tool depends on.
+#![doc = include_str!("../README.md")]
+
+mod bases;
+mod discover;
+mod error;
+mod events;
+mod gather;
+mod git;
+mod hashing;
+mod images;
+mod init;
+mod inputs;
+mod lock;
+mod names;
+mod probe;
+mod project;
+mod publish;
+mod record;
+mod ship;
+mod work;
+
+pub use error::Error;
+pub use events::{EventSink, Events, Silent, Tee};
+pub use git::Head;
+pub use hashing::{Hashed, HashedEntry, hash_directory, hash_service};
+pub use images::{Copied, Inspected, Part, copy, inspect};
+pub use init::{Initialised, init, write_file};
+pub use project::{CONFIG_FILE, Directories, Options, Project};
+pub use ship::{Planned, ShipOptions, Shipped, plan, ship};
+pub use shipper_plan::{Origin, Overrides};
+pub use shipper_report::{
+    Action, Event, ExitCode, FORMAT, FileChange, Outcome, Phase, PlannedPlatform, PlannedService, Reason, Record,
+    ShippedImage, ValueChange,
+};
+
+/// Numbers with units.
+pub mod units {
+    pub use shipper_report::{bytes, duration};
+}
+
+/// The JSON schema of `shipper.toml`.
+#[must_use]
+pub fn config_schema() -> serde_json::Value {
+    shipper_plan::Config::schema()
+}

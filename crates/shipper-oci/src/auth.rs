@@ -90,7 +90,16 @@ enum Mode {
 
 struct Token {
     header: HeaderValue,
+    obtained: Instant,
     renew_at: Instant,
+}
+
+/// A header that the registry refused: `None` when it was sent none.
+#[derive(Clone, Copy)]
+pub(crate) struct Refused<'a> {
+    pub(crate) used: Option<&'a HeaderValue>,
+    /// When the request was sent; a token fetched since then by another request is worth a try.
+    pub(crate) sent: Instant,
 }
 
 type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
@@ -168,24 +177,24 @@ impl Authenticator {
         self.choose(http, headers).map(|_| ())
     }
 
-    /// A header in answer to 401. `used` is the one that was refused.
+    /// A header in answer to 401.
     pub(crate) async fn renew(
         &self,
         http: &Http,
         headers: &HeaderMap,
         repository: &RepositoryName,
         scopes: &Scopes,
-        used: Option<&HeaderValue>,
+        refused: Refused<'_>,
     ) -> Result<HeaderValue> {
         let challenge = self.choose(http, headers)?;
         match self.mode() {
             Mode::Bearer { realm, service } => {
                 let asked = challenge.as_ref().and_then(|challenge| challenge.parameter("scope"));
                 let wanted = asked.map_or_else(|| scopes.clone(), |asked| scopes.clone().with_challenge(asked));
-                self.token(http, repository, scopes, &wanted, &realm, service.as_deref(), used).await
+                self.token(http, repository, scopes, &wanted, &realm, service.as_deref(), Some(refused)).await
             }
             Mode::Basic => {
-                if used.is_some() && !self.renew_credential(repository).await? {
+                if refused.used.is_some() && !self.renew_credential(repository).await? {
                     return Err(self.refused("the user name or password is not accepted"));
                 }
                 self.basic(repository).await
@@ -265,9 +274,11 @@ impl Authenticator {
         wanted: &Scopes,
         realm: &Url,
         service: Option<&str>,
-        used: Option<&HeaderValue>,
+        refused: Option<Refused<'_>>,
     ) -> Result<HeaderValue> {
-        if let Some(header) = self.covering(repository, needed, used) {
+        if refused.is_none()
+            && let Some(header) = self.covering(repository, needed)
+        {
             return Ok(header);
         }
         let slot = {
@@ -275,7 +286,7 @@ impl Authenticator {
             Arc::clone(tokens.entry((repository.clone(), needed.clone())).or_default())
         };
         let mut slot = slot.lock().await;
-        if let Some(token) = slot.as_ref().filter(|token| token.is_fresh(used)) {
+        if let Some(token) = slot.as_ref().filter(|token| token.is_fresh(refused)) {
             return Ok(token.header.clone());
         }
         *slot = None;
@@ -292,17 +303,12 @@ impl Authenticator {
     }
 
     /// A token at hand that allows more than is needed.
-    fn covering(
-        &self,
-        repository: &RepositoryName,
-        needed: &Scopes,
-        used: Option<&HeaderValue>,
-    ) -> Option<HeaderValue> {
+    fn covering(&self, repository: &RepositoryName, needed: &Scopes) -> Option<HeaderValue> {
         let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.iter().filter(|((owner, scopes), _)| owner == repository && scopes.covers(needed)).find_map(
             |(_, slot)| {
                 let slot = slot.try_lock().ok()?;
-                slot.as_ref().filter(|token| token.is_fresh(used)).map(|token| token.header.clone())
+                slot.as_ref().filter(|token| token.is_fresh(None)).map(|token| token.header.clone())
             },
         )
     }
@@ -321,7 +327,7 @@ impl Authenticator {
             Some(Credential::RegistryToken(token)) => {
                 let header = bearer_header(token.expose())
                     .ok_or_else(|| self.refused("the token found has characters that no header can hold"))?;
-                return Ok(Token { header, renew_at: Instant::now() + DEFAULT_LIFE });
+                return Ok(Token { header, obtained: Instant::now(), renew_at: Instant::now() + DEFAULT_LIFE });
             }
             Some(Credential::IdentityToken(token)) => Some(token),
             Some(Credential::Basic { username, password }) => {
@@ -403,7 +409,7 @@ impl Authenticator {
                 // No token is kept for longer than a day; a tenth of its life is margin.
                 Duration::from_secs_f64(seconds.min(86_400.0) * 0.9)
             });
-        Ok(Token { header, renew_at: Instant::now() + life })
+        Ok(Token { header, obtained: Instant::now(), renew_at: Instant::now() + life })
     }
 }
 
@@ -414,9 +420,10 @@ impl std::fmt::Debug for Authenticator {
 }
 
 impl Token {
-    /// Still to be used, and not the one that was refused.
-    fn is_fresh(&self, used: Option<&HeaderValue>) -> bool {
-        Instant::now() < self.renew_at && used != Some(&self.header)
+    /// Still to be used; after a refusal, only when it is newer than that.
+    fn is_fresh(&self, refused: Option<Refused<'_>>) -> bool {
+        Instant::now() < self.renew_at
+            && refused.is_none_or(|refused| self.obtained > refused.sent && refused.used != Some(&self.header))
     }
 }
 

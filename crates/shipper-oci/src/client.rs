@@ -13,7 +13,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use url::Url;
 
-use crate::auth::{Authenticator, Scopes};
+use crate::auth::{Authenticator, Refused, Scopes};
 use crate::error::{is_retryable_status, shown};
 use crate::http::{Body, BodyStream, Call, Http, Reply};
 use crate::retry::{Budget, Tries, retry_after};
@@ -195,12 +195,15 @@ impl Client {
             self.ping().await?;
         }
         let used = self.auth.header(&self.http, ask.repository, &ask.scopes).await?;
+        let sent = std::time::Instant::now();
         let reply = self.send(ask, used.as_ref()).await?;
         let renewed = match reply.status.as_u16() {
             401 => {
                 let headers = reply.headers().clone();
                 drop(reply);
-                self.auth.renew(&self.http, &headers, ask.repository, &ask.scopes, used.as_ref()).await?
+                self.auth
+                    .renew(&self.http, &headers, ask.repository, &ask.scopes, Refused { used: used.as_ref(), sent })
+                    .await?
             }
             403 if used.is_some() => match self.auth.renew_basic(ask.repository).await? {
                 Some(header) => header,

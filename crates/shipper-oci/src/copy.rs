@@ -155,10 +155,11 @@ async fn copy_content(
     let mut blobs: Vec<Descriptor> = needed.blobs.into_values().collect();
     blobs.sort_by_key(|blob| std::cmp::Reverse(blob.size));
     let had_earlier = !earlier.is_empty();
-    let mut pushed = futures_util::stream::iter(&blobs)
+    // The futures own their descriptors: a closure over borrowed items would make the whole copy not `Send`.
+    let mut pushed = futures_util::stream::iter(blobs)
         .map(|blob| async move {
             let presence = if had_earlier && blob.size <= CHEAP { Presence::Assumed } else { Presence::Unknown };
-            Ok::<_, Error>((transfer(from, to, blob, presence).await?, blob.size))
+            Ok::<_, Error>((transfer(from, to, &blob, presence).await?, blob.size))
         })
         .buffer_unordered(PARALLEL);
     while let Some((how, size)) = pushed.try_next().await? {
@@ -220,7 +221,11 @@ async fn gather(
             return Err(Error::InvalidManifest { digest: manifest.digest().clone(), reason });
         }
         needed.seen.insert(child.digest.clone());
-        if to.has_manifest(&child.digest).await? {
+        let there = match &to.target {
+            Target::Registry(registry) => registry.seems_to_have_manifest(&child.digest).await?,
+            Target::Layout(_) | Target::Refused => to.has_manifest(&child.digest).await?,
+        };
+        if there {
             continue;
         }
         let selector = Selector::Digest(child.digest.clone());

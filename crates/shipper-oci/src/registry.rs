@@ -107,19 +107,45 @@ impl Registry {
         }
     }
 
+    /// Whether a manifest is there. A 404 to HEAD has no text; so absence is asked for again with GET, whose answer says
+    /// what is absent.
     pub(crate) async fn has_manifest(&self, digest: &Digest) -> Result<bool> {
+        if self.seems_to_have_manifest(digest).await? {
+            return Ok(true);
+        }
+        Ok(self.manifest(&Selector::Digest(digest.clone())).await?.is_some())
+    }
+
+    /// As [`Registry::has_manifest`], where a wrong "no" only costs work.
+    pub(crate) async fn seems_to_have_manifest(&self, digest: &Digest) -> Result<bool> {
         let selector = Selector::Digest(digest.clone());
         let ask = self.manifest_ask(Method::HEAD, &selector, "look for", &["pull"])?;
         self.head(&ask, digest, None).await
     }
 
-    pub(crate) async fn has_blob(&self, digest: &Digest, size: Option<u64>, actions: &[&str]) -> Result<bool> {
-        let ask = self.ask(
-            Method::HEAD,
-            &format!("blobs/{digest}"),
-            format!("look for blob {}@{digest}", self.name),
-            actions,
-        )?;
+    /// Whether a blob is there; asks twice before it says no, as [`Registry::has_manifest`].
+    pub(crate) async fn has_blob(&self, digest: &Digest) -> Result<bool> {
+        if self.seems_to_have_blob(digest, None, &["pull"]).await? {
+            return Ok(true);
+        }
+        let what = format!("look for blob {}@{digest}", self.name);
+        let ask = self.ask(Method::GET, &format!("blobs/{digest}"), what, &["pull"])?;
+        match self.client.ask_for(&ask).await? {
+            None => Ok(false),
+            Some(reply) if reply.status == 200 => Ok(true),
+            Some(mut reply) => Err(self.client.failure(&mut reply, &ask).await),
+        }
+    }
+
+    /// As [`Registry::has_blob`], where a wrong "no" only costs an upload.
+    pub(crate) async fn seems_to_have_blob(
+        &self,
+        digest: &Digest,
+        size: Option<u64>,
+        actions: &[&str],
+    ) -> Result<bool> {
+        let what = format!("look for blob {}@{digest}", self.name);
+        let ask = self.ask(Method::HEAD, &format!("blobs/{digest}"), what, actions)?;
         self.head(&ask, digest, size).await
     }
 
@@ -168,25 +194,19 @@ impl Registry {
         let mut tries = self.client.tries();
         loop {
             let mut bytes = Vec::new();
-            match self
-                .read_blob(descriptor, async |piece: Bytes| {
-                    bytes.extend_from_slice(&piece);
-                    Ok(())
-                })
-                .await
-            {
+            match self.read_blob(descriptor, |piece: Bytes| bytes.extend_from_slice(&piece)).await {
                 Ok(()) => return Ok(bytes),
                 Err(error) => tries.wait_or(error).await?,
             }
         }
     }
 
-    async fn read_blob(&self, descriptor: &Descriptor, mut take: impl AsyncFnMut(Bytes) -> Result<()>) -> Result<()> {
+    async fn read_blob(&self, descriptor: &Descriptor, mut take: impl FnMut(Bytes)) -> Result<()> {
         let mut reply = self.open_blob(descriptor).await?;
         let mut verifier = Verifier::new(descriptor);
         while let Some(piece) = reply.chunk().await? {
             verifier.update(&piece)?;
-            take(piece).await?;
+            take(piece);
         }
         verifier.finish()
     }

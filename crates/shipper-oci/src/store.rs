@@ -248,7 +248,7 @@ impl Repository {
                 let (layout, digest) = (layout.clone(), digest.clone());
                 blocking(move || Ok(layout.blob_size(&digest)?.is_some())).await
             }
-            Target::Registry(registry) => registry.has_blob(digest, None, &["pull"]).await,
+            Target::Registry(registry) => registry.has_blob(digest).await,
             Target::Refused => Err(self.refused()),
         }
     }

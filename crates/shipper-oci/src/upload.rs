@@ -64,33 +64,27 @@ impl Registry {
         let mut mount = from;
         let mut tries = self.client.tries();
         loop {
-            if ask_first && self.has_blob(&descriptor.digest, Some(descriptor.size), &["pull", "push"]).await? {
+            if ask_first
+                && self.seems_to_have_blob(&descriptor.digest, Some(descriptor.size), &["pull", "push"]).await?
+            {
                 return Ok(Pushed::Existed);
             }
-            match self.push_blob_once(descriptor, origin, mount).await {
-                Ok(pushed) => return Ok(pushed),
+            let url = match self.start(descriptor, mount).await {
+                Ok(Start::Mounted) => return Ok(Pushed::Mounted),
+                Ok(Start::Session(url)) => url,
                 // Whatever a registry has against a mount, it may still take an upload.
-                Err(Error::Registry { status: 400..=499, .. } | Error::Denied { .. }) if mount.is_some() => {
-                    ask_first = true;
+                Err(error) if mount.is_some() && refuses_mount(&error) => {
+                    (mount, ask_first) = (None, true);
+                    continue;
                 }
-                Err(error) => {
-                    tries.wait_or(error).await?;
-                    ask_first = true;
-                }
+                Err(error) => return Err(error),
+            };
+            match self.send(descriptor, origin, url).await {
+                Ok(()) => return Ok(Pushed::Uploaded),
+                Err(error) => tries.wait_or(error).await?,
             }
-            mount = None;
-        }
-    }
-
-    async fn push_blob_once(
-        &self,
-        descriptor: &Descriptor,
-        origin: &Origin<'_>,
-        from: Option<&RepositoryName>,
-    ) -> Result<Pushed> {
-        match self.start(descriptor, from).await? {
-            Start::Mounted => Ok(Pushed::Mounted),
-            Start::Session(url) => self.send(descriptor, origin, url).await.map(|()| Pushed::Uploaded),
+            // It may have arrived although the answer did not.
+            (mount, ask_first) = (None, true);
         }
     }
 
@@ -105,7 +99,7 @@ impl Registry {
                 let _ = self.client.ask_once(&ask).await;
                 Ok(false)
             }
-            Err(Error::Registry { status: 400..=499, .. } | Error::Denied { .. }) => Ok(false),
+            Err(error) if refuses_mount(&error) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -120,7 +114,7 @@ impl Registry {
         let what = format!("start upload of blob {} to {}", descriptor.digest, self.name);
         let ask = Ask::new(Method::POST, url, what, &self.name, scopes);
         // Opening a session twice does no harm: an unused one is dropped by the registry.
-        let mut answer = if from.is_some() { self.client.ask(&ask).await? } else { self.client.ask_once(&ask).await? };
+        let mut answer = self.client.ask(&ask).await?;
         let reply = &mut answer.reply;
         match reply.status.as_u16() {
             201 if from.is_some() => Ok(Start::Mounted),
@@ -156,7 +150,7 @@ impl Registry {
             201 => return Ok(()),
             // Not what the specification says, so it is checked: some registries answer 202 or 204 to a finished upload.
             200..=299 => {
-                return if self.has_blob(&descriptor.digest, Some(descriptor.size), &["pull", "push"]).await? {
+                return if self.seems_to_have_blob(&descriptor.digest, Some(descriptor.size), &["pull", "push"]).await? {
                     Ok(())
                 } else {
                     Err(reply.protocol("it took the upload and does not have the blob"))
@@ -180,6 +174,11 @@ impl Registry {
         }
         Err(envelope.error(self.client.host(), &ask.what, status))
     }
+}
+
+/// Quay refuses a mount without a source, others one of a repository that they do not know or that is not to be read.
+fn refuses_mount(error: &Error) -> bool {
+    matches!(error, Error::Registry { status: 400..=499, .. } | Error::Denied { .. })
 }
 
 struct Source<'a> {

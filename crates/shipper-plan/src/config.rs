@@ -137,9 +137,9 @@ pub struct ServiceConfig {
     /// Labels of the image.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// A CA bundle in the repository that becomes `/etc/ssl/certs/ca-certificates.crt`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ca_certificates: Option<String>,
+    /// Whether Mozilla's root certificates become `/etc/ssl/certs/ca-certificates.crt`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ca_certificates: bool,
     /// Compression of layers. Default: `gzip`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compression: Option<CompressionConfig>,

@@ -118,8 +118,8 @@ pub struct ImageOptions {
     pub workdir: Option<String>,
     /// Labels that the user sets.
     pub labels: BTreeMap<String, String>,
-    /// A CA bundle, relative to the project.
-    pub ca_certificates: Option<String>,
+    /// Whether root certificates are in the image.
+    pub ca_certificates: bool,
     /// Compression of layers; absent: gzip.
     pub compression: Option<CompressionConfig>,
 }
@@ -207,11 +207,7 @@ fn resolve(name: &str, config: &ServiceConfig, settings: &Settings, host: &str) 
             cmd: config.cmd.clone(),
             workdir: config.workdir.clone(),
             labels: config.labels.clone(),
-            ca_certificates: config
-                .ca_certificates
-                .as_deref()
-                .map(|path| inside(path, &key("ca-certificates")))
-                .transpose()?,
+            ca_certificates: config.ca_certificates,
             compression: config.compression,
         },
         check: config.check.clone(),

@@ -1,0 +1,208 @@
+//! The command line as types. Nothing is done here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Build a container image once, skip what has not changed, push it, deploy the same bytes everywhere.
+#[derive(Debug, Parser)]
+#[command(name = "shipper", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(styles = STYLES, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const STYLES: clap::builder::Styles = clap::builder::Styles::styled()
+    .header(anstyle::AnsiColor::Green.on_default().bold())
+    .usage(anstyle::AnsiColor::Green.on_default().bold())
+    .literal(anstyle::AnsiColor::Cyan.on_default().bold())
+    .placeholder(anstyle::AnsiColor::Cyan.on_default());
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done or yes; 1 a definite no; 2 usage or configuration; 3 could not tell;
+4 build or check failed; 5 push failed or identity conflict; 130 interrupted.";
+
+/// Flags of every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Work as if started in this directory
+    #[arg(
+        short = 'C',
+        long = "directory",
+        value_name = "DIR",
+        default_value = ".",
+        global = true,
+        hide_default_value = true
+    )]
+    pub(crate) directory: PathBuf,
+    /// Use this configuration instead of shipper.toml
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// Print data as JSON on stdout
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Name every file and value; twice: log what is done
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+    /// When to use colours
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true, hide_default_value = true)]
+    pub(crate) color: Color,
+    /// Print lasting lines only, no live region
+    #[arg(long, env = "SHIPPER_NO_PROGRESS", value_parser = clap::builder::FalseyValueParser::new(), global = true, hide_env = true)]
+    pub(crate) no_progress: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write shipper.toml from what is found in the repository
+    Init(InitArgs),
+    /// Show what would be built or reused, and why
+    Plan(PlanArgs),
+    /// Plan, build what is due, push
+    Ship(ShipArgs),
+    /// Print the hash of a directory's or service's context
+    Hash(HashArgs),
+    /// Show an image or index
+    Inspect(InspectArgs),
+    /// Push an image to a registry or layout, with everything it refers to
+    Push(CopyArgs),
+    /// Copy an image between registries and layouts, with everything it refers to
+    Copy(CopyArgs),
+    /// Print every setting with its origin
+    Config(ConfigArgs),
+    /// Print shell completions
+    Completions(CompletionsArgs),
+}
+
+/// Which services, and where their images go.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Services {
+    /// Services, with those they are built on; all where none is named
+    #[arg(value_name = "SERVICE")]
+    pub(crate) services: Vec<String>,
+    /// Where images go: `oci:DIR` or a registry's host with an optional path
+    #[arg(long, value_name = "REGISTRY")]
+    pub(crate) registry: Option<String>,
+    /// Plan to build even what exists
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Refuse base images that shipper.lock does not name
+    #[arg(long)]
+    pub(crate) locked: bool,
+    /// Read every file, whatever the stat cache says
+    #[arg(long)]
+    pub(crate) paranoid: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) services: Services,
+    /// Exit with 1 when work is due
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Also write the plan as JSON to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ShipArgs {
+    #[command(flatten)]
+    pub(crate) services: Services,
+    /// Build what is due, but write nothing to the registry
+    #[arg(long)]
+    pub(crate) no_push: bool,
+    /// How many services are built at the same time
+    #[arg(long, short = 'j', value_name = "N")]
+    pub(crate) concurrency: Option<u16>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct InitArgs {
+    /// Overwrite an existing shipper.toml
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HashArgs {
+    /// A directory, or a service of the configuration
+    #[arg(value_name = "PATH|SERVICE", default_value = ".", hide_default_value = true)]
+    pub(crate) target: String,
+    /// Print each entry: digest, kind, size, path
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Read every file, whatever the stat cache says
+    #[arg(long)]
+    pub(crate) paranoid: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct InspectArgs {
+    /// `oci:DIR[:TAG]` or a registry reference
+    #[arg(value_name = "REF")]
+    pub(crate) reference: String,
+    /// Print the manifest's bytes as they are
+    #[arg(long)]
+    pub(crate) raw: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CopyArgs {
+    /// `oci:DIR[:TAG]` or a registry reference
+    #[arg(value_name = "SRC")]
+    pub(crate) source: String,
+    /// `oci:DIR[:TAG]` or a registry reference
+    #[arg(value_name = "DST")]
+    pub(crate) destination: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(crate) action: Option<ConfigAction>,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum ConfigAction {
+    /// Print the JSON schema of shipper.toml
+    Schema,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent_and_tells_every_exit_code() {
+        Cli::command().debug_assert();
+        let told = [0, 1, 2, 3, 4, 5, 130];
+        for (code, _) in shipper_engine::ExitCode::TABLE {
+            let code = code.code();
+            assert_eq!(EXIT_CODES.contains(&format!("{code} ")), told.contains(&code), "{code}");
+        }
+    }
+}

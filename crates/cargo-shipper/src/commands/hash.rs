@@ -1,0 +1,52 @@
+//! `shipper hash`.
+
+use std::io::Write as _;
+
+use serde_json::{Map, Value, json};
+use shipper_engine::{ExitCode, HashedEntry};
+
+use crate::cli::{Global, HashArgs};
+use crate::commands::{block_on, options};
+use crate::failure::Failure;
+use crate::terminal::Terminal;
+
+pub(crate) fn run(global: &Global, args: &HashArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
+    let options = shipper_engine::Options { paranoid: args.paranoid, ..options(global) };
+    let hashed = match shipper_engine::hash_directory(&options, &args.target)? {
+        Some(hashed) => hashed,
+        // Only a service needs the configuration, and a Dockerfile's base images a registry.
+        None => block_on(shipper_engine::hash_service(&options, &args.target))??,
+    };
+    for warning in &hashed.warnings {
+        terminal.warning(warning);
+    }
+    let mut out = std::io::BufWriter::new(terminal.stdout());
+    if global.json {
+        let mut document = Map::new();
+        document.insert("format".to_owned(), json!(shipper_engine::FORMAT));
+        document.insert("context".to_owned(), json!(hashed.context));
+        document.insert("files".to_owned(), json!(hashed.entries.len()));
+        document.insert("bytes".to_owned(), json!(hashed.bytes));
+        if args.list {
+            document.insert("entries".to_owned(), hashed.entries.iter().map(entry).collect());
+        }
+        writeln!(out, "{}", Value::Object(document))?;
+    } else {
+        if args.list {
+            for entry in &hashed.entries {
+                writeln!(out, "{} {:<10} {:>9} {}", entry.digest, entry.kind, entry.size, entry.path)?;
+            }
+        }
+        writeln!(out, "{}", hashed.context)?;
+    }
+    out.flush()?;
+    Ok(ExitCode::Done)
+}
+
+fn entry(entry: &HashedEntry) -> Value {
+    let mut object = json!({"path": entry.path, "kind": entry.kind, "size": entry.size, "digest": entry.digest});
+    if let Some(exact) = &entry.path_base64 {
+        object["path-base64"] = json!(exact);
+    }
+    object
+}

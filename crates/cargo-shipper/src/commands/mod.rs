@@ -1,0 +1,43 @@
+//! One module a command: arguments in, engine called, data printed.
+
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod copy;
+pub(crate) mod hash;
+pub(crate) mod init;
+pub(crate) mod inspect;
+pub(crate) mod plan;
+pub(crate) mod ship;
+
+use std::future::Future;
+use std::io;
+
+use shipper_engine::{Options, Overrides};
+
+use crate::cli::{Global, Services};
+
+/// What every command that opens a project says about it.
+fn options(global: &Global) -> Options {
+    Options {
+        directory: global.directory.clone(),
+        config: global.config.clone(),
+        environment: std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect(),
+        ..Options::default()
+    }
+}
+
+/// As [`options`], for commands that take services.
+fn service_options(global: &Global, services: &Services, concurrency: Option<u16>) -> Options {
+    Options {
+        overrides: Overrides { registry: services.registry.clone(), concurrency },
+        paranoid: services.paranoid,
+        ..options(global)
+    }
+}
+
+/// Runs a future to its end on a runtime of its own.
+fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future))
+}

@@ -1,0 +1,45 @@
+//! `shipper plan`.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use shipper_engine::{Events, ExitCode, Planned, Project, ShipOptions};
+
+use crate::cli::{Global, PlanArgs};
+use crate::commands::{block_on, service_options};
+use crate::failure::Failure;
+use crate::terminal::{Terminal, WarningsOnly, plan_table};
+
+pub(crate) fn run(global: &Global, args: &PlanArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
+    let project = Project::open(&service_options(global, &args.services, None))?;
+    let options = ShipOptions {
+        services: args.services.services.clone(),
+        force: args.services.force,
+        locked: args.services.locked,
+        no_push: true,
+    };
+    let events = Events::new(Arc::new(WarningsOnly(terminal.clone())));
+    let planned = block_on(shipper_engine::plan(&project, &options, &events))??;
+    let document = document(&planned);
+    if let Some(path) = &args.out {
+        shipper_engine::write_file(path, format!("{document:#}\n").as_bytes())?;
+    }
+    let mut out = terminal.stdout();
+    if global.json {
+        writeln!(out, "{document}")?;
+    } else {
+        out.write_all(plan_table(&planned.services, &planned.head, planned.saved_ms(), global.verbose > 0).as_bytes())?;
+    }
+    Ok(if args.check && !planned.is_empty() { ExitCode::No } else { ExitCode::Done })
+}
+
+/// The document of `plan --json`.
+fn document(planned: &Planned) -> Value {
+    json!({
+        "format": shipper_engine::FORMAT,
+        "commit": planned.head.commit,
+        "branch": planned.head.branch,
+        "services": planned.services,
+    })
+}

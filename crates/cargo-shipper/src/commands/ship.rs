@@ -1,0 +1,62 @@
+//! `shipper ship`.
+
+use std::sync::Arc;
+
+use shipper_engine::{EventSink, Events, ExitCode, Project, ShipOptions};
+
+use crate::cli::{Global, ShipArgs};
+use crate::commands::{block_on, service_options};
+use crate::failure::Failure;
+use crate::terminal::{JsonLines, ShipView, Terminal};
+
+pub(crate) fn run(global: &Global, args: &ShipArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
+    let project = Project::open(&service_options(global, &args.services, args.concurrency))?;
+    let options = ShipOptions {
+        services: args.services.services.clone(),
+        force: args.services.force,
+        locked: args.services.locked,
+        no_push: args.no_push,
+    };
+    let view = Arc::new(ShipView::new(terminal));
+    let sink: Arc<dyn EventSink> =
+        if global.json { Arc::new(JsonLines::new(terminal)) } else { Arc::clone(&view) as Arc<dyn EventSink> };
+    let events = Events::new(sink);
+    let finished = block_on(async {
+        let heartbeat = view.heartbeat();
+        tokio::pin!(heartbeat);
+        tokio::select! {
+            shipped = shipper_engine::ship(&project, &options, &events) => Some(shipped),
+            () = interrupted() => None,
+            () = &mut heartbeat => unreachable!("the heartbeat goes on for ever"),
+        }
+    })?;
+    match finished {
+        Some(Ok(shipped)) => Ok(shipped.exit_code()),
+        // The view has shown it.
+        Some(Err(error)) => Err(Failure::told(error.exit_code())),
+        None => {
+            view.close();
+            terminal.warning("interrupted; what was finished is kept, run again to go on");
+            Err(Failure::told(ExitCode::Interrupted))
+        }
+    }
+}
+
+/// Returns when the user or the system asks to stop.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminated) => {
+                tokio::select! {
+                    _ = tokio::signal::ctrl_c() => (),
+                    _ = terminated.recv() => (),
+                }
+            }
+            Err(_) => drop(tokio::signal::ctrl_c().await),
+        }
+    }
+    #[cfg(not(unix))]
+    drop(tokio::signal::ctrl_c().await);
+}

@@ -1,0 +1,42 @@
+//! What a command failed with, ready to be shown.
+
+use std::io;
+
+use shipper_engine::{Error, ExitCode};
+
+/// A failure: what the process returns, and what a person reads.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit_code: ExitCode,
+    /// `cannot ...`, then the causes. Empty where everything has been told already.
+    pub(crate) chain: Vec<String>,
+    pub(crate) hint: Option<String>,
+}
+
+impl Failure {
+    /// Wrong usage, found after the arguments were parsed.
+    pub(crate) fn usage(text: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { exit_code: ExitCode::Usage, chain: vec![text.into()], hint: Some(hint.into()) }
+    }
+
+    /// A failure whose events have been shown.
+    pub(crate) fn told(exit_code: ExitCode) -> Self {
+        Self { exit_code, chain: Vec::new(), hint: None }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { exit_code: error.exit_code(), chain: error.chain(), hint: error.hint() }
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// Writing to stdout or starting the runtime failed. A reader that has gone away is no failure.
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::told(ExitCode::Done);
+        }
+        Self { exit_code: ExitCode::Unknown, chain: vec![format!("cannot write the output: {error}")], hint: None }
+    }
+}

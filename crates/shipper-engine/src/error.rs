@@ -1,0 +1,283 @@
+//! Everything that can stop a run or a service, with the exit code it means and a hint where something can be done.
+
+use std::path::{Path, PathBuf};
+
+use shipper_report::ExitCode;
+
+/// Why a run, or one service of it, can not go on. Texts fit after "cannot ".
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The configuration is wrong, or asks for what does not exist.
+    #[error(transparent)]
+    Plan(#[from] shipper_plan::Error),
+    /// A file of the project can not be read.
+    #[error("read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file or directory of shipper can not be written.
+    #[error("write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file is there already and would be overwritten.
+    #[error("write {}: it exists already", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A context can not be hashed.
+    #[error("hash the context of `{service}`")]
+    Context {
+        /// The service.
+        service: String,
+        /// What is wrong with it.
+        #[source]
+        source: shipper_hash::Error,
+    },
+    /// The project's files can not be listed.
+    #[error("list the files of the project")]
+    Tree(#[source] shipper_hash::Error),
+    /// A context can not be staged, or changed while it was.
+    #[error("stage the context of `{service}`")]
+    Stage {
+        /// The service.
+        service: String,
+        /// What is wrong.
+        #[source]
+        source: shipper_hash::Error,
+    },
+    /// A path that the service names has no files.
+    #[error("find `{path}` of `{service}`: {problem}")]
+    NoInput {
+        /// The service.
+        service: String,
+        /// The path, relative to the project.
+        path: String,
+        /// What was found instead.
+        problem: &'static str,
+        /// What to write.
+        hint: String,
+    },
+    /// A binary is asked for that the package does not have.
+    #[error("find binary `{bin}` in package `{package}` of `{service}`")]
+    NoBinary {
+        /// The service.
+        service: String,
+        /// The package.
+        package: String,
+        /// The binary; empty where none could be chosen.
+        bin: String,
+        /// The binaries there are.
+        known: Vec<String>,
+    },
+    /// A Dockerfile or its ignore file does not parse.
+    #[error("read {path} of `{service}`: {problem}")]
+    Dockerfile {
+        /// The service.
+        service: String,
+        /// The file, relative to the project.
+        path: String,
+        /// Line and problem.
+        problem: String,
+    },
+    /// `shipper.lock` can not be used.
+    #[error("use {}: {problem}", path.display())]
+    Lock {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// `--locked` was given and the lock has no entry.
+    #[error("build with `--locked`: `{reference}` has no digest for {platform} in shipper.lock")]
+    NotLocked {
+        /// The base reference.
+        reference: String,
+        /// The platform.
+        platform: String,
+    },
+    /// A base image can not be resolved.
+    #[error("resolve the base image `{reference}` of `{service}`: {problem}")]
+    Base {
+        /// The service.
+        service: String,
+        /// The reference as written.
+        reference: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A registry or layout does not do or tell what is needed.
+    #[error("{action}")]
+    Store {
+        /// What was tried, as it fits after "cannot ".
+        action: String,
+        /// What happened.
+        #[source]
+        source: shipper_oci::Error,
+    },
+    /// Pushing failed.
+    #[error("push `{service}` to {target}")]
+    Push {
+        /// The service.
+        service: String,
+        /// Registry and repository.
+        target: String,
+        /// What happened.
+        #[source]
+        source: shipper_oci::Error,
+    },
+    /// An identity names other bytes already.
+    #[error("write {tag} of `{service}`: it names {existing}, this build gave {built}")]
+    Identity {
+        /// The service.
+        service: String,
+        /// The identity tag.
+        tag: String,
+        /// Digest in the registry.
+        existing: String,
+        /// Digest built here.
+        built: String,
+    },
+    /// Building failed.
+    #[error("build `{service}`")]
+    Build {
+        /// The service.
+        service: String,
+        /// What happened.
+        #[source]
+        source: shipper_build::BuildError,
+    },
+    /// A builder's toolchain could not be identified, or a builder is missing.
+    #[error("plan `{service}`")]
+    Toolchain {
+        /// The service.
+        service: String,
+        /// What happened.
+        #[source]
+        source: shipper_build::BuildError,
+    },
+    /// A check command failed.
+    #[error("check `{service}`: `{}` {problem}", argv.join(" "))]
+    Check {
+        /// The service.
+        service: String,
+        /// The command.
+        argv: Vec<String>,
+        /// `exited with 1`, or why it did not start.
+        problem: String,
+        /// The last lines it printed.
+        tail: Vec<String>,
+    },
+    /// A destination that is a digest: content is put under a name.
+    #[error("write to {destination}: a destination is named by a tag, not by a digest")]
+    Destination {
+        /// As written.
+        destination: String,
+    },
+    /// A reference names nothing.
+    #[error("find {reference}")]
+    NoImage {
+        /// As written.
+        reference: String,
+    },
+    /// Something that it is built on failed.
+    #[error("build `{service}`: `{need}` failed")]
+    Need {
+        /// The service.
+        service: String,
+        /// What it is built on.
+        need: String,
+    },
+}
+
+impl Error {
+    /// What the process returns for this error.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Build { .. } | Self::Check { .. } | Self::Need { .. } | Self::Stage { .. } => ExitCode::BuildFailed,
+            Self::Push { source, .. } if source.is_unknown() => ExitCode::Unknown,
+            Self::Push { .. } | Self::Identity { .. } => ExitCode::PushFailed,
+            Self::NoImage { .. } => ExitCode::No,
+            Self::Store { source, .. } if is_usage(source) => ExitCode::Usage,
+            Self::Store { .. } | Self::Base { .. } => ExitCode::Unknown,
+            _ => ExitCode::Usage,
+        }
+    }
+
+    /// What the user can do.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Plan(error) => error.hint(),
+            Self::Context { source, .. } | Self::Tree(source) => source.hint(),
+            Self::Stage { source, .. } => {
+                source.hint().or_else(|| Some("run again; nothing was written to the registry".to_owned()))
+            }
+            Self::NoInput { hint, .. } => Some(hint.clone()),
+            Self::NoBinary { known, .. } if known.is_empty() => Some("the package has no binary".to_owned()),
+            Self::NoBinary { known, .. } => Some(format!("set `bin` to one of {}", known.join(", "))),
+            Self::NotLocked { .. } => {
+                Some("run `shipper ship` without `--locked` once and commit shipper.lock".to_owned())
+            }
+            Self::Identity { .. } => Some(
+                "the build is not reproducible; the tag stays as it is; another `salt` gives it a new identity"
+                    .to_owned(),
+            ),
+            Self::Store { source, .. } | Self::Push { source, .. } => source.hint(),
+            Self::Build { source, .. } | Self::Toolchain { source, .. } => source.hint(),
+            Self::Exists { .. } => Some("`--force` overwrites it".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// The last lines of the log that belongs to the error, oldest first.
+    #[must_use]
+    pub fn log_tail(&self) -> &[String] {
+        match self {
+            Self::Build { source, .. } => source.tail(),
+            Self::Check { tail, .. } => tail,
+            _ => &[],
+        }
+    }
+
+    /// Where the whole log lies.
+    #[must_use]
+    pub fn log(&self) -> Option<PathBuf> {
+        match self {
+            Self::Build { source, .. } => source.log().map(Path::to_owned),
+            _ => None,
+        }
+    }
+
+    /// `cannot ...` and the chain of causes, one text each.
+    #[must_use]
+    pub fn chain(&self) -> Vec<String> {
+        let mut chain = vec![format!("cannot {self}")];
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            // A transparent variant would tell the same twice.
+            if chain.last().is_none_or(|last| !last.ends_with(&text)) {
+                chain.push(text);
+            }
+            source = cause.source();
+        }
+        chain
+    }
+}
+
+/// Whether the user wrote something that is no name, or a client option that can not be used.
+fn is_usage(error: &shipper_oci::Error) -> bool {
+    matches!(error, shipper_oci::Error::InvalidReference { .. } | shipper_oci::Error::Options { .. })
+}

@@ -1,0 +1,446 @@
+//! From configuration and files to contexts, inputs documents and keys.
+//!
+//! One listing of the tree serves all services. Nothing is written and no process is started, except `rustc -vV`
+//! outside the repository where a project names no exact toolchain.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use shipper_build::{Environment, RustcIdentity, ToolchainFile, rustc_identity};
+use shipper_dockerfile::{Analysis, BasePlatform, BuildOptions, IgnoreFile, Inputs};
+use shipper_hash::{BuildKey, CargoClosure, Context, FileSet, Narrow, RelPath, Selection, Tree};
+use shipper_plan::{
+    Base, CargoRecipe, DockerfileRecipe, InputsDocument, Recipe, Service, hash_argument, in_order, with_needs,
+};
+use shipper_report::Event;
+
+use crate::bases::Bases;
+use crate::{Error, Events, Project};
+
+/// One platform of a service, ready to be looked up or built.
+#[derive(Debug, Clone)]
+pub(crate) struct Platform {
+    /// Its inputs.
+    pub(crate) inputs: InputsDocument,
+    /// Its context.
+    pub(crate) context: Arc<Context>,
+    /// The closure of a cargo service.
+    pub(crate) cargo: Option<Arc<Compiled>>,
+    /// The ignore file that applied, where it would apply again: named for the builder.
+    pub(crate) dockerfile: Option<Arc<Vec<u8>>>,
+}
+
+/// What a cargo service compiles, decided from manifests.
+#[derive(Debug, Clone)]
+pub(crate) struct Compiled {
+    /// The closure.
+    pub(crate) closure: CargoClosure,
+    /// The binaries to build, the entrypoint first.
+    pub(crate) bins: Vec<String>,
+    /// The compiler.
+    pub(crate) rustc: RustcIdentity,
+}
+
+/// One service with its keys.
+#[derive(Debug, Clone)]
+pub(crate) struct Gathered {
+    /// The service.
+    pub(crate) service: Service,
+    /// The image's key.
+    pub(crate) key: BuildKey,
+    /// Platforms, sorted by name.
+    pub(crate) platforms: Vec<Platform>,
+}
+
+/// The services that `selected` names and those they are built on, needs first.
+///
+/// # Errors
+/// [`Error::Plan`] for an unknown service or a cycle.
+pub(crate) fn selection(project: &Project, selected: &[String]) -> Result<Vec<String>, Error> {
+    let needs: BTreeMap<String, BTreeSet<String>> = project
+        .services
+        .values()
+        .map(|service| (service.name.clone(), service.needs.values().cloned().collect()))
+        .collect();
+    let order = in_order(&needs)?;
+    let wanted = with_needs(&needs, selected)?;
+    Ok(order.into_iter().filter(|name| wanted.contains(name)).collect())
+}
+
+/// Hashes the contexts of `order` and derives their keys.
+///
+/// # Errors
+/// What makes a context, a Dockerfile, a toolchain or a base image unusable.
+pub(crate) async fn gather(
+    project: &Project,
+    tree: &Tree,
+    order: &[String],
+    bases: &mut Bases<'_>,
+    events: &Events,
+) -> Result<Vec<Gathered>, Error> {
+    let mut all: Vec<Gathered> = Vec::with_capacity(order.len());
+    for name in order {
+        let service = &project.services[name];
+        let mut platforms = Vec::with_capacity(service.platforms.len());
+        let mut shared: Option<Half> = None;
+        for platform in &service.platforms {
+            let half = match shared.take() {
+                Some(half) => half,
+                None => half(project, tree, service, platform).await?,
+            };
+            for warning in half.context.warnings() {
+                events.warn(Some(name), warning.to_string());
+            }
+            let document = document(service, platform, &half, bases, &all).await?;
+            events.emit(Event::ContextHashed {
+                service: name.clone(),
+                context: document.context.clone(),
+                files: half.context.manifest().entries().len() as u64,
+                bytes: half.context.manifest().bytes(),
+            });
+            platforms.push(Platform {
+                inputs: document,
+                context: Arc::clone(&half.context),
+                cargo: half.cargo.clone(),
+                dockerfile: half.dockerfile.as_ref().map(|(bytes, _)| Arc::clone(bytes)),
+            });
+            // Only prebuilt programs and Dockerfile arguments make a context depend on its platform.
+            if matches!(&service.recipe, Recipe::Assemble { binary, .. } if binary.is_empty()) {
+                shared = Some(half);
+            }
+        }
+        let keys: Vec<BuildKey> = platforms.iter().map(|platform| platform.inputs.key()).collect();
+        let key = if let [key] = keys.as_slice() { *key } else { BuildKey::combine(&keys) };
+        all.push(Gathered { service: service.clone(), key, platforms });
+    }
+    Ok(all)
+}
+
+/// What of a platform's facts comes from files alone.
+struct Half {
+    context: Arc<Context>,
+    cargo: Option<Arc<Compiled>>,
+    dockerfile: Option<(Arc<Vec<u8>>, Analysis)>,
+}
+
+async fn half(project: &Project, tree: &Tree, service: &Service, platform: &str) -> Result<Half, Error> {
+    match &service.recipe {
+        Recipe::Assemble { cargo, binary, files } => {
+            assemble(project, tree, service, cargo.as_ref(), binary.get(platform), files).await
+        }
+        Recipe::Dockerfile(recipe) => dockerfile(tree, service, recipe, platform),
+    }
+}
+
+fn context_error(service: &Service) -> impl Fn(shipper_hash::Error) -> Error + '_ {
+    |source| Error::Context { service: service.name.clone(), source }
+}
+
+async fn assemble(
+    project: &Project,
+    tree: &Tree,
+    service: &Service,
+    cargo: Option<&CargoRecipe>,
+    binary: Option<&String>,
+    files: &BTreeMap<String, String>,
+) -> Result<Half, Error> {
+    let failed = context_error(service);
+    let mut builder = tree.context(None).map_err(&failed)?;
+    let compiled = match cargo {
+        None => None,
+        Some(recipe) => {
+            let closure = builder.add_cargo(&recipe.package).map_err(&failed)?;
+            let bins = choose_bins(service, recipe, &closure)?;
+            let rustc = compiler(project, tree, service, &closure).await?;
+            Some(Arc::new(Compiled { closure, bins, rustc }))
+        }
+    };
+    for source in files.values() {
+        let only = if source == "." { None } else { Some(vec![Narrow::Prefix(rel_path(service, source)?)]) };
+        let selection = Selection { only, exclude: service.exclude.clone(), ..Selection::default() };
+        if builder.add(&selection).map_err(&failed)?.files == 0 {
+            return Err(no_input(tree.root(), service, source));
+        }
+    }
+    if let Some(path) = binary {
+        if builder.add_path(&rel_path(service, path)?).map_err(&failed)?.files == 0 {
+            return Err(no_input(tree.root(), service, path));
+        }
+    }
+    if !service.inputs.is_empty() {
+        let selection = Selection {
+            files: FileSet::Explicit(service.inputs.clone()),
+            exclude: service.exclude.clone(),
+            ..Selection::default()
+        };
+        builder.add(&selection).map_err(&failed)?;
+    }
+    Ok(Half { context: Arc::new(builder.finish().map_err(&failed)?), cargo: compiled, dockerfile: None })
+}
+
+/// The compiler that the closure's toolchain file names, else the user's default one.
+async fn compiler(
+    project: &Project,
+    tree: &Tree,
+    service: &Service,
+    closure: &CargoClosure,
+) -> Result<RustcIdentity, Error> {
+    let failed = |source| Error::Toolchain { service: service.name.clone(), source };
+    let file = match &closure.toolchain {
+        Some(toolchain) => {
+            let bytes = tree.read(&toolchain.file).map_err(context_error(service))?;
+            Some(ToolchainFile::parse(&toolchain.file.to_string(), &bytes).map_err(failed)?)
+        }
+        None => None,
+    };
+    let cache = project.directories.cache.join("rustc.v1");
+    rustc_identity(file.as_ref(), &environment(&project.environment), Some(&cache)).await.map_err(failed)
+}
+
+/// The process environment as builders take it.
+pub(crate) fn environment(variables: &BTreeMap<String, String>) -> Environment {
+    let mut environment = Environment::new();
+    for (name, value) in variables {
+        environment.set(name, value);
+    }
+    environment
+}
+
+/// The binaries that are built: those asked for, else the only one, else `default-run`, else the package's name.
+fn choose_bins(service: &Service, recipe: &CargoRecipe, closure: &CargoClosure) -> Result<Vec<String>, Error> {
+    let missing = |bin: &str| Error::NoBinary {
+        service: service.name.clone(),
+        package: recipe.package.clone(),
+        bin: bin.to_owned(),
+        known: closure.bins.clone(),
+    };
+    if let Some(unknown) = recipe.bins.iter().find(|bin| !closure.bins.contains(bin)) {
+        return Err(missing(unknown));
+    }
+    if !recipe.bins.is_empty() {
+        return Ok(recipe.bins.clone());
+    }
+    match closure.bins.as_slice() {
+        [only] => Ok(vec![only.clone()]),
+        _ => closure
+            .default_run
+            .iter()
+            .chain(closure.bins.iter().filter(|bin| **bin == recipe.package))
+            .next()
+            .map(|bin| vec![bin.clone()])
+            .ok_or_else(|| missing("")),
+    }
+}
+
+fn rel_path(service: &Service, path: &str) -> Result<RelPath, Error> {
+    RelPath::try_from(path).map_err(context_error(service))
+}
+
+/// Why a named path gave no files, from a look at the disk.
+fn no_input(root: &Path, service: &Service, path: &str) -> Error {
+    let (problem, hint) = if std::fs::symlink_metadata(root.join(path)).is_ok() {
+        (
+            "it has no files that git tracks",
+            format!("git ignores it or it is empty; `inputs = [\"{path}/**\"]` makes ignored files count"),
+        )
+    } else {
+        ("it does not exist", "paths are relative to the directory of shipper.toml".to_owned())
+    };
+    Error::NoInput { service: service.name.clone(), path: path.to_owned(), problem, hint }
+}
+
+fn dockerfile(tree: &Tree, service: &Service, recipe: &DockerfileRecipe, platform: &str) -> Result<Half, Error> {
+    let failed = context_error(service);
+    let wrong = |path: &str, problem: String| Error::Dockerfile {
+        service: service.name.clone(),
+        path: path.to_owned(),
+        problem,
+    };
+    let bytes = std::fs::read(tree.root().join(&recipe.dockerfile))
+        .map_err(|source| Error::Read { path: tree.root().join(&recipe.dockerfile), source })?;
+    let options = BuildOptions {
+        target: recipe.target.clone(),
+        args: recipe.args.clone(),
+        platform: Some(platform.to_owned()),
+        named_contexts: service.needs.keys().cloned().collect(),
+    };
+    let analysis =
+        shipper_dockerfile::analyze(&bytes, &options).map_err(|error| wrong(&recipe.dockerfile, error.to_string()))?;
+    let ignore = ignore_file(tree.root(), recipe).map_err(|(path, problem)| wrong(&path, problem))?;
+    let base = match recipe.context.as_str() {
+        "." => None,
+        context => Some(rel_path(service, context)?),
+    };
+    let only = match &analysis.inputs {
+        Inputs::Paths(paths) => Some(paths.iter().cloned().map(Narrow::Path).collect()),
+        Inputs::WholeContext { .. } => None,
+    };
+    let mut builder = tree.context(base.as_ref()).map_err(&failed)?;
+    let selection = Selection {
+        ignore: ignore.as_ref(),
+        only,
+        inputs: service.inputs.clone(),
+        exclude: service.exclude.clone(),
+        ..Selection::default()
+    };
+    builder.add(&selection).map_err(&failed)?;
+    let context = Arc::new(builder.finish().map_err(&failed)?);
+    Ok(Half { context, cargo: None, dockerfile: Some((Arc::new(bytes), analysis)) })
+}
+
+/// The ignore file that BuildKit would use: `<Dockerfile>.dockerignore` beside the Dockerfile, else `.dockerignore` in
+/// the context (buildkit, frontend/dockerui/config.go).
+fn ignore_file(root: &Path, recipe: &DockerfileRecipe) -> Result<Option<IgnoreFile>, (String, String)> {
+    let [own, shared] = shipper_dockerfile::ignore_file_candidates(&recipe.dockerfile);
+    let shared = if recipe.context == "." { shared } else { format!("{}/{shared}", recipe.context) };
+    for path in [own, shared] {
+        match std::fs::read(root.join(&path)) {
+            Ok(bytes) => return IgnoreFile::parse(&bytes).map(Some).map_err(|error| (path, error.to_string())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err((path, error.to_string())),
+        }
+    }
+    Ok(None)
+}
+
+/// Everything that the platform's key is made of.
+async fn document(
+    service: &Service,
+    platform: &str,
+    half: &Half,
+    bases: &mut Bases<'_>,
+    needed: &[Gathered],
+) -> Result<InputsDocument, Error> {
+    let mut document = InputsDocument {
+        format: InputsDocument::FORMAT.to_owned(),
+        service: service.name.clone(),
+        platform: platform.to_owned(),
+        context: half.context.hash().to_string(),
+        recipe: recipe_values(service, platform, half),
+        target: None,
+        args: BTreeMap::new(),
+        bases: BTreeMap::new(),
+        dependencies: BTreeMap::new(),
+        image_options: image_values(service),
+        salt: service.salt.clone(),
+    };
+    for (name, need) in &service.needs {
+        let key = needed.iter().find(|other| other.service.name == *need).and_then(|other| {
+            let own = other.platforms.iter().find(|candidate| candidate.inputs.platform == platform);
+            own.map(|own| own.inputs.key())
+        });
+        let Some(key) = key else {
+            return Err(Error::Base {
+                service: service.name.clone(),
+                reference: name.clone(),
+                problem: format!("`{need}` is not built for {platform}"),
+            });
+        };
+        document.dependencies.insert(name.clone(), key.to_string());
+    }
+    match &service.base {
+        Base::Registry(reference) => {
+            let digest = bases.locked(service, reference, platform).await?;
+            document.bases.insert(reference.clone(), digest);
+        }
+        Base::Layout { directory, tag } => {
+            let digest = bases.layout(service, directory, tag, platform).await?;
+            document.bases.insert(format!("oci:{directory}:{tag}"), digest);
+        }
+        Base::Scratch | Base::Service(_) => {}
+    }
+    if let (Recipe::Dockerfile(recipe), Some((_, analysis))) = (&service.recipe, &half.dockerfile) {
+        document.target.clone_from(&recipe.target);
+        for (name, value) in recipe.args.iter().filter(|(name, _)| analysis.declared_args.contains(*name)) {
+            document.args.insert(name.clone(), hash_argument(name, value));
+        }
+        let host = shipper_oci::Platform::host().to_string();
+        for base in analysis.bases.iter().filter(|base| !service.needs.contains_key(&base.reference)) {
+            let wanted = match &base.platform {
+                BasePlatform::Target => platform,
+                BasePlatform::Named(named) => named,
+                BasePlatform::Builder => &host,
+                BasePlatform::Unknown => {
+                    return Err(Error::Base {
+                        service: service.name.clone(),
+                        reference: base.reference.clone(),
+                        problem: format!("line {}: its platform is not known before the build", base.line),
+                    });
+                }
+            };
+            let digest = bases.locked(service, &base.reference, wanted).await?;
+            document.bases.insert(base.reference.clone(), digest);
+        }
+    }
+    Ok(document)
+}
+
+fn recipe_values(service: &Service, platform: &str, half: &Half) -> BTreeMap<String, String> {
+    let mut values = BTreeMap::new();
+    let mut set = |name: &str, value: String| drop(values.insert(name.to_owned(), value));
+    match &service.recipe {
+        Recipe::Assemble { cargo, binary, files } => {
+            // Another layout of layers gives other bytes for the same inputs, so it is a value of its own.
+            set("assembly", shipper_build::ASSEMBLY.to_owned());
+            if let (Some(recipe), Some(compiled)) = (cargo, &half.cargo) {
+                set("cargo.package", recipe.package.clone());
+                set("cargo.bins", compiled.bins.join(","));
+                set("cargo.profile", recipe.profile.clone());
+                set("cargo.features", recipe.features.join(","));
+                set("cargo.default-features", (!recipe.no_default_features).to_string());
+                set("cargo.link", format!("{:?}", recipe.link).to_lowercase());
+                set("cargo.rustc", compiled.rustc.to_string());
+                set("cargo.rustflags", json(&recipe.rustflags));
+                for (name, value) in &recipe.env {
+                    set(&format!("cargo.env.{name}"), value.clone());
+                }
+            }
+            if let Some(path) = binary.get(platform) {
+                set("binary", path.clone());
+            }
+            for (target, source) in files {
+                set(&format!("files.{target}"), source.clone());
+            }
+        }
+        Recipe::Dockerfile(_) => {
+            if let Some((bytes, _)) = &half.dockerfile {
+                set("dockerfile", shipper_hash::FileDigest::of(bytes).to_string());
+            }
+        }
+    }
+    values
+}
+
+fn image_values(service: &Service) -> BTreeMap<String, String> {
+    let image = &service.image;
+    let mut values = BTreeMap::new();
+    let mut set = |name: String, value: Option<String>| {
+        if let Some(value) = value {
+            values.insert(name, value);
+        }
+    };
+    set("image.user".to_owned(), image.user.clone());
+    set("image.workdir".to_owned(), image.workdir.clone());
+    let bundle = image.ca_certificates.then(|| shipper_build::ca_bundle_digest().to_string());
+    set("image.ca-certificates".to_owned(), bundle);
+    set("image.entrypoint".to_owned(), image.entrypoint.as_deref().map(json));
+    set("image.cmd".to_owned(), image.cmd.as_deref().map(json));
+    set("image.compression".to_owned(), image.compression.map(|kind| format!("{kind:?}").to_lowercase()));
+    if !image.expose.is_empty() {
+        let ports: Vec<String> = image.expose.iter().map(u16::to_string).collect();
+        set("image.expose".to_owned(), Some(ports.join(",")));
+    }
+    for (name, value) in &image.env {
+        set(format!("image.env.{name}"), Some(value.clone()));
+    }
+    for (name, value) in &image.labels {
+        set(format!("image.labels.{name}"), Some(value.clone()));
+    }
+    values
+}
+
+/// A list as text in which no two lists are the same.
+fn json(list: &[String]) -> String {
+    serde_json::Value::from(list).to_string()
+}

@@ -1,0 +1,102 @@
+//! `hash`: the context of a directory or of a service, and what is in it.
+
+use std::sync::Arc;
+
+use shipper_hash::{Context, Selection, Tree, TreeOptions};
+
+use crate::bases::Bases;
+use crate::gather::{gather, selection};
+use crate::{Error, Events, Options, Project, Silent};
+
+/// One entry of a hashed context.
+#[derive(Debug, Clone)]
+pub struct HashedEntry {
+    /// Path, escaped where it is not plain UTF-8.
+    pub path: String,
+    /// The exact bytes as base64, where `path` is escaped.
+    pub path_base64: Option<String>,
+    /// `file`, `executable`, `symlink`, `empty-dir` or `gitlink`.
+    pub kind: &'static str,
+    /// Size in bytes.
+    pub size: u64,
+    /// BLAKE3 of the content, 64 hex digits, as `b3sum` prints it.
+    pub digest: String,
+}
+
+/// A hashed context.
+#[derive(Debug, Clone)]
+pub struct Hashed {
+    /// `ctx1-` and 64 hex digits.
+    pub context: String,
+    /// Sum of the sizes in bytes.
+    pub bytes: u64,
+    /// Entries sorted by path bytes.
+    pub entries: Vec<HashedEntry>,
+    /// What a person should know about the context.
+    pub warnings: Vec<String>,
+}
+
+impl Hashed {
+    fn of(context: &Context) -> Self {
+        let manifest = context.manifest();
+        let entries = manifest.entries().iter().map(|entry| {
+            let path = entry.path.to_string();
+            HashedEntry {
+                path_base64: (path.as_bytes() != entry.path.as_bytes()).then(|| base64(entry.path.as_bytes())),
+                path,
+                kind: entry.kind.as_str(),
+                size: entry.size,
+                digest: entry.digest.to_string(),
+            }
+        });
+        Self {
+            context: manifest.hash().to_string(),
+            bytes: manifest.bytes(),
+            entries: entries.collect(),
+            warnings: context.warnings().iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// The `Tracked` context of a directory, relative to `options.directory`; `None` where there is no such directory.
+///
+/// # Errors
+/// [`Error::Tree`], [`Error::Context`].
+pub fn hash_directory(options: &Options, directory: &str) -> Result<Option<Hashed>, Error> {
+    let root = options.directory.join(directory);
+    if !root.is_dir() {
+        return Ok(None);
+    }
+    let failed = |source| Error::Context { service: directory.to_owned(), source };
+    let cache = crate::project::stat_cache_of(&root, &options.environment);
+    let tree_options = TreeOptions { cache, paranoid: options.paranoid, ..TreeOptions::default() };
+    let tree = Tree::open(&root, &tree_options).map_err(Error::Tree)?;
+    let mut builder = tree.context(None).map_err(failed)?;
+    builder.add(&Selection::default()).map_err(failed)?;
+    let hashed = Hashed::of(&builder.finish().map_err(failed)?);
+    // A cache that can not be written costs time, nothing else.
+    let _ = tree.save_cache();
+    Ok(Some(hashed))
+}
+
+/// The context of a service of the project; that of its first platform where they differ.
+///
+/// # Errors
+/// As for planning the service.
+pub async fn hash_service(options: &Options, service: &str) -> Result<Hashed, Error> {
+    let project = Project::open(options)?;
+    let order = selection(&project, &[service.to_owned()])?;
+    let tree = project.tree()?;
+    let mut bases = Bases::new(&project, false)?;
+    let gathered = gather(&project, &tree, &order, &mut bases, &Events::new(Arc::new(Silent))).await?;
+    let _ = tree.save_cache();
+    let own = gathered.iter().find(|one| one.service.name == service).and_then(|one| one.platforms.first());
+    own.map(|platform| Hashed::of(&platform.context)).ok_or_else(|| {
+        Error::Plan(shipper_plan::Error::NoSuchService { name: service.to_owned(), known: order.clone() })
+    })
+}

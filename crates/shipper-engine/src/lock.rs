@@ -1,0 +1,113 @@
+//! `shipper.lock`: which digest a base reference means, per platform. Committed, changed only by an explicit act.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// Name of the file.
+pub(crate) const LOCK_FILE: &str = "shipper.lock";
+
+/// The file's content.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Lock {
+    /// Version of the format.
+    #[serde(default = "version")]
+    version: u32,
+    /// Base images by reference as written in the configuration or Dockerfile.
+    #[serde(default)]
+    base: BTreeMap<String, LockedBase>,
+}
+
+/// One base image.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LockedBase {
+    /// Digest of the platform's image manifest by `os/architecture[/variant]`.
+    platforms: BTreeMap<String, String>,
+}
+
+fn version() -> u32 {
+    1
+}
+
+impl Lock {
+    /// Reads the lock of the project at `root`; an empty one where there is no file.
+    ///
+    /// # Errors
+    /// [`Error::Lock`] where the file can not be read or is not a lock of this version.
+    pub(crate) fn read(root: &Path) -> Result<Self, Error> {
+        let path = root.join(LOCK_FILE);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self { version: 1, ..Self::default() });
+            }
+            Err(error) => return Err(Error::Lock { path, problem: error.to_string() }),
+        };
+        let lock: Self =
+            toml::from_str(&text).map_err(|error| Error::Lock { path: path.clone(), problem: error.to_string() })?;
+        if lock.version == 1 {
+            Ok(lock)
+        } else {
+            Err(Error::Lock { path, problem: format!("version {} is not known", lock.version) })
+        }
+    }
+
+    /// The locked digest of `reference` for `platform`.
+    #[must_use]
+    pub(crate) fn digest(&self, reference: &str, platform: &str) -> Option<&str> {
+        self.base.get(reference)?.platforms.get(platform).map(String::as_str)
+    }
+
+    /// Sets the digest of `reference` for `platform`.
+    pub(crate) fn set(&mut self, reference: &str, platform: &str, digest: &str) {
+        self.base.entry(reference.to_owned()).or_default().platforms.insert(platform.to_owned(), digest.to_owned());
+    }
+
+    /// Writes the lock atomically.
+    ///
+    /// # Errors
+    /// [`Error::Lock`] where it can not be written.
+    pub(crate) fn write(&self, root: &Path) -> Result<PathBuf, Error> {
+        let path = root.join(LOCK_FILE);
+        let problem = |problem: String| Error::Lock { path: path.clone(), problem };
+        let body = toml::to_string(self).map_err(|error| problem(error.to_string()))?;
+        let text = format!("# Written by shipper; commit it. `shipper ship` adds what is missing.\n{body}");
+        shipper_oci::atomic::write(&path, text.as_bytes()).map_err(|error| problem(error.to_string()))?;
+        Ok(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_reads_back_and_the_same_lock_is_the_same_text() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut lock = Lock::read(dir.path()).expect("an empty lock");
+        lock.set("nginx:1.29", "linux/arm64", "sha256:2");
+        lock.set("nginx:1.29", "linux/amd64", "sha256:1");
+        lock.write(dir.path()).expect("writes");
+        let text = std::fs::read_to_string(dir.path().join(LOCK_FILE)).expect("reads");
+        let read = Lock::read(dir.path()).expect("reads");
+        assert_eq!(read, lock);
+        assert_eq!(read.digest("nginx:1.29", "linux/arm64"), Some("sha256:2"));
+        assert_eq!(read.digest("nginx:1.29", "linux/s390x"), None);
+        read.write(dir.path()).expect("writes");
+        assert_eq!(std::fs::read_to_string(dir.path().join(LOCK_FILE)).expect("reads"), text);
+    }
+
+    #[test]
+    fn a_lock_that_can_not_be_understood_is_an_error_and_never_empty() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for text in ["version = 2", "basis = 1", "[base"] {
+            std::fs::write(dir.path().join(LOCK_FILE), text).expect("writes");
+            assert!(matches!(Lock::read(dir.path()), Err(Error::Lock { .. })), "{text}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! A project: where it is, what its configuration says, and which private directories belong to it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy as _;
+use shipper_hash::{FileDigest, Tree, TreeOptions, Untracked};
+use shipper_oci::{ClientOptions, CredentialSources, Credentials, Platform, Store};
+use shipper_plan::{Config, Discovered, Overrides, Service, Settings, UntrackedConfig};
+
+use crate::Error;
+use crate::discover::discovered;
+
+/// Name of the configuration file.
+pub const CONFIG_FILE: &str = "shipper.toml";
+
+/// Where and how a project is opened.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The directory to look in; the project is this directory or the nearest one above with a `shipper.toml`.
+    pub directory: PathBuf,
+    /// A configuration file elsewhere; the project is still `directory`.
+    pub config: Option<PathBuf>,
+    /// Values of flags.
+    pub overrides: Overrides,
+    /// The process environment.
+    pub environment: BTreeMap<String, String>,
+    /// Read every file, whatever the stat cache says.
+    pub paranoid: bool,
+}
+
+/// An opened project.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// Its directory, absolute.
+    pub root: PathBuf,
+    /// The configuration file; absent where services were discovered.
+    pub config_path: Option<PathBuf>,
+    /// The configuration as written or discovered.
+    pub config: Config,
+    /// Project-wide values.
+    pub settings: Settings,
+    /// Services by name.
+    pub services: BTreeMap<String, Service>,
+    /// The process environment that the project was opened with.
+    pub environment: BTreeMap<String, String>,
+    /// Private directories.
+    pub directories: Directories,
+    paranoid: bool,
+}
+
+/// Directories that belong to shipper, all of which may be deleted at any time.
+#[derive(Debug, Clone)]
+pub struct Directories {
+    /// `.shipper` in the project: run records, embedded images.
+    pub local: PathBuf,
+    /// The user's cache for this project: stages, target directories, stat cache.
+    pub cache: PathBuf,
+}
+
+impl Directories {
+    fn new(root: &Path, environment: &BTreeMap<String, String>) -> Self {
+        let user = match environment.get("SHIPPER_CACHE_DIR").filter(|dir| !dir.is_empty()) {
+            Some(dir) => Some(PathBuf::from(dir)),
+            None => etcetera::choose_base_strategy().ok().map(|base| base.cache_dir().join("shipper")),
+        };
+        let local = root.join(".shipper");
+        // Without a home directory the cache lies in the project; `.shipper` is never part of a context.
+        let user = user.unwrap_or_else(|| local.join("cache"));
+        let id = FileDigest::of(root.as_os_str().as_encoded_bytes()).to_string();
+        let name = root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let readable: String = name.chars().filter(char::is_ascii_alphanumeric).take(20).collect();
+        Self { cache: user.join(format!("{readable}-{}", &id[..16])), local }
+    }
+
+    /// The stat cache.
+    #[must_use]
+    pub fn stat_cache(&self) -> PathBuf {
+        self.cache.join("files.v1")
+    }
+
+    /// Where a service is staged and built: a directory that one run at a time may use.
+    #[must_use]
+    pub fn service(&self, service: &str, platform: &str) -> PathBuf {
+        self.cache.join("services").join(service).join(platform.replace('/', "-"))
+    }
+}
+
+impl Project {
+    /// Opens the project that `options.directory` lies in.
+    ///
+    /// # Errors
+    /// [`Error::Read`] where the directory or the configuration can not be read, [`Error::Plan`] where the
+    /// configuration makes no sense.
+    pub fn open(options: &Options) -> Result<Self, Error> {
+        let directory = std::path::absolute(&options.directory)
+            .and_then(|path| path.canonicalize())
+            .map_err(|source| Error::Read { path: options.directory.clone(), source })?;
+        let (root, config_path) = locate(&directory, options.config.as_deref());
+        let name = root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let directories = Directories::new(&root, &options.environment);
+        let config = match &config_path {
+            Some(path) => {
+                let text =
+                    std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source })?;
+                Config::parse(&text)?
+            }
+            None => shipper_plan::discover(&found(&root, &directories)?, &name),
+        };
+        let processors = std::thread::available_parallelism().map_or(1, |n| u16::try_from(n.get()).unwrap_or(u16::MAX));
+        let settings = Settings::resolve(&config, &options.overrides, &options.environment, &name, processors)?;
+        let services = config.services(&settings, &Platform::host().to_string())?;
+        let environment = options.environment.clone();
+        Ok(Self { root, config_path, config, settings, services, environment, directories, paranoid: options.paranoid })
+    }
+
+    /// The images' store.
+    ///
+    /// # Errors
+    /// [`Error::Store`] where the setting is neither a layout nor a registry.
+    pub fn store(&self) -> Result<Store, Error> {
+        let registry = &self.settings.registry;
+        let text = match registry.value.strip_prefix("oci:") {
+            // A relative layout lies in the project, wherever the command was called.
+            Some(dir) => format!("oci:{}", self.root.join(dir).display()),
+            None => registry.value.clone(),
+        };
+        Store::parse(&text, client_options(&self.environment)).map_err(|source| Error::Store {
+            action: format!("use registry `{}` ({})", registry.value, registry.origin),
+            source,
+        })
+    }
+
+    /// Every setting as `(key, value, origin)`: project-wide values, then the services'.
+    #[must_use]
+    pub fn rows(&self) -> Vec<(String, String, String)> {
+        let project =
+            self.settings.rows().into_iter().map(|(key, value, origin)| (key.to_owned(), value, origin.to_string()));
+        let mut rows: Vec<_> = project.collect();
+        let written = if self.config_path.is_some() { "shipper.toml" } else { "discovered" };
+        for (name, service) in &self.config.service {
+            let Ok(serde_json::Value::Object(table)) = serde_json::to_value(service) else { continue };
+            rows.extend(
+                table
+                    .into_iter()
+                    .map(|(key, value)| (format!("service.{name}.{key}"), value.to_string(), written.to_owned())),
+            );
+        }
+        rows
+    }
+
+    /// One listing of the project's files.
+    ///
+    /// # Errors
+    /// [`Error::Tree`].
+    pub fn tree(&self) -> Result<Tree, Error> {
+        let untracked = match self.settings.untracked.value {
+            UntrackedConfig::Include => Untracked::Include,
+            UntrackedConfig::Ignore => Untracked::Ignore,
+            UntrackedConfig::Deny => Untracked::Deny,
+        };
+        let options = TreeOptions {
+            untracked,
+            cache: Some(self.directories.stat_cache()),
+            paranoid: self.paranoid,
+            ..TreeOptions::default()
+        };
+        Tree::open(&self.root, &options).map_err(Error::Tree)
+    }
+}
+
+/// The project's directory and its configuration file: the nearest one upwards, but not above the repository.
+fn locate(directory: &Path, config: Option<&Path>) -> (PathBuf, Option<PathBuf>) {
+    if let Some(config) = config {
+        return (directory.to_owned(), Some(config.to_owned()));
+    }
+    for ancestor in directory.ancestors() {
+        let candidate = ancestor.join(CONFIG_FILE);
+        if candidate.is_file() {
+            return (ancestor.to_owned(), Some(candidate));
+        }
+        if ancestor.join(".git").exists() {
+            break;
+        }
+    }
+    (directory.to_owned(), None)
+}
+
+fn found(root: &Path, directories: &Directories) -> Result<Discovered, Error> {
+    let options = TreeOptions { cache: Some(directories.stat_cache()), ..TreeOptions::default() };
+    discovered(&Tree::open(root, &options).map_err(Error::Tree)?)
+}
+
+/// The stat cache of a directory that need not be a project.
+pub(crate) fn stat_cache_of(root: &Path, environment: &BTreeMap<String, String>) -> Option<PathBuf> {
+    let root = root.canonicalize().ok()?;
+    Some(Directories::new(&root, environment).stat_cache())
+}
+
+/// How registries are spoken to, with the credentials that the environment leads to.
+pub(crate) fn client_options(environment: &BTreeMap<String, String>) -> ClientOptions {
+    let home = environment.get("HOME").or_else(|| environment.get("USERPROFILE")).map(PathBuf::from);
+    let variables = environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
+    let mut options = ClientOptions::default();
+    options.credentials = Credentials::new(CredentialSources::from_environment(variables, home.as_deref()));
+    options
+}

@@ -1,0 +1,334 @@
+//! Planning and shipping: facts, plan, then the due services in dependency order, in parallel under a cap.
+//!
+//! Each result is persisted as soon as it exists. A failed service stops only those that are built on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use shipper_oci::{Repository, Store};
+use shipper_plan::{Existing, PlatformFacts, ServiceFacts};
+use shipper_report::{Action, Event, ExitCode, FORMAT, Outcome, PlannedService, ShippedImage};
+use tokio::task::JoinSet;
+
+use crate::bases::Bases;
+use crate::gather::{Gathered, gather, selection};
+use crate::git::{self, Head};
+use crate::record::{Recorder, estimates};
+use crate::{Error, Events, Project, Tee, probe, work};
+
+/// What to plan or ship.
+#[derive(Debug, Clone, Default)]
+pub struct ShipOptions {
+    /// Services; all where empty.
+    pub services: Vec<String>,
+    /// Build even what exists, and compare.
+    pub force: bool,
+    /// Refuse base images that `shipper.lock` does not have.
+    pub locked: bool,
+    /// Build, but write nothing to the registry.
+    pub no_push: bool,
+}
+
+/// A plan and what it was made from.
+pub struct Planned {
+    /// The services, needs first.
+    pub services: Vec<PlannedService>,
+    /// What is checked out.
+    pub head: Head,
+    gathered: BTreeMap<String, Gathered>,
+    estimates: BTreeMap<String, u64>,
+    repositories: BTreeMap<String, Repository>,
+}
+
+impl Planned {
+    /// Whether nothing is to be built.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.services.iter().all(|service| service.action == Action::Reuse)
+    }
+
+    /// Sum of the recorded build times of what is reused, in milliseconds.
+    #[must_use]
+    pub fn saved_ms(&self) -> u64 {
+        let reused = self.services.iter().filter(|service| service.action == Action::Reuse);
+        reused.filter_map(|service| self.estimates.get(&service.service)).sum()
+    }
+}
+
+/// What a run ended with.
+#[derive(Debug)]
+pub struct Shipped {
+    /// Images by service, of those that did not fail.
+    pub images: BTreeMap<String, ShippedImage>,
+    /// What failed, in the order in which it did.
+    pub failures: Vec<Error>,
+}
+
+impl Shipped {
+    /// What the process returns: the code of the first failure.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        self.failures.first().map_or(ExitCode::Done, Error::exit_code)
+    }
+}
+
+/// Gathers the facts and plans. Writes nothing but the stat cache; `shipper.lock` only for [`ship`].
+///
+/// # Errors
+/// Whatever keeps the facts from being known; the plan is then not made at all.
+pub async fn plan(project: &Project, options: &ShipOptions, events: &Events) -> Result<Planned, Error> {
+    planned(project, options, events, false).await
+}
+
+async fn planned(
+    project: &Project,
+    options: &ShipOptions,
+    events: &Events,
+    write_lock: bool,
+) -> Result<Planned, Error> {
+    let order = selection(project, &options.services)?;
+    let head = git::head(&project.root);
+    let store = project.store()?;
+    let tree = project.tree()?;
+    let mut bases = Bases::new(project, options.locked)?;
+    let gathered = gather(project, &tree, &order, &mut bases, events).await?;
+    if let Err(error) = tree.save_cache() {
+        events.warn(None, format!("the stat cache was not written: {error}"));
+    }
+    if write_lock {
+        bases.save()?;
+    }
+    let estimates = estimates(&project.directories.local);
+    let mut repositories = BTreeMap::new();
+    let mut lookups = JoinSet::new();
+    for (position, one) in gathered.iter().enumerate() {
+        let repository = repository(&store, one)?;
+        repositories.insert(one.service.name.clone(), repository.clone());
+        let (one, head, forced) = (one.clone(), head.clone(), options.force);
+        let estimate = estimates.get(&one.service.name).copied();
+        lookups
+            .spawn(async move { Ok::<_, Error>((position, facts(&repository, &one, &head, forced, estimate).await?)) });
+    }
+    let mut facts: BTreeMap<usize, ServiceFacts> = BTreeMap::new();
+    while let Some(found) = lookups.join_next().await {
+        let (position, found) = found.expect("a lookup does not panic and is not cancelled")?;
+        facts.insert(position, found);
+    }
+    let facts: Vec<ServiceFacts> = facts.into_values().collect();
+    let services = shipper_plan::plan(&facts);
+    events.emit(Event::PlanReady { services: services.clone() });
+    let gathered = gathered.into_iter().map(|one| (one.service.name.clone(), one)).collect();
+    Ok(Planned { services, head, gathered, estimates, repositories })
+}
+
+fn repository(store: &Store, gathered: &Gathered) -> Result<Repository, Error> {
+    let name = &gathered.service.repository;
+    let name = name.parse().map_err(|source| Error::Store {
+        action: format!("use `{name}` as repository of `{}`", gathered.service.name),
+        source,
+    })?;
+    Ok(store.repository(&name))
+}
+
+/// What the store knows about one service.
+async fn facts(
+    repository: &Repository,
+    gathered: &Gathered,
+    head: &Head,
+    forced: bool,
+    estimate_ms: Option<u64>,
+) -> Result<ServiceFacts, Error> {
+    let names = &gathered.service.platforms;
+    let existing = probe::existing(repository, &gathered.key, names).await?;
+    let found = matches!(existing, Existing::Verified { .. });
+    let mut platforms = Vec::with_capacity(gathered.platforms.len());
+    for platform in &gathered.platforms {
+        let own = match gathered.platforms.len() {
+            1 => existing.clone(),
+            _ if found => existing.clone(),
+            _ => {
+                let name = std::slice::from_ref(&platform.inputs.platform);
+                probe::existing(repository, &platform.inputs.key(), name).await?
+            }
+        };
+        let manifest = platform.context.manifest().clone();
+        platforms.push(PlatformFacts { inputs: platform.inputs.clone(), manifest, existing: own });
+    }
+    let previous = if found || forced { None } else { probe::previous(repository, head).await };
+    Ok(ServiceFacts {
+        name: gathered.service.name.clone(),
+        key: gathered.key,
+        platforms,
+        existing,
+        previous,
+        forced,
+        estimate_ms,
+    })
+}
+
+/// Plans, and builds and pushes what is due.
+///
+/// Events go to `events` and, as a record of the run, to `.shipper/runs`. The last event is
+/// [`Event::RunFinished`], whatever happened.
+///
+/// # Errors
+/// What keeps the plan from being made. What fails afterwards is in [`Shipped::failures`].
+pub async fn ship(project: &Project, options: &ShipOptions, events: &Events) -> Result<Shipped, Error> {
+    let run = run_id();
+    let (events, unrecorded) = match Recorder::create(&project.directories.local, &run) {
+        Ok(recorder) => (events.with_sink(Arc::new(Tee(vec![events.sink(), Arc::new(recorder)]))), None),
+        Err(error) => (events.clone(), Some(error)),
+    };
+    let head = git::head(&project.root);
+    events.emit(Event::RunStarted {
+        format: FORMAT.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        run,
+        command: "ship".to_owned(),
+        commit: head.commit,
+        branch: head.branch,
+    });
+    if let Some(error) = unrecorded {
+        events.warn(None, format!("the run is not recorded: {error}"));
+    }
+    let result = match planned(project, options, &events, true).await {
+        Ok(planned) => {
+            let saved_ms = planned.saved_ms();
+            Ok((execute(project, options, planned, &events).await, saved_ms))
+        }
+        Err(error) => Err(error),
+    };
+    let (exit_code, images, saved_ms) = match &result {
+        Ok((shipped, saved_ms)) => (shipped.exit_code(), shipped.images.clone(), *saved_ms),
+        Err(error) => {
+            tell(&events, None, error);
+            (error.exit_code(), BTreeMap::new(), 0)
+        }
+    };
+    events.emit(Event::RunFinished {
+        outcome: if exit_code == ExitCode::Done { Outcome::Ok } else { Outcome::Failed },
+        exit_code: exit_code.code(),
+        images,
+        duration_ms: events.elapsed_ms(),
+        saved_ms,
+    });
+    result.map(|(shipped, _)| shipped)
+}
+
+/// Emits an error as event.
+fn tell(events: &Events, service: Option<&str>, error: &Error) {
+    events.emit(Event::Error {
+        service: service.map(str::to_owned),
+        chain: error.chain(),
+        hint: error.hint(),
+        log_tail: error.log_tail().to_vec(),
+        log: error.log().map(|path| path.display().to_string()),
+    });
+}
+
+/// A name that sorts by time and is not used twice: UTC to the millisecond, and the process id.
+fn run_id() -> String {
+    let stamp: String = crate::events::now().chars().filter(char::is_ascii_digit).collect();
+    format!("{stamp}-{}", std::process::id())
+}
+
+/// Runs the due services, each as soon as what it is built on is there.
+async fn execute(project: &Project, options: &ShipOptions, planned: Planned, events: &Events) -> Shipped {
+    let mut shipped = Shipped { images: BTreeMap::new(), failures: Vec::new() };
+    let mut waiting: Vec<PlannedService> = Vec::new();
+    for service in &planned.services {
+        match (&service.image, service.action) {
+            (Some(image), Action::Reuse) => {
+                shipped.images.insert(service.service.clone(), shipped_image(image, service));
+            }
+            _ => waiting.push(service.clone()),
+        }
+    }
+    let shared = Arc::new(project.clone());
+    let mut failed: BTreeSet<String> = BTreeSet::new();
+    let mut running = JoinSet::new();
+    loop {
+        waiting.retain(|service| {
+            let gathered = &planned.gathered[&service.service];
+            let Some(need) = gathered.service.needs.values().find(|need| failed.contains(*need)) else { return true };
+            let error = Error::Need { service: service.service.clone(), need: need.clone() };
+            finished(events, service, Outcome::Skipped, None, 0);
+            failed.insert(service.service.clone());
+            shipped.failures.push(error);
+            false
+        });
+        let cap = usize::from(project.settings.concurrency.value);
+        while running.len() < cap {
+            let ready = waiting.iter().position(|service| {
+                let needs = planned.gathered[&service.service].service.needs.values();
+                needs.into_iter().all(|need| shipped.images.contains_key(need))
+            });
+            let Some(ready) = ready else { break };
+            let service = waiting.remove(ready);
+            let job = work::Job {
+                project: Arc::clone(&shared),
+                gathered: planned.gathered[&service.service].clone(),
+                planned: service.clone(),
+                repository: planned.repositories[&service.service].clone(),
+                needs: needed(&planned, &shipped, &service.service),
+                branch: planned.head.branch.clone(),
+                force: options.force,
+                push: !options.no_push,
+                events: events.clone(),
+            };
+            running.spawn(async move {
+                let began = job.events.elapsed_ms();
+                let result = work::run(&job).await;
+                (service, began, result)
+            });
+        }
+        let Some(done) = running.join_next().await else { break };
+        let (service, began, result) = done.expect("a job does not panic and is not cancelled");
+        let duration = events.elapsed_ms().saturating_sub(began);
+        match result {
+            Ok(done) => {
+                finished(events, &service, Outcome::Ok, Some(&done), duration);
+                shipped.images.insert(service.service.clone(), shipped_image(&done.reference, &service));
+            }
+            Err(error) => {
+                finished(events, &service, Outcome::Failed, None, duration);
+                tell(events, Some(&service.service), &error);
+                failed.insert(service.service.clone());
+                shipped.failures.push(error);
+            }
+        }
+    }
+    shipped
+}
+
+/// Where the images are that a service is built on, by the name that it uses for them.
+fn needed(planned: &Planned, shipped: &Shipped, service: &str) -> BTreeMap<String, (Repository, String)> {
+    let needs = &planned.gathered[service].service.needs;
+    let located = needs.iter().filter_map(|(name, need)| {
+        let image = shipped.images.get(need)?;
+        Some((name.clone(), (planned.repositories[need].clone(), image.digest.clone())))
+    });
+    located.collect()
+}
+
+fn finished(events: &Events, service: &PlannedService, outcome: Outcome, done: Option<&work::Done>, duration_ms: u64) {
+    events.emit(Event::ActionFinished {
+        service: service.service.clone(),
+        action: service.action,
+        outcome,
+        digest: done.map(|done| done.digest.clone()),
+        size: done.map_or(0, |done| done.size),
+        uploaded: done.map_or(0, |done| done.uploaded),
+        duration_ms,
+    });
+}
+
+/// `repository@digest` as an image of the run.
+fn shipped_image(reference: &str, service: &PlannedService) -> ShippedImage {
+    let (repository, digest) = reference.rsplit_once('@').unwrap_or((reference, ""));
+    ShippedImage {
+        reference: format!("{repository}:{}@{digest}", service.tag),
+        digest: digest.to_owned(),
+        action: service.action,
+    }
+}

@@ -1,0 +1,349 @@
+//! One due service: check, stage, build each missing platform, publish.
+//!
+//! Its directory is locked for the time, so that two runs on one machine do not build in the same stage.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use shipper_build::{
+    AssembleRequest, BuildLog, CargoRecipe, DockerfileRequest, ImageOptions, LinkMode, Step, assemble, buildah,
+    run_check,
+};
+use shipper_oci::{BaseImage, Compression, Manifest, Repository, Selector};
+use shipper_plan::{Base, CompressionConfig, LinkConfig, Recipe};
+use shipper_report::{Action, Event, Phase, PlannedService};
+
+use crate::bases::Bases;
+use crate::gather::{Gathered, Platform, environment};
+use crate::names::{KEY, SERVICE};
+use crate::probe::tag;
+use crate::publish::{PlatformImage, publish};
+use crate::{Error, Events, Project};
+
+/// Everything that one service's work needs.
+pub(crate) struct Job {
+    pub(crate) project: Arc<Project>,
+    pub(crate) gathered: Gathered,
+    pub(crate) planned: PlannedService,
+    pub(crate) repository: Repository,
+    /// Where the images are that it is built on, by the name that it uses for them: repository and digest.
+    pub(crate) needs: BTreeMap<String, (Repository, String)>,
+    pub(crate) branch: Option<String>,
+    pub(crate) force: bool,
+    pub(crate) push: bool,
+    pub(crate) events: Events,
+}
+
+/// What became of it.
+pub(crate) struct Done {
+    /// `repository@digest`.
+    pub(crate) reference: String,
+    pub(crate) digest: String,
+    pub(crate) size: u64,
+    pub(crate) uploaded: u64,
+}
+
+/// Does the work.
+///
+/// # Errors
+/// What the service failed with; nothing of it is named in the registry then.
+pub(crate) async fn run(job: &Job) -> Result<Done, Error> {
+    let service = &job.gathered.service;
+    job.events.emit(Event::ActionStarted { service: service.name.clone(), action: Action::Build });
+    for argv in &service.check {
+        job.progress(Phase::Check, argv.join(" "), 0, 0);
+        run_check(argv, &job.project.root, &environment(&job.project.environment), &Log { job, phase: Phase::Check })
+            .await
+            .map_err(|failure| Error::Check {
+                service: service.name.clone(),
+                argv: argv.clone(),
+                problem: failure.problem,
+                tail: failure.tail,
+            })?;
+    }
+    let mut images = Vec::with_capacity(job.gathered.platforms.len());
+    // Held until the images are pushed: layers lie in these directories.
+    let mut locks = Vec::new();
+    for (platform, planned) in job.gathered.platforms.iter().zip(&job.planned.platforms) {
+        if planned.action == Action::Reuse
+            && let Some(stored) = job.stored(platform).await?
+        {
+            images.push(PlatformImage::Stored(stored));
+            continue;
+        }
+        let directory = job.directory_for(&platform.inputs.platform)?;
+        locks.push(lock(&directory).await?);
+        images.push(build(job, platform, &directory).await?);
+    }
+    if !job.push {
+        return Ok(unpublished(job, &images));
+    }
+    let published =
+        publish(&job.repository, &job.gathered, &images, job.branch.as_deref(), job.force, &job.events).await?;
+    Ok(Done {
+        reference: job.repository.reference(&Selector::Digest(published.digest.clone())),
+        digest: published.digest.to_string(),
+        size: published.size,
+        uploaded: published.uploaded,
+    })
+}
+
+/// What `--no-push` tells: the first platform's digest.
+fn unpublished(job: &Job, images: &[PlatformImage]) -> Done {
+    let digest = images.first().map(|image| image.manifest().digest().to_string()).unwrap_or_default();
+    let layers = images.iter().filter_map(|image| image.manifest().as_image()).flat_map(|image| &image.layers);
+    Done {
+        reference: format!("{}@{digest}", job.repository),
+        size: layers.map(|layer| layer.size).sum(),
+        digest,
+        uploaded: 0,
+    }
+}
+
+impl Job {
+    fn progress(&self, phase: Phase, message: String, done: u64, total: u64) {
+        let service = self.gathered.service.name.clone();
+        self.events.emit(Event::ActionProgress { service, phase, message, done, total });
+    }
+
+    /// A private directory of the service, created.
+    fn directory_for(&self, name: &str) -> Result<PathBuf, Error> {
+        let path = self.project.directories.service(&self.gathered.service.name, name);
+        fs::create_dir_all(&path).map_err(|source| Error::Write { path: path.clone(), source })?;
+        Ok(path)
+    }
+
+    /// The image of a platform under its own identity.
+    async fn stored(&self, platform: &Platform) -> Result<Option<Manifest>, Error> {
+        let selector = Selector::Tag(tag(&platform.inputs.key().identity_tag()));
+        let failed = |source| Error::Store { action: format!("read {}", self.repository.reference(&selector)), source };
+        self.repository.manifest(&selector).await.map_err(failed)
+    }
+
+    fn failed(&self) -> impl Fn(shipper_build::BuildError) -> Error + '_ {
+        |source| Error::Build { service: self.gathered.service.name.clone(), source }
+    }
+
+    /// Labels and annotations that every image of shipper carries. Nothing that differs between two builds of one key.
+    fn labels(&self, platform: &Platform) -> BTreeMap<String, String> {
+        let service = &self.gathered.service;
+        let mut labels = BTreeMap::from([
+            (KEY.to_owned(), platform.inputs.key().to_string()),
+            (SERVICE.to_owned(), service.name.clone()),
+            ("org.opencontainers.image.title".to_owned(), service.name.clone()),
+        ]);
+        if let Some((name, digest)) = platform.inputs.bases.first_key_value() {
+            labels.insert("org.opencontainers.image.base.name".to_owned(), name.clone());
+            labels.insert("org.opencontainers.image.base.digest".to_owned(), digest.clone());
+        }
+        labels
+    }
+}
+
+/// Takes a directory for this process; waits for a process that has it.
+async fn lock(directory: &Path) -> Result<File, Error> {
+    let path = directory.join("lock");
+    let taken = path.clone();
+    let take = move || {
+        let file = File::options().create(true).append(true).open(&taken)?;
+        file.lock().map(|()| file)
+    };
+    let taken = tokio::task::spawn_blocking(take).await.expect("taking a lock does not panic");
+    taken.map_err(|source| Error::Write { path, source })
+}
+
+/// Stages the platform's context and builds its image.
+async fn build(job: &Job, platform: &Platform, directory: &Path) -> Result<PlatformImage, Error> {
+    let service = &job.gathered.service;
+    let stage = directory.join("stage");
+    let manifest = platform.context.manifest();
+    job.progress(Phase::Stage, format!("{} files", manifest.entries().len()), 0, 0);
+    let context = Arc::clone(&platform.context);
+    let target = stage.clone();
+    let staged = tokio::task::spawn_blocking(move || context.stage(&target)).await.expect("staging does not panic");
+    staged.map_err(|source| Error::Stage { service: service.name.clone(), source })?;
+    match &service.recipe {
+        Recipe::Assemble { cargo, binary, files } => {
+            let recipe = cargo.as_ref().zip(platform.cargo.as_ref()).map(|(recipe, compiled)| CargoRecipe {
+                package: recipe.package.clone(),
+                bins: compiled.bins.clone(),
+                profile: recipe.profile.clone(),
+                features: recipe.features.clone(),
+                no_default_features: recipe.no_default_features,
+                link: match recipe.link {
+                    LinkConfig::Static => LinkMode::Static,
+                    LinkConfig::Musl => LinkMode::Musl,
+                    LinkConfig::Dynamic => LinkMode::Dynamic,
+                },
+                rustflags: recipe.rustflags.clone(),
+                env: recipe.env.clone(),
+                workspace_root: compiled
+                    .closure
+                    .workspace_root
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default()
+                    .into(),
+                rustc: compiled.rustc.clone(),
+                locked: compiled.closure.locked.iter().map(|one| (one.name.clone(), one.version.clone())).collect(),
+            });
+            let base = base_image(job, platform).await?;
+            let request = AssembleRequest {
+                service: service.name.clone(),
+                platform: parsed(job, platform)?,
+                stage,
+                work: directory.join("work"),
+                cargo: recipe,
+                binary: binary.get(&platform.inputs.platform).map(PathBuf::from),
+                files: files.iter().map(|(target, source)| (target.clone(), source.clone())).collect(),
+                image: image_options(job, platform),
+                base: base.as_ref().map(|(_, base)| base.clone()),
+                environment: environment(&job.project.environment),
+            };
+            let image = assemble(&request, &Log { job, phase: Phase::Build }).await.map_err(job.failed())?;
+            Ok(PlatformImage::Built { image: Box::new(image), base: base.map(|(repository, _)| repository) })
+        }
+        Recipe::Dockerfile(recipe) => {
+            let file = directory.join("Dockerfile");
+            let bytes = platform.dockerfile.as_deref().map(Vec::as_slice).unwrap_or_default();
+            fs::write(&file, bytes).map_err(|source| Error::Write { path: file.clone(), source })?;
+            let request = DockerfileRequest {
+                stage,
+                dockerfile: file,
+                work: directory.join("work"),
+                target: recipe.target.clone(),
+                args: recipe.args.clone(),
+                platform: parsed(job, platform)?,
+                labels: job.labels(platform),
+                annotations: job.labels(platform),
+                named: named_images(job, platform).await?,
+                bases: platform.inputs.bases.clone(),
+                environment: environment(&job.project.environment),
+            };
+            let built = buildah(&request, &Log { job, phase: Phase::Build }).await.map_err(job.failed())?;
+            Ok(PlatformImage::Copied { manifest: built.manifest, from: Repository::layout(&built.layout) })
+        }
+    }
+}
+
+fn parsed(job: &Job, platform: &Platform) -> Result<shipper_oci::Platform, Error> {
+    let text = &platform.inputs.platform;
+    let service = &job.gathered.service.name;
+    text.parse().map_err(|source| Error::Store { action: format!("build `{service}` for `{text}`"), source })
+}
+
+fn image_options(job: &Job, platform: &Platform) -> ImageOptions {
+    let options = &job.gathered.service.image;
+    let own = job.labels(platform);
+    let mut labels = options.labels.clone();
+    labels.extend(own.clone());
+    ImageOptions {
+        entrypoint: options.entrypoint.clone(),
+        cmd: options.cmd.clone(),
+        env: options.env.clone(),
+        user: options.user.clone(),
+        workdir: options.workdir.clone(),
+        expose: options.expose.clone(),
+        labels,
+        annotations: own,
+        ca_certificates: options.ca_certificates,
+        compression: match options.compression {
+            Some(CompressionConfig::Zstd) => Compression::Zstd,
+            Some(CompressionConfig::Gzip) | None => Compression::Gzip,
+        },
+        // The time would make two builds of one key differ.
+        created: 0,
+    }
+}
+
+/// The base image of an assembled service, and where its layers are.
+async fn base_image(job: &Job, platform: &Platform) -> Result<Option<(Repository, BaseImage)>, Error> {
+    let service = &job.gathered.service;
+    let locked = |reference: &str| platform.inputs.bases.get(reference).cloned().unwrap_or_default();
+    let (reference, repository, digest) = match &service.base {
+        Base::Scratch => return Ok(None),
+        Base::Registry(reference) => {
+            let (repository, _) = Bases::new(&job.project, true)?.registry(service, reference)?;
+            (reference.clone(), repository, locked(reference))
+        }
+        Base::Layout { directory, tag } => {
+            let reference = format!("oci:{directory}:{tag}");
+            let digest = locked(&reference);
+            (reference, Repository::layout(job.project.root.join(directory)), digest)
+        }
+        Base::Service(need) => {
+            let found =
+                service.needs.iter().find(|(_, other)| *other == need).and_then(|(name, _)| job.needs.get(name));
+            let (repository, digest) = found.expect("a service is built after those it is built on").clone();
+            (need.clone(), repository, digest)
+        }
+    };
+    let store = |source| Error::Store { action: format!("read the base image `{reference}`"), source };
+    let manifest = image_of(&repository, &digest, &platform.inputs.platform).await.map_err(store)?;
+    let config = match manifest.as_image() {
+        Some(image) => repository.blob(&image.config).await.map_err(store)?,
+        None => Vec::new(),
+    };
+    let base = BaseImage::new(&manifest, &config).map_err(store)?;
+    Ok(Some((repository, base)))
+}
+
+/// The image manifest for a platform, behind a digest that may be an index's.
+async fn image_of(repository: &Repository, digest: &str, platform: &str) -> shipper_oci::Result<Manifest> {
+    let selector = Selector::Digest(digest.parse()?);
+    let missing = |selector: &Selector| shipper_oci::Error::NotFound { what: repository.reference(selector) };
+    let manifest = repository.manifest(&selector).await?.ok_or_else(|| missing(&selector))?;
+    let Some(index) = manifest.as_index() else { return Ok(manifest) };
+    let wanted: shipper_oci::Platform = platform.parse()?;
+    let child = index.manifests.iter().find(|child| child.platform.as_ref().is_some_and(|have| wanted.matches(have)));
+    let selector = Selector::Digest(child.ok_or_else(|| missing(&selector))?.digest.clone());
+    repository.manifest(&selector).await?.ok_or_else(|| missing(&selector))
+}
+
+/// The images that a Dockerfile uses by the names in `needs`, as layouts that a builder on this machine can read.
+async fn named_images(job: &Job, platform: &Platform) -> Result<BTreeMap<String, String>, Error> {
+    let mut named = BTreeMap::new();
+    for (name, (repository, digest)) in &job.needs {
+        let store =
+            |source| Error::Store { action: format!("fetch `{name}` for `{}`", job.gathered.service.name), source };
+        let manifest = image_of(repository, digest, &platform.inputs.platform).await.map_err(store)?;
+        let layout = job.directory_for("needs")?.join(name);
+        let selector = Selector::Digest(manifest.digest().clone());
+        let tags = [tag("image")];
+        shipper_oci::copy(repository, &selector, &Repository::layout(&layout), &tags).await.map_err(store)?;
+        named.insert(name.clone(), format!("oci:{}:image", layout.display()));
+    }
+    Ok(named)
+}
+
+/// Turns a builder's lines and steps into events.
+struct Log<'a> {
+    job: &'a Job,
+    phase: Phase,
+}
+
+impl BuildLog for Log<'_> {
+    fn line(&self, line: &str) {
+        if self.phase == Phase::Check {
+            self.job.progress(self.phase, line.to_owned(), 0, 0);
+        }
+    }
+
+    fn step(&self, step: &Step) {
+        let count = |number: usize| number as u64;
+        let (message, done, total) = match step {
+            Step::Fetching => ("fetching dependencies".to_owned(), 0, 0),
+            Step::Crate { name, version, fresh: false, done, total } => {
+                (format!("compiled {name} {version} ({done}/{total})"), count(*done), count(*total))
+            }
+            Step::Layer { created_by, size } => (format!("layer {created_by}, {}", shipper_report::bytes(*size)), 0, 0),
+            Step::Instruction { name, number, total } => {
+                (format!("step {number}/{total} {name}"), count(*number), count(*total))
+            }
+            _ => return,
+        };
+        self.job.progress(self.phase, message, done, total);
+    }
+}

@@ -1,0 +1,149 @@
+//! A server that says exactly these bytes: what no registry library would let a server say.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// A request as it arrived.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) method: String,
+    /// Path and query.
+    pub(crate) target: String,
+    /// The whole head and body as text.
+    pub(crate) text: String,
+}
+
+/// What the server does next.
+#[derive(Debug, Clone)]
+pub(crate) enum Act {
+    Say(Vec<u8>),
+    /// Say this until the client goes away.
+    Forever(Vec<u8>, Duration),
+    /// Say nothing and keep the connection.
+    Hang,
+}
+
+/// A whole answer with a body.
+pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Vec<Act> {
+    let body = body.as_ref();
+    let mut text = format!("HTTP/1.1 {status} Scripted\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    for (name, value) in headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    text.push_str("\r\n");
+    let mut bytes = text.into_bytes();
+    bytes.extend_from_slice(body);
+    vec![Act::Say(bytes)]
+}
+
+/// A 401 with a challenge.
+pub(crate) fn challenge(text: &str) -> Vec<Act> {
+    answer(401, &[("www-authenticate", text)], "")
+}
+
+type Handler = dyn Fn(&Seen) -> Vec<Act> + Send + Sync;
+
+/// Runs until dropped.
+pub(crate) struct Raw {
+    pub(crate) port: u16,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Raw {
+    pub(crate) fn start(handler: impl Fn(&Seen) -> Vec<Act> + Send + Sync + 'static) -> Raw {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let stop: Arc<AtomicBool> = Arc::default();
+        let handler: Arc<Handler> = Arc::new(handler);
+        let (log, stopped) = (Arc::clone(&seen), Arc::clone(&stop));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                let (Ok(stream), handler, log, stopped) =
+                    (stream, Arc::clone(&handler), Arc::clone(&log), Arc::clone(&stopped))
+                else {
+                    continue;
+                };
+                std::thread::spawn(move || serve(stream, &*handler, &log, &stopped));
+            }
+        });
+        Raw { port, seen, stop }
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub(crate) fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // Wakes the listener.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+fn serve(mut stream: TcpStream, handler: &Handler, log: &Mutex<Vec<Seen>>, stopped: &AtomicBool) {
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(20)));
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut text = String::new();
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        match reader.read_line(&mut line) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().unwrap_or(0);
+        }
+        text.push_str(&line);
+        if line == "\r\n" {
+            break;
+        }
+    }
+    let mut body = Vec::new();
+    let _ = (&mut reader).take(length).read_to_end(&mut body);
+    let mut first = text.split(' ');
+    let (method, target) = (first.next().unwrap_or_default().to_owned(), first.next().unwrap_or_default().to_owned());
+    text.push_str(&String::from_utf8_lossy(&body));
+    let seen = Seen { method, target, text };
+    log.lock().unwrap().push(seen.clone());
+    for act in handler(&seen) {
+        let result = match act {
+            Act::Say(bytes) => stream.write_all(&bytes),
+            Act::Forever(bytes, pause) => loop {
+                if let Err(error) = stream.write_all(&bytes) {
+                    break Err(error);
+                }
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                std::thread::sleep(pause);
+            },
+            Act::Hang => {
+                while !stopped.load(Ordering::Relaxed) {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                return;
+            }
+        };
+        if result.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Services with a Dockerfile, built by buildah.
+
+use shipper_testkit::{Skopeo, Umoci, need, require_tool};
+
+use crate::support::{Project, text};
+
+const COPY_ALL: &str = "[service.app]\ndockerfile = 'Dockerfile'\ncontext = '.'\n";
+
+fn copies_everything() -> Project {
+    let mut project = Project::new(COPY_ALL);
+    project.repo.write("Dockerfile", "FROM scratch\nCOPY . .\n");
+    project.repo.write("app.txt", "one\n");
+    project.repo.commit("start");
+    project
+}
+
+#[test]
+fn copying_everything_does_not_make_the_second_run_due() {
+    need!(require_tool("buildah"));
+    let project = copies_everything();
+    project.ship().says("1 built");
+    project.ship().says("nothing is due");
+    assert!(project.path().join(".shipper/images").exists());
+    project.repo.write("app.txt", "two\n");
+    assert_eq!(project.due()["app"], "inputs-changed app.txt");
+}
+
+#[test]
+fn the_builder_is_given_exactly_what_was_hashed() {
+    need!(require_tool("buildah"));
+    let umoci = need!(Umoci::find());
+    let project = copies_everything();
+    project.repo.write(".dockerignore", "*.log\n!keep.log\n# a comment\n");
+    project.repo.write("noise.log", "x");
+    project.repo.write("keep.log", "x");
+    project.repo.write(".gitignore", "ignored\n");
+    project.repo.write("ignored", "x");
+    project.ship();
+    let tag = text(&project.plan()["services"][0]["tag"]);
+    let to = tempfile::tempdir().expect("a directory");
+    let name = text(&project.run(["config", "--json"]).ok().json()["settings"][0]["value"]);
+    let rootfs = umoci.unpack(&project.layout(&format!("{name}/app")), &tag, &to.path().join("bundle"));
+    let files: Vec<String> = crate::support::tree(&rootfs).into_keys().collect();
+    assert_eq!(files, [".dockerignore", ".gitignore", "Dockerfile", "app.txt", "keep.log"]);
+}
+
+#[test]
+fn only_what_the_target_reads_makes_it_due() {
+    let project =
+        Project::new("[service.app]\ndockerfile = 'Dockerfile'\ntarget = 'run'\nargs = { A = '1', UNUSED = '1' }\n");
+    project.repo.write(
+        "Dockerfile",
+        "FROM scratch AS run\nARG A\nCOPY src /src\nRUN --mount=type=bind,source=conf,target=/conf true\n\nFROM scratch AS other\nCOPY other /\n",
+    );
+    for path in ["src/a", "conf", "other", "README.md"] {
+        project.repo.write(path, path);
+    }
+    let key = |project: &Project| text(&project.plan()["services"][0]["key"]);
+    let first = key(&project);
+    type Change = fn(&Project);
+    let check = |what: &str, changes: bool, change: Change| {
+        let before = key(&project);
+        change(&project);
+        assert_eq!(key(&project) != before, changes, "{what}");
+    };
+    check("a file of another stage", false, |p| drop(p.repo.write("other", "x")));
+    check("a file that nothing copies", false, |p| drop(p.repo.write("README.md", "x")));
+    check("a copied file", true, |p| drop(p.repo.write("src/a", "x")));
+    check("a mounted file", true, |p| drop(p.repo.write("conf", "x")));
+    check("an argument that is not declared", false, |p| {
+        p.repo.write(
+            "shipper.toml",
+            "[service.app]\ndockerfile = 'Dockerfile'\ntarget = 'run'\nargs = { A = '1', UNUSED = '2' }\n",
+        );
+    });
+    check("an argument that is declared", true, |p| {
+        p.repo.write("shipper.toml", "[service.app]\ndockerfile = 'Dockerfile'\ntarget = 'run'\nargs = { A = '2' }\n");
+    });
+    assert_ne!(key(&project), first);
+}
+
+#[test]
+fn a_service_is_built_on_another_and_follows_it() {
+    need!(require_tool("buildah"));
+    let skopeo = need!(Skopeo::find());
+    let project = Project::new(
+        "[project]\nname = 'demo'\n[service.base]\nfiles = { '/base' = 'base' }\n\
+         [service.app]\ndockerfile = 'app/Dockerfile'\ncontext = 'app'\nneeds = { base = 'base' }\n\
+         [service.more]\nfiles = { '/more' = 'more' }\nbase = 'base'\nneeds = { base = 'base' }\n",
+    );
+    project.repo.write("base/file", "base");
+    project.repo.write("app/Dockerfile", "FROM base\nCOPY file /app\n");
+    project.repo.write("app/file", "app");
+    project.repo.write("more/file", "more");
+    project.ship().says("3 built");
+    project.ship().says("nothing is due");
+    let plan = project.plan();
+    let layers = |service: usize| {
+        let planned = &plan["services"][service];
+        let layout = project.layout(&format!("demo/{}", text(&planned["service"])));
+        let manifest = skopeo.raw(&format!("oci:{}:{}", layout.display(), text(&planned["tag"])));
+        let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
+        manifest["layers"].as_array().map_or(0, Vec::len)
+    };
+    assert_eq!(text(&plan["services"][0]["service"]), "base");
+    assert_eq!((layers(1), layers(2)), (layers(0) + 1, layers(0) + 1));
+    project.repo.write("base/file", "other");
+    let due = project.due();
+    assert_eq!(due["base"], "inputs-changed base/file");
+    assert_eq!(due["app"], "dependency-rebuilt");
+    assert_eq!(due["more"], "dependency-rebuilt");
+}
+
+#[test]
+fn a_failing_step_is_a_build_failure_with_its_output() {
+    need!(require_tool("buildah"));
+    let project = Project::new(COPY_ALL);
+    project.repo.write("Dockerfile", "FROM scratch\nCOPY missing /\n");
+    project.run(["ship"]).exits(4).says("missing");
+}
+
+#[test]
+fn a_dockerfile_that_does_not_parse_is_a_usage_error_with_its_line() {
+    let project = Project::new(COPY_ALL);
+    project.repo.write("Dockerfile", "FROM scratch\nNONSENSE x\n");
+    project.run(["plan"]).exits(2).says("Dockerfile").says("2");
+    project.repo.write("Dockerfile", "FROM scratch\n");
+    project.repo.write(".dockerignore", "ok\n!\n");
+    project.run(["plan"]).exits(2).says(".dockerignore").says("2");
+}

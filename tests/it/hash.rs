@@ -1,0 +1,55 @@
+//! `shipper hash`.
+
+use crate::support::{Project, text};
+
+#[test]
+fn a_directory_is_hashed_alike_with_and_without_git() {
+    let project = Project::two_services();
+    let with_git = project.run(["hash", "docs"]).ok().stdout;
+    let plain = tempfile::tempdir().expect("a directory");
+    std::fs::write(plain.path().join("index.md"), "docs\n").expect("writes");
+    let without = project.run(["hash".as_ref(), plain.path().as_os_str()]).ok().stdout;
+    assert_eq!(with_git, without);
+    assert!(with_git.starts_with("ctx1-") && with_git.len() == 5 + 64 + 1, "{with_git}");
+}
+
+#[test]
+fn entries_are_listed_as_text_and_as_json() {
+    let project = Project::two_services();
+    let text_form = project.run(["hash", "docs", "--list"]).ok().stdout;
+    let digest = "b2a5a8ee3a0f8c1b".len();
+    let first = text_form.lines().next().expect("a line");
+    assert!(first.ends_with(" index.md") && first.len() > digest + 64 - 16, "{first}");
+    let json = project.run(["hash", "docs", "--list", "--json"]).ok().json();
+    assert_eq!(json["files"], 1);
+    assert_eq!(json["bytes"], 5);
+    let entry = &json["entries"][0];
+    assert_eq!((text(&entry["path"]), text(&entry["kind"])), ("index.md".to_owned(), "file".to_owned()));
+    assert_eq!(text(&entry["digest"]), first.split(' ').next().expect("a digest"));
+}
+
+#[test]
+fn a_service_is_hashed_by_name() {
+    let project = Project::two_services();
+    let hash = project.run(["hash", "site"]).ok().stdout;
+    let directory = project.run(["hash", "./site"]).ok().stdout;
+    assert_eq!(hash, directory, "a directory of that name wins");
+    project.repo.rename("site", "www");
+    project.repo.write("shipper.toml", "[service.site]\nfiles = { '/srv/site' = 'www' }");
+    let service = project.run(["hash", "site"]).ok().stdout;
+    assert_eq!(service.trim_end(), text(&project.plan()["services"][0]["context"]));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_name_that_is_not_utf8_is_escaped_and_exact() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let project = Project::two_services();
+    let name = std::ffi::OsStr::from_bytes(b"docs/caf\xe9\n.md");
+    std::fs::write(project.path().join(name), "x").expect("writes");
+    let json = project.run(["hash", "docs", "--list", "--json"]).ok().json();
+    let entry = &json["entries"][0];
+    assert_eq!(text(&entry["path"]), "caf\\351\\n.md");
+    assert_eq!(text(&entry["path-base64"]), "Y2Fm6QoubWQ=");
+    assert_eq!(project.run(["hash", "docs", "--list"]).ok().stdout.lines().count(), 3);
+}

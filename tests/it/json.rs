@@ -1,0 +1,84 @@
+//! The JSON that scripts read.
+
+use crate::support::{Project, text};
+
+#[test]
+fn a_plan_is_one_document() {
+    let project = Project::two_services();
+    let plan = project.plan();
+    assert_eq!(plan["format"], "1.0");
+    assert_eq!(plan["branch"], "main");
+    assert_eq!(text(&plan["commit"]), project.repo.head());
+    let docs = &plan["services"][0];
+    assert_eq!((text(&docs["service"]), text(&docs["action"])), ("docs".to_owned(), "build".to_owned()));
+    let key = text(&docs["key"]);
+    assert_eq!(key.len(), 64);
+    assert_eq!(text(&docs["tag"]), format!("h-{}", &key[..32]));
+    assert!(text(&docs["context"]).starts_with("ctx1-"));
+    assert!(docs["image"].is_null());
+    assert_eq!(docs["reasons"][0]["code"], "never-built");
+    assert_eq!(docs["platforms"][0]["key"], docs["key"]);
+
+    project.ship();
+    let docs = &project.plan()["services"][0];
+    assert!(text(&docs["image"]).contains("demo/docs@sha256:"), "{docs}");
+    assert_eq!(docs["estimate-ms"], 0);
+}
+
+#[test]
+fn a_plan_is_written_to_a_file_as_well() {
+    let project = Project::two_services();
+    project.run(["plan", "--out", "plan.json"]).ok();
+    let written = std::fs::read_to_string(project.path().join("plan.json")).expect("written");
+    let written: serde_json::Value = serde_json::from_str(&written).expect("JSON");
+    assert_eq!(written["services"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn a_run_is_lines_of_events_and_the_record_holds_the_same() {
+    let project = Project::two_services();
+    let ran = project.run(["ship", "--json"]).ok();
+    let events = ran.events();
+    let names: Vec<String> = events.iter().map(|event| text(&event["event"])).collect();
+    assert_eq!((names[0].as_str(), names[names.len() - 1].as_str()), ("run-started", "run-finished"));
+    for wanted in ["context-hashed", "plan-ready", "action-started", "action-finished"] {
+        assert!(names.iter().any(|name| name == wanted), "{wanted} in {names:?}");
+    }
+    assert_eq!(events[0]["format"], "1.0");
+    let last = &events[events.len() - 1];
+    assert_eq!((last["outcome"].as_str(), last["exit-code"].as_u64()), (Some("ok"), Some(0)));
+    let docs = &last["images"]["docs"];
+    assert_eq!(docs["action"], "build");
+    let reference = text(&docs["reference"]);
+    assert!(reference.contains(":h-") && reference.ends_with(&text(&docs["digest"])), "{reference}");
+
+    let record = format!(".shipper/runs/{}.jsonl", text(&events[0]["run"]));
+    let record = std::fs::read_to_string(project.path().join(record)).expect("a record");
+    let lasting: Vec<&str> = ran.stdout.lines().filter(|line| !line.contains("\"action-progress\"")).collect();
+    assert_eq!(record.lines().collect::<Vec<_>>(), lasting);
+}
+
+#[test]
+fn a_failed_run_ends_with_its_exit_code() {
+    let project = Project::new("[service.a]\nfiles = { '/a' = 'a' }\ncheck = [['false']]");
+    project.repo.write("a", "a");
+    let events = project.run(["ship", "--json"]).exits(4).events();
+    let error = events.iter().find(|event| event["event"] == "error").expect("an error event");
+    assert!(text(&error["chain"][0]).starts_with("cannot check `a`"), "{error}");
+    let last = &events[events.len() - 1];
+    assert_eq!((last["outcome"].as_str(), last["exit-code"].as_u64()), (Some("failed"), Some(4)));
+}
+
+#[test]
+fn settings_are_told_with_their_origin() {
+    let project = Project::two_services();
+    let mut command = project.command(["config", "--json"]);
+    let ran = crate::support::Ran::of(&command.env("SHIPPER_REGISTRY", "example.com").output().expect("starts")).ok();
+    let document = ran.json();
+    let rows = document["settings"].as_array().expect("rows");
+    let row = |key: &str| rows.iter().find(|row| row["key"] == key).unwrap_or_else(|| panic!("{key} in {rows:?}"));
+    assert_eq!(row("project.name")["origin"], "shipper.toml");
+    assert_eq!(row("project.registry")["value"], "example.com");
+    assert_eq!(row("project.registry")["origin"], "environment SHIPPER_REGISTRY");
+    assert_eq!(row("project.repository")["origin"], "default");
+}

@@ -1,0 +1,64 @@
+//! Finding a project: with a configuration, without one, from below, and `init`.
+
+use crate::support::{Project, text};
+
+fn bare() -> Project {
+    let project = Project::new("");
+    project.repo.remove("shipper.toml");
+    project
+}
+
+#[test]
+fn services_are_discovered_without_a_file() {
+    let project = bare();
+    project.repo.write("Cargo.toml", "[workspace]\nmembers = ['crates/*']\nresolver = '3'");
+    project.repo.write("crates/api/Cargo.toml", "[package]\nname = 'api'\nedition = '2024'");
+    project.repo.write("crates/api/src/main.rs", "fn main() {}");
+    project.repo.write("crates/lib/Cargo.toml", "[package]\nname = 'lib'\nedition = '2024'");
+    project.repo.write("crates/lib/src/lib.rs", "");
+    project.repo.write("proxy/Dockerfile", "FROM scratch\nCOPY conf /\n");
+    project.repo.write("proxy/conf", "x");
+    let plan = project.plan();
+    let names: Vec<String> =
+        plan["services"].as_array().expect("services").iter().map(|service| text(&service["service"])).collect();
+    assert_eq!(names, ["api", "proxy"]);
+}
+
+#[test]
+fn init_writes_what_it_found_and_nothing_over() {
+    let project = bare();
+    project.repo.write("Cargo.toml", "[package]\nname = 'tool'\nedition = '2024'");
+    project.repo.write("src/main.rs", "fn main() {}");
+    project.repo.write("web/Dockerfile", "FROM scratch\nCOPY . /\n");
+    let before = project.plan();
+    project.run(["init"]).ok().says("Wrote").says("tool, web");
+    let written = std::fs::read_to_string(project.path().join("shipper.toml")).expect("written");
+    assert!(written.contains("[service.tool]") && written.contains("dockerfile = \"web/Dockerfile\""), "{written}");
+    assert!(project.path().join("web/.dockerignore").exists());
+    let key = |plan: &serde_json::Value| text(&plan["services"][0]["key"]);
+    assert_eq!(key(&project.plan()), key(&before), "what init writes is what was discovered");
+    project.run(["init"]).exits(2).says("exists already").says("hint: `--force` overwrites it");
+    project.run(["init", "--force"]).ok();
+}
+
+#[test]
+fn nothing_to_ship_is_told_with_a_hint() {
+    let project = bare();
+    project.run(["init"]).ok().says("no Cargo binary and no Dockerfile was found");
+    project.run(["ship", "x"]).exits(2).says("cannot find service `x`").says("hint: no service is configured");
+}
+
+#[test]
+fn the_project_is_found_from_a_directory_below() {
+    let project = Project::two_services();
+    let below = project.run(["-C", "docs", "plan", "--json"]).ok().json();
+    assert_eq!(below, project.plan());
+}
+
+#[test]
+fn completions_are_printed_for_a_shell() {
+    let project = bare();
+    let script = project.run(["completions", "bash"]).ok().stdout;
+    assert!(script.contains("_shipper"), "{script}");
+    project.run(["completions", "nosuchshell"]).exits(2);
+}
