@@ -56,9 +56,9 @@ impl Manifest {
     ///
     /// ```
     /// use shipper_hash::{ChangeKind, Entry, Kind, Manifest, RelPath};
-    /// let entry = |content: &[u8]| Ok(Entry::new(RelPath::try_from("a")?, Kind::File, content));
-    /// let old = Manifest::new(vec![entry(b"1")?])?;
-    /// let new = Manifest::new(vec![entry(b"2")?])?;
+    /// let path = RelPath::try_from("a")?;
+    /// let old = Manifest::new(vec![Entry::new(path.clone(), Kind::File, b"1")])?;
+    /// let new = Manifest::new(vec![Entry::new(path, Kind::File, b"2")])?;
     /// assert_eq!(old.diff(&new)[0].kind, ChangeKind::Content);
     /// assert!(old.diff(&old).is_empty());
     /// # Ok::<(), shipper_hash::Error>(())

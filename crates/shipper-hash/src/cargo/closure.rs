@@ -5,7 +5,7 @@
 //! [`files`](super::files).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use toml::{Table, Value};
 
@@ -23,20 +23,20 @@ use crate::{Error, RelPath};
 /// The packages of a closure and what they share.
 pub(super) struct Closure<'a> {
     pub(super) repo: &'a Repo<'a>,
-    pub(super) primary: Rc<Manifest>,
+    pub(super) primary: Arc<Manifest>,
     /// The manifest that decides the workspace; the primary's own where it stands alone.
-    pub(super) root: Rc<Manifest>,
+    pub(super) root: Arc<Manifest>,
     /// By directory.
     pub(super) packages: BTreeMap<String, Package>,
     pub(super) configuration: Configuration,
-    lock: Option<(RelPath, Lock)>,
+    lock: Option<Arc<Lock>>,
 }
 
 /// A package of the closure.
 pub(super) struct Package {
-    pub(super) manifest: Rc<Manifest>,
+    pub(super) manifest: Arc<Manifest>,
     /// The root of its workspace, if it belongs to one.
-    pub(super) root: Option<Rc<Manifest>>,
+    pub(super) root: Option<Arc<Manifest>>,
     /// Directories of its path dependencies.
     edges: Vec<String>,
     /// What it needs to build, with the requirements under which it names it.
@@ -44,7 +44,7 @@ pub(super) struct Package {
 }
 
 /// Finds the package that `name` means: the name alone, or `directory#name`.
-pub(super) fn locate(repo: &Repo<'_>, name: &str) -> Result<Rc<Manifest>, Error> {
+pub(super) fn locate(repo: &Repo<'_>, name: &str) -> Result<Arc<Manifest>, Error> {
     let (wanted_dir, package) = match name.rsplit_once('#') {
         Some((directory, package)) => (paths::resolve("", directory), package),
         None => (None, name),
@@ -55,20 +55,20 @@ pub(super) fn locate(repo: &Repo<'_>, name: &str) -> Result<Rc<Manifest>, Error>
         if wanted_dir.as_ref().is_some_and(|wanted| wanted != dir) || is_vendored(repo, dir) {
             continue;
         }
-        // Most manifests of a large tree are spared the parser. A name in escapes is none that cargo accepts.
-        let Some((path, bytes)) = repo.content(&paths::join(dir, "Cargo.toml"))? else { continue };
-        if memchr::memmem::find(&bytes, package.as_bytes()).is_none() {
-            continue;
-        }
         match repo.manifest(dir) {
             Ok(Some(manifest)) if manifest.name() == Some(package) => found.push(manifest),
             Ok(_) => {}
-            Err(Error::Cargo(_)) => broken = broken.or_else(|| Some(path.clone())),
+            // A tree may hold broken manifests on purpose; they matter where nothing else is found.
+            Err(Error::Cargo(CargoError::Toml { path, .. })) => {
+                if broken.is_none() && mentions(repo, &path, package)? {
+                    broken = Some(path);
+                }
+            }
             Err(error) => return Err(error),
         }
     }
     match found.as_slice() {
-        [manifest] => Ok(Rc::clone(manifest)),
+        [manifest] => Ok(Arc::clone(manifest)),
         [] => {
             Err(CargoError::PackageNotFound { package: name.to_owned(), similar: similar(repo, package), broken }
                 .into())
@@ -78,6 +78,10 @@ pub(super) fn locate(repo: &Repo<'_>, name: &str) -> Result<Rc<Manifest>, Error>
             Err(CargoError::AmbiguousPackage { package: package.to_owned(), manifests }.into())
         }
     }
+}
+
+fn mentions(repo: &Repo<'_>, manifest: &RelPath, package: &str) -> Result<bool, Error> {
+    Ok(memchr::memmem::find(&repo.files().read(manifest)?, package.as_bytes()).is_some())
 }
 
 /// The package whose name is nearest to one that does not exist.
@@ -104,7 +108,7 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 impl<'a> Closure<'a> {
-    pub(super) fn of(repo: &'a Repo<'a>, primary: Rc<Manifest>) -> Result<Self, Error> {
+    pub(super) fn of(repo: &'a Repo<'a>, primary: Arc<Manifest>) -> Result<Self, Error> {
         let root = workspace::root_of(repo, &primary)?;
         if let Some(root) = &root
             && !workspace::is_member(repo, root, &primary.dir)?
@@ -112,12 +116,9 @@ impl<'a> Closure<'a> {
             let (manifest, root) = (primary.path.clone(), root.path.clone());
             return Err(CargoError::NotAMember { manifest, root }.into());
         }
-        let root = root.unwrap_or_else(|| Rc::clone(&primary));
+        let root = root.unwrap_or_else(|| Arc::clone(&primary));
         let configuration = config::read(repo, &root.dir)?;
-        let lock = match repo.content(&paths::join(&root.dir, "Cargo.lock"))? {
-            Some((path, bytes)) => Some((path.clone(), Lock::parse(path, &bytes)?)),
-            None => None,
-        };
+        let lock = repo.lock(&root.dir)?;
         let mut closure = Self { repo, primary, root, packages: BTreeMap::new(), configuration, lock };
         closure.visit(closure.primary.dir.clone())?;
         let patches = std::mem::take(&mut closure.configuration.patches);
@@ -176,7 +177,7 @@ impl<'a> Closure<'a> {
     /// Adds the packages that `[patch]` and `[replace]` put in the place of others, as far as those are reached. Each may
     /// reach further ones.
     fn visit_patches(&mut self) -> Result<(), Error> {
-        let root = Rc::clone(&self.root);
+        let root = Arc::clone(&self.root);
         loop {
             let pruned = self.pruned();
             let before = self.packages.len();
@@ -198,13 +199,13 @@ impl<'a> Closure<'a> {
     /// Whether a patch of this package has a use. Without a lock nobody knows, so it has.
     fn is_used(&self, pruned: Option<&Pruned>, package: &str) -> bool {
         match (&self.lock, pruned) {
-            (Some((_, lock)), Some(pruned)) => lock.reaches(pruned, package),
+            (Some(lock), Some(pruned)) => lock.reaches(pruned, package),
             _ => true,
         }
     }
 
     fn pruned(&self) -> Option<Pruned> {
-        let (_, lock) = self.lock.as_ref()?;
+        let lock = self.lock.as_ref()?;
         let starts = self.packages.values().map(|package| Start {
             name: package.manifest.name().unwrap_or_default(),
             version: package.manifest.version(package.root.as_deref()),
@@ -219,14 +220,14 @@ impl<'a> Closure<'a> {
 
     /// The text of the pruned lock and the packages in it, sorted; `None` without a lock.
     pub(super) fn locked(&self) -> Option<(RelPath, String, Vec<LockedPackage>)> {
-        let (path, lock) = self.lock.as_ref()?;
+        let lock = self.lock.as_ref()?;
         let pruned = self.pruned()?;
         let patched =
             |name: &str| patches(&self.root).iter().any(|patch| patch.package == name) && lock.reaches(&pruned, name);
         let text = lock.render(&pruned, patched);
         let packages = lock.locked(&pruned).into_iter();
         let packages = packages.map(|(name, version, source)| LockedPackage { name, version, source }).collect();
-        Some((path.clone(), text, packages))
+        Some((lock.path.clone(), text, packages))
     }
 
     /// Whether the package has this root.
@@ -257,7 +258,7 @@ impl<'a> Closure<'a> {
     /// The manifests as the closure sees them, by path.
     pub(super) fn manifests(&self) -> Result<BTreeMap<RelPath, Vec<u8>>, Error> {
         let mut texts = BTreeMap::new();
-        let mut roots: BTreeMap<&str, &Rc<Manifest>> = BTreeMap::new();
+        let mut roots: BTreeMap<&str, &Arc<Manifest>> = BTreeMap::new();
         let mut inherited: BTreeMap<&str, Inherited> = BTreeMap::new();
         for package in self.packages.values() {
             let mut table = package.manifest.stripped();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{CargoClosure, CargoPackage, Files, Listed, Plan, discover, plan};
+use super::{CargoClosure, CargoPackage, Files, Listed, Memo, Plan, discover, plan};
 use crate::listing::NodeKind;
 use crate::path::{is_within, join, split_parent};
 
@@ -44,13 +44,13 @@ impl ContextBuilder<'_> {
     /// # Errors
     /// As [`add_cargo`](Self::add_cargo), and [`Error::Pattern`].
     pub fn add_cargo_without(&mut self, package: &str, exclude: &[String]) -> Result<CargoClosure, Error> {
-        let files = TreeFiles::new(self.tree())?;
-        let Plan { files: wanted, rendered, closure } = plan(&files, package)?;
+        let files = TreeFiles { tree: self.tree(), index: self.tree().cargo_index()? };
+        let Plan { files: wanted, rendered, closure } = plan(&files, &files.index.memo, package)?;
         for (path, bytes) in rendered {
             let inside = self.inside(&path)?;
             self.add_bytes(inside, bytes);
         }
-        let (only, mut left_out) = limits(&files.list, &closure, &wanted);
+        let (only, mut left_out) = limits(files.list(), &closure, &wanted);
         let only = only.map(|only| only.iter().map(|path| self.inside(path).map(Narrow::Prefix)).collect());
         left_out.extend_from_slice(exclude);
         let selection = Selection { only: only.transpose()?, exclude: left_out, ..Selection::default() };
@@ -76,7 +76,8 @@ impl ContextBuilder<'_> {
 /// # Errors
 /// [`Error::Io`] if the tree cannot be listed or a manifest cannot be read.
 pub fn cargo_packages(tree: &Tree) -> Result<Vec<CargoPackage>, Error> {
-    discover::packages(&TreeFiles::new(tree)?)
+    let index = tree.cargo_index()?;
+    discover::packages(&TreeFiles { tree, index }, &index.memo)
 }
 
 /// What the walk for the wanted files may enter, and patterns for what it must not meet: a special file or a path that a
@@ -109,14 +110,15 @@ fn escaped(path: &str) -> String {
     pattern
 }
 
-/// The `Tracked` set of a tree.
-struct TreeFiles<'t> {
-    tree: &'t Tree,
+/// The `Tracked` set of a tree and what was parsed of it: made once, for all closures of the tree.
+#[derive(Debug)]
+pub(crate) struct Index {
     list: Vec<Listed>,
+    memo: Memo,
 }
 
-impl<'t> TreeFiles<'t> {
-    fn new(tree: &'t Tree) -> Result<Self, Error> {
+impl Index {
+    pub(crate) fn new(tree: &Tree) -> Result<Self, Error> {
         let filter = Filter::new(None, &Selection::default(), None, tree.untracked())?;
         let (found, _) = filter.apply(tree.listing(), tree.reader(), Strictness::PassOver)?;
         let listed = found.files.iter().map(|file| {
@@ -124,18 +126,24 @@ impl<'t> TreeFiles<'t> {
             let path = RelPath::trusted(join(&file.directory.path, &node.name));
             Listed { path, is_link: node.kind == NodeKind::Symlink }
         });
-        Ok(Self { tree, list: listed.collect() })
+        Ok(Self { list: listed.collect(), memo: Memo::default() })
     }
+}
+
+struct TreeFiles<'t> {
+    tree: &'t Tree,
+    index: &'t Index,
 }
 
 impl Files for TreeFiles<'_> {
     fn list(&self) -> &[Listed] {
-        &self.list
+        &self.index.list
     }
 
     fn read(&self, path: &RelPath) -> Result<Vec<u8>, Error> {
-        let at = self.list.binary_search_by(|listed| listed.path.cmp(path));
-        if !at.is_ok_and(|at| self.list[at].is_link) {
+        let list = self.list();
+        let at = list.binary_search_by(|listed| listed.path.cmp(path));
+        if !at.is_ok_and(|at| list[at].is_link) {
             return self.tree.read(path);
         }
         let (parent, name) = split_parent(path.as_bytes());

@@ -1,12 +1,12 @@
 //! All packages of a tree that make a program.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use toml::Value;
 
 use super::manifest::Manifest;
 use super::paths;
-use super::repo::{Files, Repo};
+use super::repo::{Files, Memo, Repo};
 use super::{CargoPackage, targets, workspace};
 use crate::Error;
 
@@ -15,8 +15,8 @@ const AUXILIARY: [&str; 8] = ["examples", "tests", "benches", "fixtures", "testd
 
 /// The packages with at least one binary, sorted by the path of their manifest. What cannot be parsed is passed over: a
 /// tree may hold broken manifests on purpose, and whoever names such a package hears about it.
-pub(super) fn packages(files: &dyn Files) -> Result<Vec<CargoPackage>, Error> {
-    let repo = Repo::new(files);
+pub(super) fn packages(files: &dyn Files, memo: &Memo) -> Result<Vec<CargoPackage>, Error> {
+    let repo = Repo::new(files, memo);
     let mut found = Vec::new();
     for dir in repo.manifest_dirs() {
         if is_vendored(&repo, dir) {
@@ -32,7 +32,7 @@ pub(super) fn packages(files: &dyn Files) -> Result<Vec<CargoPackage>, Error> {
     Ok(found)
 }
 
-fn package(repo: &Repo<'_>, manifest: &Rc<Manifest>) -> Option<CargoPackage> {
+fn package(repo: &Repo<'_>, manifest: &Arc<Manifest>) -> Option<CargoPackage> {
     let name = manifest.name()?;
     let root = workspace::root_of(repo, manifest).ok().flatten();
     let root = root.as_deref();

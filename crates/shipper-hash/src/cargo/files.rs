@@ -10,6 +10,7 @@ use super::closure::Closure;
 use super::repo::{Listed, Repo};
 use super::source::{self, Reference};
 use super::{LockedPackage, MissingFile, paths};
+use crate::content::in_parallel;
 use crate::{Error, RelPath};
 
 /// Directories of a package whose sources no image contains; what they name is not looked for.
@@ -22,7 +23,7 @@ const PROSE: [&str; 7] = ["readme", "license", "licence", "copying", "changelog"
 pub(super) struct Gathered {
     /// Taken from the tree as they are.
     pub(super) files: BTreeSet<RelPath>,
-    /// What sources name and the tree does not have.
+    /// What sources name and the tree does not have; sorted.
     pub(super) missing: Vec<MissingFile>,
 }
 
@@ -46,7 +47,10 @@ pub(super) fn gather(
     gatherer.configuration(locked);
     gatherer.follow_sources()?;
     gatherer.follow_links()?;
-    Ok(gatherer.gathered)
+    let mut gathered = gatherer.gathered;
+    gathered.missing.sort();
+    gathered.missing.dedup();
+    Ok(gathered)
 }
 
 struct Gatherer<'a> {
@@ -164,70 +168,59 @@ impl<'a> Gatherer<'a> {
     }
 
     fn follow_sources(&mut self) -> Result<(), Error> {
-        while let Some(source) = self.sources.pop() {
-            // A link is followed as a link; its target is a source of its own.
-            let Some((_, bytes)) = self.repo.content(&source.path)? else { continue };
-            let references = if source.outside { source::all_references(&bytes) } else { source::references(&bytes) };
-            for reference in references {
-                self.follow(&source, reference);
+        while !self.sources.is_empty() {
+            let batch = std::mem::take(&mut self.sources);
+            let repo = self.repo;
+            in_parallel(&batch, batch.len(), |source, _| read_references(repo, source))?;
+            for source in batch {
+                let references = repo.known_references(&source.path, source.outside);
+                for reference in references.iter().flat_map(|references| references.iter()) {
+                    self.follow(&source, reference);
+                }
             }
         }
         Ok(())
     }
 
-    fn follow(&mut self, source: &Source, reference: Reference) {
+    fn follow(&mut self, source: &Source, reference: &Reference) {
         let directory = paths::parent(&source.path).unwrap_or_default();
         match reference {
             Reference::Include(text) => self.include(source, directory, text),
-            Reference::ManifestInclude(text) => {
-                let package = source.package.clone();
-                self.include(source, &package, text);
-            }
+            Reference::ManifestInclude(text) => self.include(source, &source.package, text),
             Reference::Path { inline, path: text } => {
-                let places = self.places(source, &inline);
                 let candidates: Vec<String> = std::iter::once(directory.to_owned())
-                    .chain(places)
-                    .filter_map(|place| paths::resolve(&place, &text))
+                    .chain(places(&source.path, inline))
+                    .filter_map(|place| paths::resolve(&place, text))
                     .collect();
                 let found = candidates.iter().filter(|path| self.join_source(path, &source.package)).count();
                 if found == 0 {
                     self.note_missing(source, text);
                 }
             }
-            // The modules of a package's own sources are files of the package.
             Reference::Module { inline, name } if source.outside => {
-                for place in self.places(source, &inline) {
+                for place in places(&source.path, inline) {
                     for file in [format!("{name}.rs"), format!("{name}/mod.rs")] {
                         self.join_source(&paths::join(&place, &file), &source.package);
                     }
                 }
             }
+            // The modules of a package's own sources are files of the package.
             Reference::Module { .. } => {}
         }
     }
 
-    fn include(&mut self, source: &Source, from: &str, text: String) {
-        let path = paths::resolve(from, &text);
+    fn include(&mut self, source: &Source, from: &str, text: &str) {
+        let path = paths::resolve(from, text);
         // Whatever its name, `include!` may make it Rust.
         if !path.is_some_and(|path| self.join_source(&path, &source.package)) {
             self.note_missing(source, text);
         }
     }
 
-    fn note_missing(&mut self, source: &Source, named: String) {
+    fn note_missing(&mut self, source: &Source, named: &str) {
         if let Ok(file) = RelPath::new(source.path.clone().into_bytes()) {
-            self.gathered.missing.push(MissingFile { source: file, named });
+            self.gathered.missing.push(MissingFile { source: file, named: named.to_owned() });
         }
-    }
-
-    /// Where the modules of a source may lie (Rust reference, "Module source filenames"): beside it, or in a directory of
-    /// its name; below the directories of the inline modules around them.
-    fn places(&self, source: &Source, inline: &[String]) -> [String; 2] {
-        let directory = paths::parent(&source.path).unwrap_or_default();
-        let name = source.path.rsplit('/').next().unwrap_or_default();
-        let stem = name.strip_suffix(".rs").unwrap_or(name);
-        [directory.to_owned(), paths::join(directory, stem)]
-            .map(|place| inline.iter().fold(place, |place, module| paths::join(&place, module)))
     }
 
     /// Adds what the links in the context lead to, as far as it lies in the tree.
@@ -269,6 +262,28 @@ impl<'a> Gatherer<'a> {
     fn is_link(&self, path: &RelPath) -> bool {
         self.repo.entry(path.as_bytes()).is_some_and(|listed| listed.is_link)
     }
+}
+
+/// Makes the references of a source known.
+fn read_references(repo: &Repo<'_>, source: &Source) -> Result<(), Error> {
+    if repo.known_references(&source.path, source.outside).is_some() {
+        return Ok(());
+    }
+    // A link is followed as a link; its target is a source of its own.
+    let Some((_, bytes)) = repo.content(&source.path)? else { return Ok(()) };
+    let references = if source.outside { source::all_references(&bytes) } else { source::references(&bytes) };
+    repo.remember_references(&source.path, source.outside, references);
+    Ok(())
+}
+
+/// Where the modules of a source may lie (Rust reference, "Module source filenames"): beside it, or in a directory of its
+/// name; below the directories of the inline modules around them.
+fn places(source: &str, inline: &[String]) -> [String; 2] {
+    let directory = paths::parent(source).unwrap_or_default();
+    let name = source.rsplit('/').next().unwrap_or_default();
+    let stem = name.strip_suffix(".rs").unwrap_or(name);
+    [directory.to_owned(), paths::join(directory, stem)]
+        .map(|place| inline.iter().fold(place, |place, module| paths::join(&place, module)))
 }
 
 fn is_prose(path: &str) -> bool {

@@ -23,6 +23,7 @@ const NEWEST: i64 = 4;
 /// A parsed lock file.
 #[derive(Debug)]
 pub(super) struct Lock {
+    pub(super) path: RelPath,
     /// The `version` line, if there is one.
     version: Option<i64>,
     packages: Vec<Package>,
@@ -86,7 +87,7 @@ impl Lock {
 
         let packages = entries.iter().map(Package::parse).collect::<Result<Vec<_>, _>>().map_err(&fault)?;
         let unused = unused.iter().map(Package::parse).collect::<Result<Vec<_>, _>>().map_err(&fault)?;
-        let mut lock = Self { version, packages, unused, metadata };
+        let mut lock = Self { path: path.clone(), version, packages, unused, metadata };
         let index = Index::new(&lock.packages);
         let mut edges = Vec::with_capacity(entries.len());
         for entry in &entries {

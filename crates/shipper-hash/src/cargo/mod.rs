@@ -24,9 +24,10 @@ mod workspace;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(crate) use context::Index;
 pub use context::cargo_packages;
 pub use error::CargoError;
-pub(crate) use repo::{Files, Listed};
+pub(crate) use repo::{Files, Listed, Memo};
 
 use crate::{Error, RelPath};
 
@@ -57,7 +58,7 @@ pub struct CargoClosure {
     /// Whether the workspace has a lock among the files of the tree.
     pub has_lock: bool,
     /// Files that sources of the closure name by a literal and that are not among the files of the tree. Most are under a
-    /// condition that never holds; if the compiler cannot find a file, this says why.
+    /// condition that never holds; if the compiler cannot find a file, this says why. Sorted.
     pub missing: Vec<MissingFile>,
 }
 
@@ -84,7 +85,7 @@ pub struct Toolchain {
 }
 
 /// A file that a source names and the tree does not have.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MissingFile {
     /// The source.
     pub source: RelPath,
@@ -123,8 +124,8 @@ pub(crate) struct Plan {
 }
 
 /// Works out the closure of a package.
-pub(crate) fn plan(files: &dyn Files, package: &str) -> Result<Plan, Error> {
-    let repo = repo::Repo::new(files);
+pub(crate) fn plan(files: &dyn Files, memo: &Memo, package: &str) -> Result<Plan, Error> {
+    let repo = repo::Repo::new(files, memo);
     let primary = closure::locate(&repo, package)?;
     let closure = closure::Closure::of(&repo, primary)?;
     let toolchain = toolchain::find(&repo, &closure.root.dir)?;

@@ -3,12 +3,13 @@
 //! Only files of the tree's list are read. A manifest that is a symbolic link counts as absent: links are not followed,
 //! and what the link names may lie anywhere.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::lock::Lock;
 use super::manifest::Manifest;
 use super::paths;
+use super::source::Reference;
 use crate::{Error, RelPath};
 
 /// One file of a tree.
@@ -19,22 +20,41 @@ pub(crate) struct Listed {
 }
 
 /// The files that may be part of a closure.
-pub(crate) trait Files {
+pub(crate) trait Files: Sync {
     /// All files and links, sorted by path.
     fn list(&self) -> &[Listed];
     /// The content of a file, or the text of a link.
     fn read(&self, path: &RelPath) -> Result<Vec<u8>, Error>;
 }
 
+/// What one source names.
+pub(super) type References = Arc<[Reference]>;
+
+/// What was parsed already, for several closures of one tree.
+#[derive(Debug, Default)]
+pub(crate) struct Memo {
+    /// By directory.
+    manifests: Mutex<HashMap<String, Arc<Manifest>>>,
+    /// By source; those of a file outside its package are more.
+    references: Mutex<HashMap<(String, bool), References>>,
+    /// By directory.
+    locks: Mutex<HashMap<String, Arc<Lock>>>,
+}
+
+/// Nothing in a memo can be left half done, so a poisoned lock is as good as another.
+fn open<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Reads manifests through a [`Files`].
 pub(super) struct Repo<'a> {
     files: &'a dyn Files,
-    manifests: RefCell<HashMap<String, Rc<Manifest>>>,
+    memo: &'a Memo,
 }
 
 impl<'a> Repo<'a> {
-    pub(super) fn new(files: &'a dyn Files) -> Self {
-        Self { files, manifests: RefCell::default() }
+    pub(super) fn new(files: &'a dyn Files, memo: &'a Memo) -> Self {
+        Self { files, memo }
     }
 
     pub(super) fn files(&self) -> &'a dyn Files {
@@ -75,18 +95,34 @@ impl<'a> Repo<'a> {
     }
 
     /// The manifest of a directory, `None` if it has none.
-    pub(super) fn manifest(&self, directory: &str) -> Result<Option<Rc<Manifest>>, Error> {
-        if let Some(manifest) = self.manifests.borrow().get(directory) {
-            return Ok(Some(Rc::clone(manifest)));
+    pub(super) fn manifest(&self, directory: &str) -> Result<Option<Arc<Manifest>>, Error> {
+        if let Some(manifest) = open(&self.memo.manifests).get(directory) {
+            return Ok(Some(Arc::clone(manifest)));
         }
         let Some((path, bytes)) = self.content(&paths::join(directory, "Cargo.toml"))? else { return Ok(None) };
-        self.keep(Manifest::parse(directory, path, &bytes)?)
+        let manifest = Arc::new(Manifest::parse(directory, path, &bytes)?);
+        open(&self.memo.manifests).insert(directory.to_owned(), Arc::clone(&manifest));
+        Ok(Some(manifest))
     }
 
-    fn keep(&self, manifest: Manifest) -> Result<Option<Rc<Manifest>>, Error> {
-        let manifest = Rc::new(manifest);
-        self.manifests.borrow_mut().insert(manifest.dir.clone(), Rc::clone(&manifest));
-        Ok(Some(manifest))
+    /// The lock file of a directory, `None` if it has none.
+    pub(super) fn lock(&self, directory: &str) -> Result<Option<Arc<Lock>>, Error> {
+        if let Some(lock) = open(&self.memo.locks).get(directory) {
+            return Ok(Some(Arc::clone(lock)));
+        }
+        let Some((path, bytes)) = self.content(&paths::join(directory, "Cargo.lock"))? else { return Ok(None) };
+        let lock = Arc::new(Lock::parse(path, &bytes)?);
+        open(&self.memo.locks).insert(directory.to_owned(), Arc::clone(&lock));
+        Ok(Some(lock))
+    }
+
+    /// What a source names, if that was found out already.
+    pub(super) fn known_references(&self, source: &str, outside: bool) -> Option<References> {
+        open(&self.memo.references).get(&(source.to_owned(), outside)).map(Arc::clone)
+    }
+
+    pub(super) fn remember_references(&self, source: &str, outside: bool, references: Vec<Reference>) {
+        open(&self.memo.references).insert((source.to_owned(), outside), references.into());
     }
 
     /// The directories that have a manifest, sorted by the path of the manifest. Build directories (`target` beside a

@@ -6,7 +6,7 @@
 //! that lie below the root.
 
 use std::collections::{BTreeSet, HashSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use toml::{Table, Value};
 
@@ -18,9 +18,9 @@ use crate::Error;
 use crate::glob::Glob;
 
 /// The root of the workspace that the package belongs to; `None` if it stands alone.
-pub(super) fn root_of(repo: &Repo<'_>, manifest: &Rc<Manifest>) -> Result<Option<Rc<Manifest>>, Error> {
+pub(super) fn root_of(repo: &Repo<'_>, manifest: &Arc<Manifest>) -> Result<Option<Arc<Manifest>>, Error> {
     if manifest.workspace().is_some() {
-        return Ok(Some(Rc::clone(manifest)));
+        return Ok(Some(Arc::clone(manifest)));
     }
     if let Some(root) = pointed_root(repo, manifest)? {
         return Ok(Some(root));
@@ -39,7 +39,7 @@ pub(super) fn root_of(repo: &Repo<'_>, manifest: &Rc<Manifest>) -> Result<Option
 }
 
 /// The root that `package.workspace` names.
-fn pointed_root(repo: &Repo<'_>, manifest: &Manifest) -> Result<Option<Rc<Manifest>>, Error> {
+fn pointed_root(repo: &Repo<'_>, manifest: &Manifest) -> Result<Option<Arc<Manifest>>, Error> {
     let Some(directory) = manifest.workspace_pointer()? else { return Ok(None) };
     match repo.manifest(&directory)? {
         Some(root) if root.workspace().is_some() => Ok(Some(root)),
