@@ -365,3 +365,41 @@ impl Envelope {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn next_steps_stay_on_the_registry_and_keep_its_scheme() {
+        let client = Client::new("ghcr.io".parse().unwrap(), ClientOptions::default()).unwrap();
+        let from = client.url(&"a/b".parse().unwrap(), "blobs/uploads/").unwrap();
+        assert_eq!(from.as_str(), "https://ghcr.io/v2/a/b/blobs/uploads/");
+        for (location, expected) in [
+            ("/v2/a/b/blobs/uploads/1?s=x%2Fy", Some("https://ghcr.io/v2/a/b/blobs/uploads/1?s=x%2Fy")),
+            ("1", Some("https://ghcr.io/v2/a/b/blobs/uploads/1")),
+            ("https://ghcr.io/u#frag", Some("https://ghcr.io/u")),
+            ("http://ghcr.io/u?q", Some("https://ghcr.io/u?q")),
+            ("https://ghcr.io:443/u", Some("https://ghcr.io/u")),
+            ("https://ghcr.io:444/u", None),
+            ("http://ghcr.io:8080/u", None),
+            ("https://evil.example/u", None),
+            ("//evil.example/u", None),
+            ("https://ghcr.io@evil.example/u", None),
+            ("https://user@ghcr.io/u", None),
+            ("ftp://ghcr.io/u", None),
+            ("https://[", None),
+        ] {
+            let found = client.own_url(&from, location, "upload location").ok();
+            assert_eq!(found.as_ref().map(Url::as_str), expected, "{location}");
+        }
+    }
+
+    #[test]
+    fn docker_hub_is_asked_under_its_other_name() {
+        let client = Client::new(RegistryHost::docker_hub(), ClientOptions::default()).unwrap();
+        let url = client.url(&"library/ubuntu".parse().unwrap(), "manifests/latest").unwrap();
+        assert_eq!(url.as_str(), "https://registry-1.docker.io/v2/library/ubuntu/manifests/latest");
+        assert_eq!(client.host().as_str(), "docker.io");
+    }
+}

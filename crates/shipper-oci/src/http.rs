@@ -8,6 +8,7 @@
 //! - no URL with its query, which may be signed, enters an error or a log line;
 //! - the TLS client, whose certificate roots take tens of milliseconds to load, is built at the first https request.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -309,25 +310,27 @@ fn certificates(options: &ClientOptions) -> Result<Vec<reqwest::Certificate>, St
 }
 
 fn is_plain(registry: &RegistryHost, options: &ClientOptions) -> bool {
-    let named = options
-        .insecure_hosts
-        .iter()
-        .any(|host| host.eq_ignore_ascii_case(registry.as_str()) || host.eq_ignore_ascii_case(registry.name()));
-    named || (registry.is_loopback() && registry.port() != Some(443))
+    let named = |hosts: &BTreeSet<String>| {
+        hosts
+            .iter()
+            .any(|host| host.eq_ignore_ascii_case(registry.as_str()) || host.eq_ignore_ascii_case(registry.name()))
+    };
+    if named(&options.insecure_hosts) {
+        return true;
+    }
+    registry.is_loopback() && registry.port() != Some(443) && !named(&options.tls_hosts)
 }
 
-/// Whether plain http may be spoken to this URL's host.
+/// Whether plain http may be spoken to this URL's host: that of a plain registry, this machine for such a one, and what
+/// the user named.
 fn is_plain_url(url: &Url, registry: &RegistryHost, options: &ClientOptions) -> bool {
     let Some(host) = url.host_str() else { return false };
-    if Zone::of_host(host) == Zone::Loopback {
-        return registry.is_loopback() || is_plain(registry, options);
-    }
     let port = url.port().map(|port| format!("{host}:{port}"));
     let named = options.insecure_hosts.iter().any(|named| {
         named.eq_ignore_ascii_case(host) || port.as_ref().is_some_and(|host| named.eq_ignore_ascii_case(host))
     });
-    // The registry's own host is spoken to as the registry is.
-    named || (host.trim_start_matches('[').trim_end_matches(']') == registry.name() && is_plain(registry, options))
+    let own = host.trim_start_matches('[').trim_end_matches(']') == registry.name();
+    named || (is_plain(registry, options) && (own || (registry.is_loopback() && Zone::of_host(host) == Zone::Loopback)))
 }
 
 /// Scheme, host and port.
@@ -538,5 +541,71 @@ impl Reply {
             }
         }
         body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn http(registry: &str) -> Http {
+        let mut options = ClientOptions::default();
+        options.insecure_hosts.insert("plain.test:80".to_owned());
+        options.tls_hosts.insert("localhost:8443".to_owned());
+        options.trusted_hosts.insert("10.0.0.7".to_owned());
+        Http::new(registry.parse().unwrap(), Arc::new(options)).unwrap()
+    }
+
+    #[test]
+    fn plain_http_is_for_this_machine_and_named_hosts() {
+        for (registry, url, allowed) in [
+            ("ghcr.io", "http://ghcr.io/", false),
+            ("ghcr.io", "http://localhost/", false),
+            ("ghcr.io", "http://plain.test/", false),
+            ("plain.test:80", "http://plain.test:80/", true),
+            ("plain.test:80", "http://other.test/", false),
+            ("plain.test:80", "http://localhost/", false),
+            ("localhost:5000", "http://localhost:5000/", true),
+            ("localhost:5000", "http://127.0.0.1:9/", true),
+            ("localhost:5000", "http://example.com/", false),
+            ("localhost:443", "http://localhost/", false),
+            ("localhost:8443", "http://localhost:8443/", false),
+            ("[::1]:5000", "http://[::1]:5000/", true),
+            ("ghcr.io", "ftp://ghcr.io/", false),
+        ] {
+            assert_eq!(http(registry).client(&url.parse().unwrap()).is_ok(), allowed, "{registry} {url}");
+        }
+    }
+
+    /// N2 and N15 for a public registry, which no test can be.
+    #[test]
+    fn redirects_of_a_public_registry_stay_public_and_encrypted() {
+        let from: Url = "https://ghcr.io/v2/a/blobs/b".parse().unwrap();
+        for (location, allowed) in [
+            ("https://cdn.example.com/x?sig=1", true),
+            ("/v2/other", true),
+            ("//cdn.example.com/x", true),
+            ("https://10.0.0.7/x", true),
+            ("http://cdn.example.com/x", false),
+            ("https://127.0.0.1/x", false),
+            ("https://localhost/x", false),
+            ("https://[::1]/x", false),
+            ("https://[::ffff:10.0.0.1]/x", false),
+            ("https://10.0.0.8/x", false),
+            ("https://169.254.169.254/x", false),
+            ("https://0x7f000001/x", false),
+            ("https://2130706433/x", false),
+            ("https://user@cdn.example.com/x", false),
+            ("javascript:x", false),
+        ] {
+            assert_eq!(http("ghcr.io").redirect_target(&from, Some(location)).is_ok(), allowed, "{location}");
+        }
+        assert!(http("ghcr.io").redirect_target(&from, None).is_err());
+    }
+
+    #[test]
+    fn errors_do_not_print_queries() {
+        let url: Url = "https://user:secret@cdn.example.com:444/path?X-Signature=secret".parse().unwrap();
+        assert_eq!(place(&url), "https://cdn.example.com:444");
     }
 }

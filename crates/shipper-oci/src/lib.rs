@@ -23,6 +23,8 @@ mod realm;
 mod reference;
 mod registry;
 mod retry;
+#[cfg(test)]
+mod scramble;
 mod secret;
 mod store;
 mod upload;

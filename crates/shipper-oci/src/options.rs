@@ -16,6 +16,8 @@ pub struct ClientOptions {
     /// Hosts (`host` or `host:port`) that are spoken to over plain http although they are not this machine. Passwords
     /// then cross the network in the clear.
     pub insecure_hosts: BTreeSet<String>,
+    /// Hosts (`host` or `host:port`) on this machine that speak TLS all the same. Port 443 always does.
+    pub tls_hosts: BTreeSet<String>,
     /// Further hosts to which the registry may send this client: token servers that share no domain with it (they receive
     /// the password), and private addresses as targets of redirects (they receive no credentials).
     pub trusted_hosts: BTreeSet<String>,
@@ -36,6 +38,7 @@ impl Default for ClientOptions {
         ClientOptions {
             credentials: Credentials::anonymous(),
             insecure_hosts: BTreeSet::new(),
+            tls_hosts: BTreeSet::new(),
             trusted_hosts: BTreeSet::new(),
             root_certificates: Vec::new(),
             timeouts: Timeouts::default(),

@@ -271,16 +271,13 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(100_000))]
         #[test]
-        fn parsing_never_panics_and_printing_is_a_fixed_point(
-            picks in proptest::collection::vec(any::<u8>(), 0..40),
-            digest in any::<bool>(),
-        ) {
+        fn parsing_never_panics_and_printing_is_a_fixed_point(seed in any::<u64>()) {
             const PIECES: [&str; 24] = [
                 "a", "b", "0", "9", "A", ".", "..", "-", "_", "__", "/", "//", ":", "@", "[", "]", "::1", "localhost",
                 "ghcr.io", ":5000", "sha256:", "é", "\n", "%2e",
             ];
-            let mut input: String = picks.iter().map(|pick| PIECES[usize::from(*pick) % PIECES.len()]).collect();
-            if digest {
+            let mut input = crate::scramble::text(seed, &PIECES, 20);
+            if seed % 2 == 0 {
                 input.push_str("@sha256:");
                 input.push_str(HEX);
             }
