@@ -110,6 +110,7 @@ fn a_change_makes_exactly_its_service_due_and_names_the_file() {
 fn the_configuration_counts_where_it_changes_the_image_and_nowhere_else() {
     let check = |addition: &str, expected: &[(&str, &str)]| {
         let project = Project::two_services();
+        project.repo.write("site/robots.txt", "");
         project.ship();
         project.repo.write("shipper.toml", format!("{TWO_SERVICES}{addition}"));
         let due = project.due();

@@ -17,9 +17,8 @@ fn a_directory_is_hashed_alike_with_and_without_git() {
 fn entries_are_listed_as_text_and_as_json() {
     let project = Project::two_services();
     let text_form = project.run(["hash", "docs", "--list"]).ok().stdout;
-    let digest = "b2a5a8ee3a0f8c1b".len();
     let first = text_form.lines().next().expect("a line");
-    assert!(first.ends_with(" index.md") && first.len() > digest + 64 - 16, "{first}");
+    assert!(first.ends_with(" index.md") && first.find(' ') == Some(64), "{first}");
     let json = project.run(["hash", "docs", "--list", "--json"]).ok().json();
     assert_eq!(json["files"], 1);
     assert_eq!(json["bytes"], 5);
@@ -49,7 +48,7 @@ fn a_name_that_is_not_utf8_is_escaped_and_exact() {
     std::fs::write(project.path().join(name), "x").expect("writes");
     let json = project.run(["hash", "docs", "--list", "--json"]).ok().json();
     let entry = &json["entries"][0];
-    assert_eq!(text(&entry["path"]), "caf\\351\\n.md");
+    assert_eq!(text(&entry["path"]), "caf\\xe9\\n.md");
     assert_eq!(text(&entry["path-base64"]), "Y2Fm6QoubWQ=");
     assert_eq!(project.run(["hash", "docs", "--list"]).ok().stdout.lines().count(), 3);
 }

@@ -71,7 +71,7 @@ fn assert_layout_is_sound(images: &Path) {
                 .unwrap_or_else(|error| panic!("{digest} is named and missing: {error}"));
             assert_eq!(sha256(&bytes), digest);
             assert_eq!(bytes.len() as u64, descriptor["size"].as_u64().expect("a size"));
-            if text(&descriptor["mediaType"]).contains("manifest") {
+            if text(&descriptor["mediaType"]).starts_with("application/vnd.oci.image.manifest") {
                 let manifest: BTreeMap<String, Value> = serde_json::from_slice(&bytes).expect("a manifest");
                 open.extend(manifest.get("config").cloned());
                 for list in ["layers", "manifests"] {

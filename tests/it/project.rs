@@ -27,8 +27,8 @@ fn services_are_discovered_without_a_file() {
 #[test]
 fn init_writes_what_it_found_and_nothing_over() {
     let project = bare();
-    project.repo.write("Cargo.toml", "[package]\nname = 'tool'\nedition = '2024'");
-    project.repo.write("src/main.rs", "fn main() {}");
+    project.repo.write("tool/Cargo.toml", "[package]\nname = 'tool'\nedition = '2024'");
+    project.repo.write("tool/src/main.rs", "fn main() {}");
     project.repo.write("web/Dockerfile", "FROM scratch\nCOPY . /\n");
     let before = project.plan();
     project.run(["init"]).ok().says("Wrote").says("tool, web");

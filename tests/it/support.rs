@@ -96,6 +96,29 @@ impl Project {
         self.run(["ship"]).ok()
     }
 
+    /// The programs that a run of the command started, itself included, as strace saw them.
+    #[track_caller]
+    pub(crate) fn programs_started(&self, strace: &Path, arguments: &[&str]) -> Vec<String> {
+        let log = self.cache().join("strace");
+        let inner = self.command(arguments);
+        let mut command = Command::new(strace);
+        command
+            .args(["-f", "-qq", "-e", "trace=execve", "-o"])
+            .arg(&log)
+            .arg(inner.get_program())
+            .args(inner.get_args());
+        command.current_dir(self.path());
+        for (name, value) in inner.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Ran::of(&command.output().expect("strace starts")).ok();
+        let log = std::fs::read_to_string(&log).expect("strace wrote");
+        log.lines().filter(|line| line.contains("execve(") && line.ends_with("= 0")).map(str::to_owned).collect()
+    }
+
     /// `plan --json` as document.
     #[track_caller]
     pub(crate) fn plan(&self) -> Value {

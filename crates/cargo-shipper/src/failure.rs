@@ -14,11 +14,6 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// Wrong usage, found after the arguments were parsed.
-    pub(crate) fn usage(text: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { exit_code: ExitCode::Usage, chain: vec![text.into()], hint: Some(hint.into()) }
-    }
-
     /// A failure whose events have been shown.
     pub(crate) fn told(exit_code: ExitCode) -> Self {
         Self { exit_code, chain: Vec::new(), hint: None }

@@ -159,9 +159,7 @@ async fn assemble(
     for source in files.values() {
         let only = if source == "." { None } else { Some(vec![Narrow::Prefix(rel_path(service, source)?)]) };
         let selection = Selection { only, exclude: service.exclude.clone(), ..Selection::default() };
-        if builder.add(&selection).map_err(&failed)?.files == 0 {
-            return Err(no_input(tree.root(), service, source));
-        }
+        builder.add(&selection).map_err(&failed)?;
     }
     if let Some(path) = binary {
         if builder.add_path(&rel_path(service, path)?).map_err(&failed)?.files == 0 {
@@ -176,7 +174,11 @@ async fn assemble(
         };
         builder.add(&selection).map_err(&failed)?;
     }
-    Ok(Half { context: Arc::new(builder.finish().map_err(&failed)?), cargo: compiled, dockerfile: None })
+    let context = builder.finish().map_err(&failed)?;
+    if let Some(empty) = files.values().find(|source| !has_files(&context, source)) {
+        return Err(no_input(tree.root(), service, empty));
+    }
+    Ok(Half { context: Arc::new(context), cargo: compiled, dockerfile: None })
 }
 
 /// The compiler that the closure's toolchain file names, else the user's default one.
@@ -235,6 +237,15 @@ fn choose_bins(service: &Service, recipe: &CargoRecipe, closure: &CargoClosure) 
 
 fn rel_path(service: &Service, path: &str) -> Result<RelPath, Error> {
     RelPath::try_from(path).map_err(context_error(service))
+}
+
+/// Whether a context has the file `source`, or files below the directory of that name.
+fn has_files(context: &Context, source: &str) -> bool {
+    let below = |path: &[u8]| {
+        path.strip_prefix(source.as_bytes()).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+    };
+    let mut paths = context.manifest().entries().iter().map(|entry| entry.path.as_bytes());
+    paths.any(|path| source == "." || below(path))
 }
 
 /// Why a named path gave no files, from a look at the disk.
