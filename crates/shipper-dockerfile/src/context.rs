@@ -57,6 +57,8 @@ pub struct ContextPath {
     pub via: Option<Vec<u8>>,
     /// Number of leading components that decide; what follows a `**` does not.
     significant: usize,
+    /// Whether the entry stands for a symlink on the way: for the link itself and nothing else.
+    link_only: bool,
 }
 
 impl ContextPath {
@@ -79,6 +81,7 @@ impl ContextPath {
             reader,
             via: None,
             significant,
+            link_only: false,
         })
     }
 
@@ -87,7 +90,8 @@ impl ContextPath {
     #[must_use]
     pub fn covers(&self, path: &[u8]) -> bool {
         let mut parts = path.split(|&byte| byte == b'/');
-        self.parts().all(|wanted| parts.next().is_some_and(|part| part_matches(wanted, part)))
+        let is_inside = self.parts().all(|wanted| parts.next().is_some_and(|part| part_matches(wanted, part)));
+        is_inside && (!self.link_only || parts.next().is_none())
     }
 
     /// Whether the builder may follow the symlink `link` (its own path, relative to the context root) to find what
@@ -98,6 +102,9 @@ impl ContextPath {
     /// as well: see [`Inputs::follow_links`].
     #[must_use]
     pub fn may_pass_through(&self, link: &[u8]) -> bool {
+        if self.link_only {
+            return false;
+        }
         let mut wanted = self.parts();
         for part in link.split(|&byte| byte == b'/') {
             match wanted.next() {
@@ -126,6 +133,20 @@ impl ContextPath {
         let mut path = Self::read_by(&pattern, self.reader, self.line, self.stage)?;
         path.via = Some(link.to_vec());
         Some(path)
+    }
+
+    /// The entry for `link` itself, which is sent along.
+    fn link(&self, link: &[u8]) -> Option<ContextPath> {
+        let mut path = Self::read_by(&quote(link), self.reader, self.line, self.stage)?;
+        path.via = Some(link.to_vec());
+        path.link_only = true;
+        Some(path)
+    }
+
+    /// Whether both entries name the same paths for the same instruction.
+    fn is_same(&self, other: &ContextPath) -> bool {
+        let key = |path: &ContextPath| (path.line, path.stage, path.reader, path.link_only);
+        self.pattern == other.pattern && key(self) == key(other)
     }
 
     /// Whether the pattern has components that do not decide.
@@ -275,8 +296,8 @@ impl Inputs {
     /// Adds what the builder reaches through the symlinks of the context.
     ///
     /// `links` are pairs of a link's path relative to the context root and its text (an absolute text starts at the
-    /// context root, as in the builder). The result covers the targets of all links that lie on the way to an entry,
-    /// and it is the whole context if one of them is the root.
+    /// context root, as in the builder). The result covers all links that lie on the way to an entry, and their
+    /// targets; it is the whole context if one of these is the root.
     ///
     /// ```
     /// use shipper_dockerfile::{ContextPath, Inputs};
@@ -300,18 +321,14 @@ impl Inputs {
                     continue;
                 }
                 let line = entry.line;
-                match entry.through(link, target) {
-                    Some(found) if paths.len() < limit => {
-                        let is_new = |known: &ContextPath| {
-                            (&known.pattern, known.line, known.stage) != (&found.pattern, found.line, found.stage)
-                        };
-                        if paths.iter().all(is_new) {
-                            paths.push(found);
-                        }
-                    }
-                    _ => {
-                        let kind = WidenKind::Symlink { link: link.clone() };
-                        return Inputs::WholeContext { reasons: vec![WidenReason { line, kind }] };
+                let (itself, found) = (entry.link(link), entry.through(link, target));
+                let (Some(itself), Some(found), true) = (itself, found, paths.len() < limit) else {
+                    let kind = WidenKind::Symlink { link: link.clone() };
+                    return Inputs::WholeContext { reasons: vec![WidenReason { line, kind }] };
+                };
+                for added in [itself, found] {
+                    if !paths.iter().any(|known| known.is_same(&added)) {
+                        paths.push(added);
                     }
                 }
             }

@@ -72,22 +72,25 @@ fn the_targets_of_links_are_read_as_well() {
         whole @ Inputs::WholeContext { .. } => panic!("{pattern}: {whole:?}"),
     };
     check("a", &[], &["a"]);
-    check("a", &[("a", "b")], &["a", "b"]);
-    check("a/b", &[("a", "x")], &["a/b", "x/b"]);
-    check("a/b", &[("a/b", "../c")], &["a/b", "c"]);
-    check("a/b", &[("a/b", "/c")], &["a/b", "c"]);
-    check("a/b", &[("a/b", "../../../c")], &["a/b", "c"]);
-    check("a/b", &[("a", "x"), ("x/b", "y")], &["a/b", "x/b", "x/y"]);
-    check("*/b", &[("a", "x/y")], &["*/b", "x/y/b"]);
+    check("a", &[("a", "b")], &["a", "a", "b"]);
+    check("a/b", &[("a", "x")], &["a/b", "a", "x/b"]);
+    check("a/b", &[("a/b", "../c")], &["a/b", "a/b", "c"]);
+    check("a/b", &[("a/b", "/c")], &["a/b", "a/b", "c"]);
+    check("a/b", &[("a/b", "../../../c")], &["a/b", "a/b", "c"]);
+    check("a/b", &[("a", "x"), ("x/b", "y")], &["a/b", "a", "x/b", "x/b", "x/y"]);
+    check("*/b", &[("a", "x/y")], &["*/b", "a", "x/y/b"]);
     check("a", &[("b", "c"), ("a/b", "c")], &["a"]);
     // A link to itself adds nothing.
-    check("a/b", &[("a/b", "b")], &["a/b"]);
+    check("a/b", &[("a/b", "b")], &["a/b", "a/b"]);
     // The text of a link is no wildcard.
-    check("a", &[("a", "b*")], &["a", "b\\\\*"]);
+    check("a", &[("a", "b*")], &["a", "a", "b\\\\*"]);
+    // The link itself is sent along, but not what else lies in its target.
+    let through = linked("a/b", &[("a", "x")]);
+    assert!(through.covers(b"a") && through.covers(b"x/b/c") && !through.covers(b"x/c") && !through.covers(b"a/c"));
     let quoted = linked("a", &[("a", "b*")]);
     assert!(quoted.covers(b"b*") && !quoted.covers(b"bc"));
     let Inputs::Paths(paths) = linked("a", &[("a", "b")]) else { panic!("a link to a file is no reason") };
-    assert_eq!((paths[0].via.as_deref(), paths[1].via.as_deref()), (None, Some(b"a".as_slice())));
+    assert_eq!((paths[0].via.as_deref(), paths[2].via.as_deref()), (None, Some(b"a".as_slice())));
 }
 
 #[test]
