@@ -165,6 +165,8 @@ impl Authenticator {
     ) -> Result<Option<HeaderValue>> {
         match self.mode() {
             Mode::Unknown => Ok(None),
+            // Without credentials, the registry says itself what a stranger may do.
+            Mode::Basic if !self.has_credentials(repository).await? => Ok(None),
             Mode::Basic => self.basic(repository).await.map(Some),
             Mode::Bearer { realm, service } => {
                 self.token(http, repository, scopes, scopes, &realm, service.as_deref(), None).await.map(Some)

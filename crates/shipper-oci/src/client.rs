@@ -182,6 +182,10 @@ impl Client {
     pub(crate) async fn ask_once(&self, ask: &Ask<'_>) -> Result<Answer> {
         let mut answer = self.exchange(ask).await?;
         let status = answer.reply.status.as_u16();
+        if matches!(status, 401 | 403 | 404) && answer.reply.place != crate::http::place(&self.base) {
+            let detail = format!("{}, to which the registry redirects, says so", answer.reply.place);
+            return Err(Error::Registry { registry: self.host.clone(), what: ask.what.clone(), status, detail });
+        }
         if is_retryable_status(status) || matches!(status, 401 | 403) {
             return Err(self.failure(&mut answer.reply, ask).await);
         }
@@ -197,6 +201,10 @@ impl Client {
         let used = self.auth.header(&self.http, ask.repository, &ask.scopes).await?;
         let sent = std::time::Instant::now();
         let reply = self.send(ask, used.as_ref()).await?;
+        // What the target of a redirect thinks of strangers is no challenge of the registry.
+        if reply.place != crate::http::place(&self.base) {
+            return Ok(Answer { reply, authorized: used.is_some() });
+        }
         let renewed = match reply.status.as_u16() {
             401 => {
                 let headers = reply.headers().clone();
@@ -278,11 +286,14 @@ impl Client {
             return Ok(Some(answer.reply));
         }
         let envelope = Envelope::read(&mut answer.reply).await;
-        if answer.authorized && envelope.may_mean_absence() {
-            Ok(None)
-        } else {
-            Err(envelope.error(&self.host, &ask.what, 404))
+        if !envelope.may_mean_absence() {
+            return Err(envelope.error(&self.host, &ask.what, 404));
         }
+        if !answer.authorized {
+            let detail = "it wants credentials, none were found, and the 404 that it gives to strangers proves nothing";
+            return Err(Error::Unauthorized { registry: self.host.clone(), detail: detail.to_owned() });
+        }
+        Ok(None)
     }
 
     /// The error that an answer means.

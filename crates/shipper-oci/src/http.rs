@@ -173,7 +173,7 @@ impl Http {
     pub(crate) async fn send(&self, call: Call) -> Result<Reply> {
         let Call { method, url, mut headers, body, what } = call;
         let client = self.client(&url)?;
-        let host = host_of(&url);
+        let (host, place) = (host_of(&url), place(&url));
         let activity = Arc::new(Activity::new());
         if let Some(authorization) = headers.get_mut(AUTHORIZATION) {
             authorization.set_sensitive(true);
@@ -212,6 +212,7 @@ impl Http {
             status: response.status(),
             headers: response.headers().clone(),
             response,
+            place,
             host,
             what,
             timeouts: self.options.timeouts,
@@ -459,6 +460,8 @@ pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     headers: HeaderMap,
     response: reqwest::Response,
+    /// Scheme, host and port that answered: after a redirect, those of its target.
+    pub(crate) place: String,
     host: String,
     what: String,
     timeouts: Timeouts,

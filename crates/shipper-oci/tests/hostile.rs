@@ -712,6 +712,29 @@ async fn g10_no_fault_makes_present_things_absent() {
     }
 }
 
+/// A blob store behind the registry that refuses or misses is trouble, not absence and not a wrong password.
+#[tokio::test]
+async fn g10_the_target_of_a_redirect_neither_challenges_nor_proves_absence() {
+    let secret = canary("storage");
+    for status in [401, 403, 404] {
+        let storage = Raw::start(move |_| answer(status, &[("www-authenticate", "Basic realm=\"x\"")], ""));
+        let registry = FakeRegistry::builder().auth(Auth::bearer("user", &secret)).start();
+        registry.fault(Rule::new(Fault::redirect(&format!("http://{}/x", storage.host()))).path("/blobs/"));
+        let repository = repository(registry.host(), with_password(registry.host(), "user", &secret));
+        let blob = Descriptor::of(media_type::LAYER, b"x");
+        for error in [repository.blob(&blob).await.unwrap_err(), repository.has_blob(&blob.digest).await.unwrap_err()] {
+            assert!(matches!(error, Error::Registry { .. }) && error.is_unknown(), "{status}: {error:?}");
+            assert!(error.to_string().contains(&storage.host()), "{error}");
+        }
+        assert!(storage.seen().iter().all(|seen| !seen.text.to_ascii_lowercase().contains("authorization")));
+        let log = registry.log();
+        assert!(
+            log.exposures(&secret).iter().all(|found| found.host == Host::Token),
+            "the password went to the registry"
+        );
+    }
+}
+
 /// N13: nothing that a peer says makes this client panic.
 #[tokio::test]
 async fn n13_broken_answers_are_errors() {
