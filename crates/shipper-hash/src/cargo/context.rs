@@ -9,6 +9,9 @@ use crate::path::{is_within, join, split_parent};
 use crate::walk::{Filter, Strictness};
 use crate::{ContextBuilder, Error, Narrow, RelPath, Selection, Tree};
 
+/// Files outside the packages that are still looked for one by one.
+const MANY_LIMITS: usize = 256;
+
 impl ContextBuilder<'_> {
     /// Adds the closure of the Cargo package `package`: what building its library and binaries reads, and nothing else.
     ///
@@ -46,11 +49,13 @@ impl ContextBuilder<'_> {
     pub fn add_cargo_without(&mut self, package: &str, exclude: &[String]) -> Result<CargoClosure, Error> {
         let files = TreeFiles { tree: self.tree(), index: self.tree().cargo_index()? };
         let Plan { files: wanted, rendered, closure } = plan(&files, &files.index.memo, package)?;
+        // What is rendered comes from files too: whether they may be used is for the walk to say.
+        let used: BTreeSet<RelPath> = wanted.iter().chain(rendered.keys()).cloned().collect();
         for (path, bytes) in rendered {
             let inside = self.inside(&path)?;
             self.add_bytes(inside, bytes);
         }
-        let (only, mut left_out) = limits(files.list(), &closure, &wanted);
+        let (only, mut left_out) = limits(files.list(), &closure, &used);
         let only = only.map(|only| only.iter().map(|path| self.inside(path).map(Narrow::Prefix)).collect());
         left_out.extend_from_slice(exclude);
         let selection = Selection { only: only.transpose()?, exclude: left_out, ..Selection::default() };
@@ -92,8 +97,23 @@ fn limits(list: &[Listed], closure: &CargoClosure, wanted: &BTreeSet<RelPath>) -
     });
     let left_out = strangers.filter_map(|dir| dir.as_str().map(escaped)).collect();
     let only = own.iter().cloned().collect::<Option<BTreeSet<RelPath>>>().map(|mut only| {
-        only.extend(wanted.iter().filter(|path| !is_own(path.as_bytes())).cloned());
-        only.into_iter().collect()
+        let mut others: Vec<RelPath> = wanted.iter().filter(|path| !is_own(path.as_bytes())).cloned().collect();
+        // Every path of the tree is compared with every limit: many files, as of vendored packages, go by directory.
+        if others.len() > MANY_LIMITS {
+            for path in &mut others {
+                *path = path.parent().unwrap_or_else(|| path.clone());
+            }
+            others.dedup();
+        }
+        only.extend(others);
+        let mut limits: Vec<RelPath> = Vec::with_capacity(only.len());
+        for path in only {
+            // Sorted, so what lies below a directory often follows it; where it does not, a limit is idle.
+            if !limits.last().is_some_and(|last| path.starts_with(last)) {
+                limits.push(path);
+            }
+        }
+        limits
     });
     (only, left_out)
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::closure::Closure;
 use super::repo::{Listed, Repo};
-use super::source::{self, Reference};
+use super::source::{self, From, Reference};
 use super::{LockedPackage, MissingFile, paths};
 use crate::content::in_parallel;
 use crate::{Error, RelPath};
@@ -185,8 +185,17 @@ impl<'a> Gatherer<'a> {
     fn follow(&mut self, source: &Source, reference: &Reference) {
         let directory = paths::parent(&source.path).unwrap_or_default();
         match reference {
-            Reference::Include(text) => self.include(source, directory, text),
-            Reference::ManifestInclude(text) => self.include(source, &source.package, text),
+            Reference::Include { path: text, from, is_source } => {
+                let from = match from {
+                    From::Source => directory,
+                    From::Manifest => &source.package,
+                };
+                let path = paths::resolve(from, text).unwrap_or_default();
+                let found = if *is_source { self.join_source(&path, &source.package) } else { self.join(&path) };
+                if !found {
+                    self.note_missing(source, text);
+                }
+            }
             Reference::Path { inline, path: text } => {
                 let candidates: Vec<String> = std::iter::once(directory.to_owned())
                     .chain(places(&source.path, inline))
@@ -206,14 +215,6 @@ impl<'a> Gatherer<'a> {
             }
             // The modules of a package's own sources are files of the package.
             Reference::Module { .. } => {}
-        }
-    }
-
-    fn include(&mut self, source: &Source, from: &str, text: &str) {
-        let path = paths::resolve(from, text);
-        // Whatever its name, `include!` may make it Rust.
-        if !path.is_some_and(|path| self.join_source(&path, &source.package)) {
-            self.note_missing(source, text);
         }
     }
 

@@ -7,14 +7,13 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt::Write as _;
 
 use semver::{Version, VersionReq};
 use toml::{Table, Value};
 
 use super::error::CargoError;
 use super::manifest::parse_toml;
-use super::render::write_string;
+use super::render::{write_string, write_value};
 use crate::RelPath;
 
 /// The newest format that is known.
@@ -202,7 +201,9 @@ impl Lock {
             text.push_str("[metadata]\n");
             for (key, value) in metadata {
                 write_string(key, &mut text);
-                writeln!(text, " = {value}").expect("because a String takes all text");
+                text.push_str(" = ");
+                write_value(value, &mut text);
+                text.push('\n');
             }
             text.push('\n');
         }
@@ -333,3 +334,6 @@ impl<'a> Names<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

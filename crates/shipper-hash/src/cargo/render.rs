@@ -81,7 +81,7 @@ fn write_key(key: &str, text: &mut String) {
     if bare { text.push_str(key) } else { write_string(key, text) }
 }
 
-fn write_value(value: &Value, text: &mut String) {
+pub(super) fn write_value(value: &Value, text: &mut String) {
     match value {
         Value::String(string) => write_string(string, text),
         Value::Integer(number) => write(text, format_args!("{number}")),

@@ -8,14 +8,26 @@
 /// A file that a source names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reference {
-    /// `include!`, `include_str!`, `include_bytes!`: relative to the directory of the source.
-    Include(String),
-    /// The same through `concat!(env!("CARGO_MANIFEST_DIR"), "..")`: relative to the directory of the manifest.
-    ManifestInclude(String),
+    /// `include!`, `include_str!`, `include_bytes!`.
+    Include {
+        path: String,
+        from: From,
+        /// Whether what is included is Rust.
+        is_source: bool,
+    },
     /// `#[path = ".."]`, inside these inline modules.
     Path { inline: Vec<String>, path: String },
     /// `mod name;`, inside these inline modules.
     Module { inline: Vec<String>, name: String },
+}
+
+/// What the path of an include is relative to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    /// The directory of the source.
+    Source,
+    /// The directory of the manifest, by `concat!(env!("CARGO_MANIFEST_DIR"), "..")`.
+    Manifest,
 }
 
 /// The references of a source, in its order.
@@ -70,7 +82,8 @@ impl Scanner<'_> {
                     let names: Vec<String> = inline.iter().map(|(name, _)| name.clone()).collect();
                     self.path_attribute(at + 1, &names);
                 }
-                Token::Ident(b"include" | b"include_str" | b"include_bytes") => self.include(at + 1),
+                Token::Ident(b"include") => self.include(at + 1, true),
+                Token::Ident(b"include_str" | b"include_bytes") => self.include(at + 1, false),
                 Token::Ident(b"mod") => {
                     let Some(Token::Ident(name)) = self.tokens.get(at + 1) else { continue };
                     let name = String::from_utf8_lossy(name).into_owned();
@@ -98,19 +111,20 @@ impl Scanner<'_> {
     }
 
     /// `! ( "literal" )` or `! ( concat ! ( .. ) )`, with any kind of brackets.
-    fn include(&mut self, at: usize) {
+    fn include(&mut self, at: usize, is_source: bool) {
         if !self.is_punct(at, b"!") || !self.is_punct(at + 1, b"([{") {
             return;
         }
-        match self.tokens.get(at + 2) {
-            Some(Token::Str(path)) => self.found.push(Reference::Include(path.clone())),
-            Some(Token::Ident(b"concat")) => self.found.extend(self.concat(at + 3)),
-            _ => {}
-        }
+        let named = match self.tokens.get(at + 2) {
+            Some(Token::Str(path)) => Some((path.clone(), From::Source)),
+            Some(Token::Ident(b"concat")) => self.concat(at + 3),
+            _ => None,
+        };
+        self.found.extend(named.map(|(path, from)| Reference::Include { path, from, is_source }));
     }
 
     /// `! ( [env!("CARGO_MANIFEST_DIR"),] "a", "b" )`.
-    fn concat(&self, at: usize) -> Option<Reference> {
+    fn concat(&self, at: usize) -> Option<(String, From)> {
         if !self.is_punct(at, b"!") || !self.is_punct(at + 1, b"([{") {
             return None;
         }
@@ -134,12 +148,12 @@ impl Scanner<'_> {
             }
             at += 1;
         }
-        Some(match path.strip_prefix('/') {
-            Some(below) if of_manifest => Reference::ManifestInclude(below.to_owned()),
+        match path.strip_prefix('/') {
+            Some(below) if of_manifest => Some((below.to_owned(), From::Manifest)),
             // Without a slash the literal continues the directory's name.
-            None if of_manifest => return None,
-            _ => Reference::Include(path),
-        })
+            None if of_manifest => None,
+            _ => Some((path, From::Source)),
+        }
     }
 
     /// `path = "literal"` anywhere between the brackets of an attribute; `cfg_attr` has it inside.
@@ -384,8 +398,9 @@ mod tests {
         let found: Vec<String> = all_references(source.as_bytes())
             .into_iter()
             .map(|reference| match reference {
-                Reference::Include(path) => path,
-                Reference::ManifestInclude(path) => format!("manifest:{path}"),
+                Reference::Include { path, from: From::Source, is_source: false } => path,
+                Reference::Include { path, from: From::Source, is_source: true } => format!("source:{path}"),
+                Reference::Include { path, .. } => format!("manifest:{path}"),
                 Reference::Path { inline, path } => format!("path:{}:{path}", inline.join("::")),
                 Reference::Module { inline, name } => format!("mod:{}:{name}", inline.join("::")),
             })
@@ -397,7 +412,7 @@ mod tests {
     fn literal_includes_are_found() {
         check(r#"const A: &str = include_str!("../a.txt");"#, &["../a.txt"]);
         check(r#"let b = std::include_bytes ! [ "b.bin" , ];"#, &["b.bin"]);
-        check(r##"include! { r#"c "quoted".rs"# }"##, &["c \"quoted\".rs"]);
+        check(r##"include! { r#"c "quoted".rs"# }"##, &["source:c \"quoted\".rs"]);
         check(r#"#![doc = include_str!("../README.md")]"#, &["../README.md"]);
         check(
             r#"include_str!("tab\there\u{e9}\x41\\ \
