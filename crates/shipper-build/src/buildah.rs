@@ -86,7 +86,7 @@ const TAG: &str = "built";
 /// # Errors
 /// [`BuildError::EngineMissing`] without buildah; [`BuildError::Unsupported`] if the installed version lacks an option;
 /// [`BuildError::EngineFailed`] with the last lines and the log file if buildah fails (`step` is `prepare`, `pull`,
-/// `build` or `push`; a failing `RUN` gives its own exit code); [`BuildError::WrongMachine`] if the result is for another
+/// `build` or `push`; a failing `RUN` gives its own exit code); [`BuildError::BaseMissing`]; [`BuildError::WrongMachine`] if the result is for another
 /// platform; [`BuildError::Image`] if a reference or digest is malformed.
 pub async fn buildah(request: &DockerfileRequest, log: &dyn BuildLog) -> Result<BuiltLayout, BuildError> {
     let images = Images::of(request)?;
@@ -129,7 +129,8 @@ async fn build(
     work.remove("image-id")?;
     let mut command = engine.command("build").args(["--isolation", "chroot", "--layers", "--force-rm", "--pull=never"]);
     // The label with buildah's version would make the same image differ between machines.
-    command = command.args(["--identity-label=false", "--format", "oci", "--ignorefile", "ignore", "--file", "Dockerfile"]);
+    command =
+        command.args(["--identity-label=false", "--format", "oci", "--ignorefile", "ignore", "--file", "Dockerfile"]);
     command = command.args(["--iidfile", "image-id", "--platform"]).arg(request.platform.to_string());
     if times == Times::Zero {
         command = command.args(["--timestamp", "0"]);
@@ -153,8 +154,13 @@ async fn build(
             log.step(&step);
         }
     };
-    engine.run(command.arg(&request.stage), "build", log, &mut on_line).await?;
-    Ok(ran)
+    let ended = engine.run(command.arg(&request.stage), "build", log, &mut on_line).await;
+    if let Err(BuildError::EngineFailed { tail, .. }) = &ended
+        && let Some(image) = tail.last().and_then(|line| dockerfile::missing_image(line))
+    {
+        return Err(BuildError::BaseMissing { reference: image.to_owned(), platform: request.platform.to_string() });
+    }
+    ended.map(|()| ran)
 }
 
 /// Checks the image in the layout and gives it the request's annotations.
@@ -165,7 +171,9 @@ async fn finish(work: &Work, request: &DockerfileRequest) -> Result<Manifest, Bu
     let pushed: Digest = work.read_line("digest")?.parse()?;
     let found = repository.manifest(&Selector::Digest(pushed.clone())).await?;
     let Some((mut image, built)) = found.and_then(|built| Some((built.as_image()?.clone(), built))) else {
-        return Err(BuildError::Unsupported { what: format!("the result of buildah, which has no image manifest {pushed},") });
+        return Err(BuildError::Unsupported {
+            what: format!("the result of buildah, which has no image manifest {pushed},"),
+        });
     };
     let platform = platform_of(&repository, &image.config).await?;
     if !request.platform.matches(&platform) {

@@ -123,6 +123,14 @@ pub enum BuildError {
         /// The file with everything it wrote.
         log: Option<PathBuf>,
     },
+    /// The Dockerfile uses an image that the request does not bring.
+    #[error("the base image `{reference}` is neither locked nor a service, or there is none for {platform}")]
+    BaseMissing {
+        /// The image, as the Dockerfile names it after expansion.
+        reference: String,
+        /// The platform of the build.
+        platform: String,
+    },
     /// The build would use packages that the repository's `Cargo.lock` does not pin.
     #[error("Cargo.lock does not pin {}", Packages(.packages))]
     NotInLock {
@@ -337,6 +345,9 @@ impl BuildError {
             }
             BuildError::AmbientConfig { .. } => {
                 Some("move these settings to .cargo/config.toml of the repository, where they are part of the key".to_owned())
+            }
+            BuildError::BaseMissing { .. } => {
+                Some("lock it with `shipper base update`; bases of other platforms than the image's are not supported".to_owned())
             }
             BuildError::NotInLock { .. } => {
                 Some("update Cargo.lock with `cargo update --workspace` and commit it".to_owned())

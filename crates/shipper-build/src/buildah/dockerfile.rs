@@ -15,8 +15,22 @@ pub(super) enum Times {
 
 /// The instructions that start no process, now or in an image built on this one.
 const INERT: [&str; 16] = [
-    "FROM", "ARG", "COPY", "ADD", "ENV", "LABEL", "CMD", "ENTRYPOINT", "WORKDIR", "USER", "EXPOSE", "VOLUME", "STOPSIGNAL",
-    "HEALTHCHECK", "SHELL", "MAINTAINER",
+    "FROM",
+    "ARG",
+    "COPY",
+    "ADD",
+    "ENV",
+    "LABEL",
+    "CMD",
+    "ENTRYPOINT",
+    "WORKDIR",
+    "USER",
+    "EXPOSE",
+    "VOLUME",
+    "STOPSIGNAL",
+    "HEALTHCHECK",
+    "SHELL",
+    "MAINTAINER",
 ];
 
 /// [`Times::Zero`] if nothing runs while this Dockerfile is built.
@@ -62,6 +76,14 @@ pub(super) fn step(line: &str) -> Option<Step> {
     Some(Step::Instruction { name: name.to_owned(), number: number.parse().ok()?, total: total.parse().ok()? })
 }
 
+/// The image that buildah's last message says it does not have: `Error: creating build container: NAME: image not known`
+/// or `Error: COPY --from=NAME: no stage or image found with that name`.
+pub(super) fn missing_image(error: &str) -> Option<&str> {
+    let base = error.strip_suffix(": image not known").and_then(|rest| rest.rsplit(": ").next());
+    let copied = || error.strip_suffix(": no stage or image found with that name")?.split("--from=").nth(1);
+    base.or_else(copied)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,7 +92,10 @@ mod tests {
     fn whatever_may_run_keeps_its_times() {
         let check = |dockerfile: &str, expected| assert_eq!(times(dockerfile.as_bytes()), expected, "{dockerfile:?}");
         check("FROM scratch\nCOPY a /a\n", Times::Zero);
-        check("\u{feff}# a comment\nfrom scratch\n\n  copy --from=x a \\\n  # between\n\n  b /c\nCMD [\"RUN\"]", Times::Zero);
+        check(
+            "\u{feff}# a comment\nfrom scratch\n\n  copy --from=x a \\\n  # between\n\n  b /c\nCMD [\"RUN\"]",
+            Times::Zero,
+        );
         check("FROM scratch\r\nCOPY a /a\r\n", Times::Zero);
         check("FROM a\nRUN make", Times::Real);
         check("FROM a\n\trun make", Times::Real);
@@ -92,5 +117,13 @@ mod tests {
         for other in ["", "[", "[1/2] COMMIT", "STEP x/y: z", "STEP 1: z", "--> 5b4b6047639", "[a] b"] {
             assert_eq!(step(other), None, "{other:?}");
         }
+    }
+
+    #[test]
+    fn missing_images_are_read_from_the_last_message() {
+        let check = |error, expected| assert_eq!(missing_image(error), expected, "{error}");
+        check("Error: creating build container: docker.io/library/a:1: image not known", Some("docker.io/library/a:1"));
+        check("Error: COPY --from=h:5/a:1: no stage or image found with that name", Some("h:5/a:1"));
+        check("Error: building at STEP \"RUN a\": exit status 7", None);
     }
 }

@@ -39,6 +39,7 @@ impl Work {
         let lock = lock(&root.join("lock")).await?;
         let work = Work { root: root.to_path_buf(), _lock: lock };
         for temporary in ["tmp", "run"] {
+            refuse_mounts(&work.path(temporary))?;
             work.remove(temporary)?;
             let path = work.path(temporary);
             std::fs::create_dir(&path).map_err(BuildError::io("create", &path))?;
@@ -80,6 +81,22 @@ impl Work {
             Err(_) => Ok(()),
         };
         removed.map_err(BuildError::io("remove", &path))
+    }
+}
+
+/// Nothing may be mounted below a directory that is about to be removed: the removal would go on in what is mounted there.
+/// Only a build that was killed without namespaces of its own could leave such a mount.
+fn refuse_mounts(directory: &Path) -> Result<(), BuildError> {
+    let (Ok(mounts), Ok(directory)) = (std::fs::read_to_string("/proc/self/mountinfo"), directory.canonicalize())
+    else {
+        return Ok(());
+    };
+    // Field 5 is the mount point, with blanks and backslashes as octal numbers (proc_pid_mountinfo(5)).
+    let escaped = directory.to_string_lossy().replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011");
+    match mounts.lines().filter_map(|line| line.split(' ').nth(4)).find(|point| Path::new(point).starts_with(&escaped))
+    {
+        None => Ok(()),
+        Some(point) => Err(BuildError::io("remove", &directory)(std::io::Error::other(format!("{point} is mounted")))),
     }
 }
 
@@ -169,7 +186,13 @@ impl Engine {
         let base = base.arg("--root").arg(&self.storage).arg("--runroot").arg(self.root.join("run"));
         let base = base.args(["--storage-driver", self.driver]);
         match subcommand {
-            "build" => Command(base.args(["--registries-conf", "registries.conf", "build", "--signature-policy", "policy.json"])),
+            "build" => Command(base.args([
+                "--registries-conf",
+                "registries.conf",
+                "build",
+                "--signature-policy",
+                "policy.json",
+            ])),
             "pull" | "push" => Command(base.args([subcommand, "--signature-policy", "policy.json"])),
             _ => Command(base.arg(subcommand)),
         }
@@ -191,7 +214,10 @@ impl Engine {
         let status = process
             .run(&mut |stream, line| {
                 file.line(line);
-                log.line(line);
+                // Elsewhere standard output is ids for programs.
+                if step == "build" || matches!(stream, Stream::Stderr) {
+                    log.line(line);
+                }
                 match stream {
                     Stream::Stdout => on_output(line),
                     Stream::Stderr if line.starts_with("Error: ") => last_error = Some(line.to_owned()),
