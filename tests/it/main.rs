@@ -6,6 +6,7 @@ mod copy;
 mod dockerfile;
 mod due;
 mod hash;
+mod image;
 mod json;
 mod kill;
 mod project;

@@ -76,7 +76,7 @@ impl<'a> Bases<'a> {
     ) -> Result<String, Error> {
         let reference = format!("oci:{directory}:{tag}");
         let repository = Repository::layout(self.project.root.join(directory));
-        let tag = tag.parse().map_err(|source| invalid(service, &reference, &source))?;
+        let tag = tag.parse().map_err(|source| invalid(service, &reference, source))?;
         let manifest = platform_manifest(service, &reference, &repository, &Selector::Tag(tag), platform).await?;
         Ok(manifest.digest().to_string())
     }
@@ -86,17 +86,17 @@ impl<'a> Bases<'a> {
     /// # Errors
     /// [`Error::Base`].
     pub(crate) fn registry(&self, service: &Service, reference: &str) -> Result<(Repository, Selector), Error> {
-        let parsed = Reference::parse_docker(reference).map_err(|source| invalid(service, reference, &source))?;
+        let parsed = Reference::parse_docker(reference).map_err(|source| invalid(service, reference, source))?;
         let options = client_options(&self.project.environment);
         let store =
-            Store::registry(&parsed.registry, None, options).map_err(|source| invalid(service, reference, &source))?;
+            Store::registry(&parsed.registry, None, options).map_err(|source| invalid(service, reference, source))?;
         let latest = || Selector::Tag(tag("latest"));
         Ok((store.repository(&parsed.repository), parsed.selector().unwrap_or_else(latest)))
     }
 }
 
-fn invalid(service: &Service, reference: &str, problem: &shipper_oci::Error) -> Error {
-    Error::Base { service: service.name.clone(), reference: reference.to_owned(), problem: problem.to_string() }
+fn invalid(service: &Service, reference: &str, source: shipper_oci::Error) -> Error {
+    Error::BaseName { service: service.name.clone(), reference: reference.to_owned(), source }
 }
 
 /// The image manifest of `platform` behind a reference that may be an index.

@@ -106,6 +106,17 @@ pub enum Error {
         /// The platform.
         platform: String,
     },
+    /// A base image is named by something that is no name.
+    #[error("use `{reference}` as base image of `{service}`")]
+    BaseName {
+        /// The service.
+        service: String,
+        /// The reference as written.
+        reference: String,
+        /// Which rule it breaks.
+        #[source]
+        source: shipper_oci::Error,
+    },
     /// A base image can not be resolved.
     #[error("resolve the base image `{reference}` of `{service}`: {problem}")]
     Base {

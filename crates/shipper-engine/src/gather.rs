@@ -162,7 +162,9 @@ async fn assemble(
         builder.add(&selection).map_err(&failed)?;
     }
     if let Some(path) = binary {
-        if builder.add_path(&rel_path(service, path)?).map_err(&failed)?.files == 0 {
+        // A program that was built is ignored by git as a rule; it counts because it is named.
+        let files = FileSet::Explicit(vec![literal(path)]);
+        if builder.add(&Selection { files, ..Selection::default() }).map_err(&failed)?.files == 0 {
             return Err(no_input(tree.root(), service, path));
         }
     }
@@ -237,6 +239,12 @@ fn choose_bins(service: &Service, recipe: &CargoRecipe, closure: &CargoClosure) 
 
 fn rel_path(service: &Service, path: &str) -> Result<RelPath, Error> {
     RelPath::try_from(path).map_err(context_error(service))
+}
+
+/// The pattern that names exactly this path.
+fn literal(path: &str) -> String {
+    let special = |c: char| matches!(c, '*' | '?' | '[' | ']' | '\\' | '!');
+    path.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
 }
 
 /// Whether a context has the file `source`, or files below the directory of that name.
