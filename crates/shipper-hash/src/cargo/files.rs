@@ -11,6 +11,7 @@ use super::repo::{Listed, Repo};
 use super::source::{self, From, Reference};
 use super::{LockedPackage, MissingFile, paths};
 use crate::content::in_parallel;
+use crate::path::split_parent;
 use crate::{Error, RelPath};
 
 /// Directories of a package whose sources no image contains; what they name is not looked for.
@@ -37,7 +38,7 @@ pub(super) fn gather(
         closure,
         repo: closure.repo,
         rendered,
-        manifest_dirs: closure.repo.manifest_dirs().into_iter().map(str::as_bytes).collect(),
+        nests: nests(closure.repo),
         gathered: Gathered::default(),
         sources: Vec::new(),
         scanned: HashSet::new(),
@@ -57,7 +58,8 @@ struct Gatherer<'a> {
     closure: &'a Closure<'a>,
     repo: &'a Repo<'a>,
     rendered: &'a BTreeMap<RelPath, Vec<u8>>,
-    manifest_dirs: HashSet<&'a [u8]>,
+    /// Directories that have a manifest, whatever it says.
+    nests: HashSet<&'a [u8]>,
     gathered: Gathered,
     /// Sources that wait to be read.
     sources: Vec<Source>,
@@ -107,7 +109,7 @@ impl<'a> Gatherer<'a> {
             let path = listed.path.as_bytes();
             let nested = || {
                 let inside = path.iter().enumerate().skip(dir.len() + 1).filter(|(_, byte)| **byte == b'/');
-                inside.map(|(at, _)| &path[..at]).any(|above| self.manifest_dirs.contains(above))
+                inside.map(|(at, _)| &path[..at]).any(|above| self.nests.contains(above))
             };
             let is_output = || crate::path::is_within(path, output.as_bytes());
             path != lock.as_bytes() && !self.rendered.contains_key(&listed.path) && !is_output() && !nested()
@@ -263,6 +265,14 @@ impl<'a> Gatherer<'a> {
     fn is_link(&self, path: &RelPath) -> bool {
         self.repo.entry(path.as_bytes()).is_some_and(|listed| listed.is_link)
     }
+}
+
+/// The directories of all manifests, also where no manifest could name them because they are not UTF-8.
+fn nests<'a>(repo: &Repo<'a>) -> HashSet<&'a [u8]> {
+    let list = repo.files().list().iter();
+    let manifests = list.filter(|listed| !listed.is_link && listed.path.file_name() == b"Cargo.toml");
+    let dirs = manifests.map(|listed| split_parent(listed.path.as_bytes()).0.unwrap_or_default());
+    dirs.filter(|dir| !std::str::from_utf8(dir).is_ok_and(|dir| repo.is_build_output(dir))).collect()
 }
 
 /// Makes the references of a source known.

@@ -163,3 +163,6 @@ pub(crate) fn plan(files: &dyn Files, memo: &Memo, package: &str) -> Result<Plan
     };
     Ok(Plan { files: gathered.files, rendered, closure })
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod laws;
+mod random;
 mod refused;
 mod shop;
 mod stage;

@@ -137,9 +137,9 @@ impl Stage {
         std::fs::read_to_string(root).unwrap_or_default()
     }
 
-    /// Names of the packages that cargo resolves for the stage; all of them must be in the project's lock.
+    /// Names of the packages that cargo resolves for the stage with all features; all of them must be in the project's lock.
     pub(crate) fn packages(&self) -> Vec<String> {
-        let output = self.cargo(&["metadata", "--offline", "--format-version=1"]);
+        let output = self.cargo(&["metadata", "--offline", "--all-features", "--format-version=1"]);
         let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         let packages = metadata["packages"].as_array().unwrap();
         let mut names: Vec<String> =
