@@ -15,7 +15,8 @@ use url::Url;
 
 use crate::auth::{Authenticator, Refused, Scopes};
 use crate::error::{is_retryable_status, shown};
-use crate::http::{Body, BodyStream, Call, Http, Reply};
+use crate::http::{Body, BodyStream, Call, Http};
+use crate::reply::Reply;
 use crate::retry::{Budget, Tries, retry_after};
 use crate::{ClientOptions, Error, RegistryHost, RepositoryName, Result, Stats};
 
@@ -182,8 +183,8 @@ impl Client {
     pub(crate) async fn ask_once(&self, ask: &Ask<'_>) -> Result<Answer> {
         let mut answer = self.exchange(ask).await?;
         let status = answer.reply.status.as_u16();
-        if matches!(status, 401 | 403 | 404) && answer.reply.place != crate::http::place(&self.base) {
-            let detail = format!("{}, to which the registry redirects, says so", answer.reply.place);
+        if matches!(status, 401 | 403 | 404) && answer.reply.place() != crate::http::place(&self.base) {
+            let detail = format!("{}, to which the registry redirects, says so", answer.reply.place());
             return Err(Error::Registry { registry: self.host.clone(), what: ask.what.clone(), status, detail });
         }
         if is_retryable_status(status) || matches!(status, 401 | 403) {
@@ -202,7 +203,7 @@ impl Client {
         let sent = std::time::Instant::now();
         let reply = self.send(ask, used.as_ref()).await?;
         // What the target of a redirect thinks of strangers is no challenge of the registry.
-        if reply.place != crate::http::place(&self.base) {
+        if reply.place() != crate::http::place(&self.base) {
             return Ok(Answer { reply, authorized: used.is_some() });
         }
         let renewed = match reply.status.as_u16() {

@@ -14,14 +14,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::Stream;
+use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, HeaderMap, HeaderValue, LOCATION};
-use reqwest::{Method, StatusCode};
 use url::Url;
 
 use crate::address::{Zone, may_connect};
 use crate::error::shown;
+use crate::reply::{Asked, Reply};
 use crate::{ClientOptions, Error, RegistryHost, Result, Stats, Timeouts};
 
 /// Redirects of one request that are followed.
@@ -67,6 +68,10 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    pub(crate) fn received(&self, bytes: u64) {
+        self.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     pub(crate) fn retried(&self) {
         self.retries.fetch_add(1, Ordering::Relaxed);
     }
@@ -208,18 +213,8 @@ impl Http {
         let response = self.await_header(request.send(), &activity, limit, &host, &what).await?;
         let elapsed = started.elapsed().as_millis();
         tracing::debug!(%method, host, path = shown(&path), status = response.status().as_u16(), elapsed, "answered");
-        let reply = Reply {
-            status: response.status(),
-            headers: response.headers().clone(),
-            response,
-            place,
-            host,
-            what,
-            timeouts: self.options.timeouts,
-            counters: Arc::clone(&self.counters),
-            waited: Duration::ZERO,
-            window: 0,
-        };
+        let asked = Asked { place, host, what, timeouts: self.options.timeouts, counters: Arc::clone(&self.counters) };
+        let reply = Reply::new(response, asked);
         match reply.header(&CONTENT_ENCODING) {
             Some(encoding) if !encoding.eq_ignore_ascii_case("identity") => {
                 Err(reply.protocol("it answered with a content encoding that was not asked for"))
@@ -361,7 +356,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn transport_error(error: reqwest::Error, host: &str, what: &str, timeouts: Timeouts) -> Error {
+pub(crate) fn transport_error(error: reqwest::Error, host: &str, what: &str, timeouts: Timeouts) -> Error {
     if error.is_timeout() {
         return Error::Timeout { host: host.to_owned(), what: format!("{what}: connecting"), limit: timeouts.connect };
     }
@@ -452,98 +447,6 @@ impl Stream for Watched {
             None if self.left > 0 => Some(Err(std::io::Error::other("the body is shorter than announced"))),
             other => other,
         })
-    }
-}
-
-/// The header of an answer, and its body still to be read.
-pub(crate) struct Reply {
-    pub(crate) status: StatusCode,
-    headers: HeaderMap,
-    response: reqwest::Response,
-    /// Scheme, host and port that answered: after a redirect, those of its target.
-    pub(crate) place: String,
-    host: String,
-    what: String,
-    timeouts: Timeouts,
-    counters: Arc<Counters>,
-    /// Time spent waiting and bytes seen in the present window of the stall rule.
-    waited: Duration,
-    window: u64,
-}
-
-impl Reply {
-    /// A header, when it is there once and plain text.
-    pub(crate) fn header(&self, name: &reqwest::header::HeaderName) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    pub(crate) fn headers(&self) -> &HeaderMap {
-        &self.headers
-    }
-
-    /// Length of the body as announced, in bytes.
-    pub(crate) fn length(&self) -> Option<u64> {
-        self.header(&reqwest::header::CONTENT_LENGTH)?.parse().ok()
-    }
-
-    /// An error about this answer.
-    pub(crate) fn protocol(&self, reason: &str) -> Error {
-        Error::Protocol { host: self.host.clone(), what: self.what.clone(), reason: reason.to_owned() }
-    }
-
-    /// The next piece of the body, `None` at its end.
-    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>> {
-        let left = self.timeouts.stall.saturating_sub(self.waited);
-        let started = Instant::now();
-        let arrived = tokio::time::timeout(left, self.response.chunk()).await;
-        self.waited += started.elapsed();
-        match arrived {
-            Ok(Ok(Some(bytes))) => {
-                self.counters.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-                self.window += bytes.len() as u64;
-                if self.window >= Timeouts::STALL_BYTES {
-                    (self.window, self.waited) = (0, Duration::ZERO);
-                }
-                Ok(Some(bytes))
-            }
-            Ok(Ok(None)) => Ok(None),
-            Ok(Err(error)) => {
-                let what = format!("{}: the answer broke off", self.what);
-                Err(transport_error(error, &self.host, &what, self.timeouts))
-            }
-            Err(_) => {
-                let what = format!("{}: the answer stalled", self.what);
-                Err(Error::Timeout { host: self.host.clone(), what, limit: self.timeouts.stall })
-            }
-        }
-    }
-
-    /// The whole body, at most `limit` bytes.
-    pub(crate) async fn bytes(&mut self, limit: u64) -> Result<Vec<u8>> {
-        let too_large = |reply: &Reply| Error::TooLarge { what: format!("the answer to {}", reply.what), limit };
-        if self.length().is_some_and(|length| length > limit) {
-            return Err(too_large(self));
-        }
-        let mut body = BytesMut::new();
-        while let Some(bytes) = self.chunk().await? {
-            if body.len() as u64 + bytes.len() as u64 > limit {
-                return Err(too_large(self));
-            }
-            body.extend_from_slice(&bytes);
-        }
-        Ok(body.into())
-    }
-
-    /// The beginning of the body for an error message; whatever fails, fails silently.
-    pub(crate) async fn beginning(&mut self, limit: usize) -> Vec<u8> {
-        let mut body = Vec::new();
-        while body.len() < limit {
-            match self.chunk().await {
-                Ok(Some(bytes)) => body.extend_from_slice(&bytes[..bytes.len().min(limit - body.len())]),
-                Ok(None) | Err(_) => break,
-            }
-        }
-        body
     }
 }
 

@@ -12,7 +12,7 @@
 //!
 //! All functions block.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -20,17 +20,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-
 use crate::atomic::{self, AtomicFile};
+use crate::index_json::Index;
 use crate::lock::FileLock;
 use crate::{
     Descriptor, Digest, Error, MAX_INDEX_DEPTH, MAX_MANIFEST_BYTES, Manifest, ManifestKind, RepositoryName, Result,
     Selector, Tag, media_type, verify,
 };
-
-/// The annotation of an `index.json` entry that holds the tag.
-pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 const LAYOUT_FILE: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
@@ -381,100 +377,9 @@ impl Layout {
     }
 
     fn write_index(&self, index: &Index) -> Result<()> {
-        let bytes = serde_json::to_vec(&index.document).expect("because a JSON value has only string keys");
+        let bytes = index.to_bytes();
         let mut file =
-            AtomicFile::create_in(&self.root.join(".tmp"), &index.path).map_err(Error::io("write", &index.path))?;
-        file.write_all(&bytes).and_then(|()| file.commit()).map_err(Error::io("write", &index.path))
+            AtomicFile::create_in(&self.root.join(".tmp"), index.path()).map_err(Error::io("write", index.path()))?;
+        file.write_all(&bytes).and_then(|()| file.commit()).map_err(Error::io("write", index.path()))
     }
-}
-
-/// `index.json`, kept as JSON so that entries and fields of other tools survive a change.
-struct Index {
-    path: PathBuf,
-    document: Map<String, Value>,
-}
-
-impl Index {
-    fn new(path: PathBuf) -> Index {
-        let mut document = Map::new();
-        document.insert("schemaVersion".to_owned(), 2.into());
-        document.insert("mediaType".to_owned(), media_type::IMAGE_INDEX.into());
-        document.insert("manifests".to_owned(), Value::Array(Vec::new()));
-        Index { path, document }
-    }
-
-    fn parse(path: PathBuf, bytes: &[u8]) -> Result<Index> {
-        let damaged = |reason: String| Error::Layout { path: path.clone(), reason };
-        let document: Map<String, Value> =
-            serde_json::from_slice(bytes).map_err(|error| damaged(crate::error::shown(&error.to_string())))?;
-        if document.get("schemaVersion") != Some(&Value::from(2)) {
-            return Err(damaged("its schemaVersion is not 2".to_owned()));
-        }
-        match document.get("manifests") {
-            Some(Value::Array(_)) => Ok(Index { path, document }),
-            _ => Err(damaged("it has no list `manifests`".to_owned())),
-        }
-    }
-
-    fn list(&self) -> &[Value] {
-        match self.document.get("manifests") {
-            Some(Value::Array(entries)) => entries,
-            _ => &[],
-        }
-    }
-
-    /// Descriptors with their tag, in file order.
-    fn entries(&self) -> Result<Vec<(Descriptor, Option<String>)>> {
-        self.list().iter().map(|entry| self.entry(entry)).collect()
-    }
-
-    fn entry(&self, entry: &Value) -> Result<(Descriptor, Option<String>)> {
-        let descriptor: Descriptor = serde::Deserialize::deserialize(entry).map_err(|error: serde_json::Error| {
-            Error::Layout { path: self.path.clone(), reason: crate::error::shown(&error.to_string()) }
-        })?;
-        let tag = descriptor.annotations.get(REF_NAME).cloned();
-        Ok((descriptor, tag))
-    }
-
-    fn find(&self, tag: &Tag) -> Result<Option<Descriptor>> {
-        let mut found: Option<Descriptor> = None;
-        for entry in self.list().iter().filter(|entry| ref_name(entry) == Some(tag.as_str())) {
-            let (descriptor, _) = self.entry(entry)?;
-            if found.as_ref().is_some_and(|found| found.digest != descriptor.digest) {
-                return Err(Error::Layout {
-                    path: self.path.clone(),
-                    reason: format!("the tag `{tag}` is there twice, with different digests"),
-                });
-            }
-            found = Some(descriptor);
-        }
-        Ok(found)
-    }
-
-    fn set(&mut self, tag: &Tag, manifest: &Manifest) {
-        let mut descriptor = manifest.descriptor();
-        descriptor.artifact_type = manifest.artifact_type().map(str::to_owned);
-        descriptor.annotations = BTreeMap::from([(REF_NAME.to_owned(), tag.to_string())]);
-        let entry = serde_json::to_value(&descriptor).expect("because a descriptor has only string keys");
-        if let Some(Value::Array(entries)) = self.document.get_mut("manifests") {
-            entries.retain(|entry| ref_name(entry) != Some(tag.as_str()));
-            entries.push(entry);
-        }
-    }
-
-    /// Removes the entries that `matches` accepts; says whether there were any.
-    fn remove(&mut self, matches: impl Fn(&Descriptor, Option<&str>) -> bool) -> Result<bool> {
-        let keep: Vec<bool> = self.entries()?.iter().map(|(entry, tag)| !matches(entry, tag.as_deref())).collect();
-        if let Some(Value::Array(entries)) = self.document.get_mut("manifests") {
-            let mut keep = keep.iter();
-            let before = entries.len();
-            entries.retain(|_| keep.next().copied().unwrap_or(true));
-            return Ok(entries.len() != before);
-        }
-        Ok(false)
-    }
-}
-
-fn ref_name(entry: &Value) -> Option<&str> {
-    entry.get("annotations")?.get(REF_NAME)?.as_str()
 }

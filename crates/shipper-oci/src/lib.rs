@@ -12,6 +12,7 @@ mod digest;
 mod error;
 mod http;
 mod image;
+mod index_json;
 mod layer;
 mod layout;
 mod lock;
@@ -22,6 +23,7 @@ mod platform;
 mod realm;
 mod reference;
 mod registry;
+mod reply;
 mod retry;
 #[cfg(test)]
 mod scramble;

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use crate::atomic::AtomicFile;
 use crate::auth::Scopes;
 use crate::client::{Ask, Client, Envelope, Payload};
-use crate::http::Reply;
+use crate::reply::Reply;
 use crate::store::blocking;
 use crate::verify::Verifier;
 use crate::{Descriptor, Digest, Error, MAX_MANIFEST_BYTES, Manifest, RepositoryName, Result, Selector, Tag};

@@ -19,8 +19,9 @@ use url::Url;
 
 use crate::auth::Scopes;
 use crate::client::{Ask, Envelope, OpenBlob, Payload};
-use crate::http::{BodyStream, Reply};
+use crate::http::BodyStream;
 use crate::registry::Registry;
+use crate::reply::Reply;
 use crate::store::blocking;
 use crate::verify::Verifier;
 use crate::{BlobSource, Descriptor, DigestHasher, Error, ProgressSink, Pushed, RepositoryName, Result};
