@@ -20,6 +20,10 @@ impl ContextBuilder<'_> {
     /// manifests are written anew without what only tests see, and `Cargo.lock` is pruned, so an edit elsewhere in the
     /// workspace, in the lock or in comments of a manifest changes nothing.
     ///
+    /// Files outside the packages are joined where something names them by a literal: `include!` and its kin, `#[path]`,
+    /// paths in a manifest, `../` paths in a build script, symbolic links, cargo's configuration. What a build computes the
+    /// path of has to be added as an input; until then the build of the stage fails for want of it.
+    ///
     /// ```
     /// use shipper_hash::{Tree, TreeOptions};
     /// # let directory = tempfile::tempdir()?;

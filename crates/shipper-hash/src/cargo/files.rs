@@ -1,8 +1,8 @@
 //! Which files of the tree a closure brings into a context.
 //!
 //! Of each package: everything in its directory but nested packages that are not in the closure, build output, and lock
-//! files, which cargo reads at the workspace root only. Besides: what manifests and sources name outside those
-//! directories, what symbolic links lead to, cargo's configuration, the toolchain file, vendored packages that are locked.
+//! files, which cargo reads at the workspace root only. Besides: what manifests, sources and build scripts name outside
+//! those directories, what symbolic links lead to, cargo's configuration, the toolchain file, vendored packages that are locked.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -44,7 +44,7 @@ pub(super) fn gather(
         scanned: HashSet::new(),
         named: HashSet::new(),
     };
-    gatherer.packages();
+    gatherer.packages()?;
     gatherer.configuration(locked);
     gatherer.follow_sources()?;
     gatherer.follow_links()?;
@@ -79,7 +79,7 @@ struct Source {
 }
 
 impl<'a> Gatherer<'a> {
-    fn packages(&mut self) {
+    fn packages(&mut self) -> Result<(), Error> {
         let closure = self.closure;
         for (dir, package) in &closure.packages {
             for listed in self.own_files(dir) {
@@ -98,7 +98,24 @@ impl<'a> Gatherer<'a> {
                     self.join(&file.path);
                 }
             }
+            for script in package.manifest.build_scripts() {
+                self.read_by_script(dir, script)?;
+            }
         }
+        Ok(())
+    }
+
+    /// Adds what a build script names outside its package: schemas that services share are the usual case. A directory
+    /// above the package is a place to start from, not an input.
+    fn read_by_script(&mut self, dir: &str, script: &str) -> Result<(), Error> {
+        let Some(script) = paths::resolve(dir, script) else { return Ok(()) };
+        let Some((_, bytes)) = self.repo.content(&script)? else { return Ok(()) };
+        for path in source::outward_paths(&bytes) {
+            if let Some(path) = paths::resolve(dir, &path).filter(|path| !paths::is_within(dir, path)) {
+                self.join_all(&path);
+            }
+        }
+        Ok(())
     }
 
     /// The files of a package, without those that get a text of their own.

@@ -145,9 +145,8 @@ impl Manifest {
         for binary in self.table.get("bin").and_then(Value::as_array).into_iter().flatten() {
             add(&self.dir, binary.get("path").and_then(Value::as_str), true);
         }
-        match self.package().and_then(|package| package.get("build")) {
-            Some(Value::Array(scripts)) => scripts.iter().for_each(|script| add(&self.dir, script.as_str(), true)),
-            script => add(&self.dir, script.and_then(Value::as_str), true),
+        for script in self.build_scripts() {
+            add(&self.dir, Some(script), true);
         }
         for key in ["readme", "license-file"] {
             let inherits = self.package().and_then(|package| package.get(key)).is_some_and(is_inherited);
@@ -155,6 +154,15 @@ impl Manifest {
             add(dir, self.package_value(key, root).and_then(Value::as_str), false);
         }
         files
+    }
+
+    /// The build scripts as written; the one that cargo finds by itself where none is named.
+    pub(super) fn build_scripts(&self) -> Vec<&str> {
+        match self.package().and_then(|package| package.get("build")) {
+            None | Some(Value::Boolean(true)) => vec!["build.rs"],
+            Some(Value::Array(scripts)) => scripts.iter().filter_map(Value::as_str).collect(),
+            Some(script) => script.as_str().into_iter().collect(),
+        }
     }
 
     /// The manifest as a build of the package sees it: without dev-dependencies, without the targets that they serve,

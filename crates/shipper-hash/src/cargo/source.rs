@@ -49,6 +49,19 @@ pub(super) fn all_references(source: &[u8]) -> Vec<Reference> {
     Scanner { tokens: tokens(source), found: Vec::new() }.run()
 }
 
+/// Paths in the literals of a build script that lead out of its package: `"../proto/shop.proto"`, and the same behind
+/// `concat!(env!("CARGO_MANIFEST_DIR"), ..)` or `cargo:rerun-if-changed=`. A build script runs in the package's directory.
+pub(super) fn outward_paths(script: &[u8]) -> Vec<String> {
+    let outward = |token| match token {
+        Token::Str(text) => {
+            let path = text.rsplit('=').next().unwrap_or_default().trim_start_matches(['/', ' ']);
+            path.starts_with("../").then(|| path.to_owned())
+        }
+        _ => None,
+    };
+    tokens(script).into_iter().filter_map(outward).collect()
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token<'a> {
     Ident(&'a [u8]),
@@ -456,6 +469,17 @@ mod tests {
             &["path:a::b:c.rs", "mod:a::b:c", "mod:a:d", "mod::e"],
         );
         check(r#"#[serde(default)] struct S { path: &'static str } mod r#type;"#, &["mod::type"]);
+    }
+
+    #[test]
+    fn paths_of_build_scripts_that_lead_out_are_found() {
+        let script = r#"
+            // "../comment"
+            compile(&["../proto/a.proto", "src/own.proto", "..", "..."], &["./../x"]);
+            println!("cargo::rerun-if-changed=../proto");
+            read(concat!(env!("CARGO_MANIFEST_DIR"), "/../data/b.txt"));
+        "#;
+        assert_eq!(outward_paths(script.as_bytes()), ["../proto/a.proto", "../proto", "../data/b.txt"]);
     }
 
     #[test]

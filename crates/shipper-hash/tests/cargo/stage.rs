@@ -512,6 +512,32 @@ fn what_sources_name_outside_their_package_is_joined() {
     assert_eq!(missing, [("lib/src/lib.rs".to_owned(), "../../generated/never.txt")]);
 }
 
+#[test]
+fn what_a_build_script_names_outside_its_package_is_joined() {
+    let project = Project::new(&[
+        ("Cargo.toml", "[workspace]\nresolver = '2'\nmembers = ['services/api']"),
+        ("services/api/Cargo.toml", "package = { name = 'api', edition = '2021' }"),
+        ("services/api/src/main.rs", "fn main() { println!(\"{}\", env!(\"COUNT\")) }"),
+        (
+            "services/api/build.rs",
+            r#"fn main() {
+                let above = std::path::Path::new("../../");
+                let count = std::fs::read_dir("../../proto").unwrap().count() + above.join("extra.proto").exists() as usize;
+                println!("cargo::rerun-if-changed=../../proto");
+                println!("cargo::rustc-env=COUNT={count}");
+            }"#,
+        ),
+        ("proto/a.proto", "a"),
+        ("proto/b.proto", "b"),
+        ("extra.proto", "not named by a literal"),
+    ]);
+    project.lock("");
+    assert_eq!(project.stage("api").run(), "2");
+    let before = project.hash("api");
+    project.write("proto/b.proto", "edited");
+    assert_ne!(project.hash("api"), before);
+}
+
 #[cfg(unix)]
 #[test]
 fn links_out_of_a_package_bring_what_they_lead_to() {
