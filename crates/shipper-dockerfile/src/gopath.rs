@@ -37,12 +37,6 @@ pub(crate) fn runes(mut bytes: &[u8]) -> Vec<u32> {
     out
 }
 
-/// Appends `rune` to `out` as Go's `string(rune)` would: UTF-8, and U+FFFD for what is not a character.
-pub(crate) fn push_rune(out: &mut Vec<u8>, rune: u32) {
-    let rune = char::from_u32(rune).unwrap_or(char::REPLACEMENT_CHARACTER);
-    out.extend_from_slice(rune.encode_utf8(&mut [0; 4]).as_bytes());
-}
-
 /// `bytes` without leading Unicode white space (`unicode.IsSpace`, which is the White_Space property).
 pub(crate) fn trim_start(mut bytes: &[u8]) -> &[u8] {
     while let Some((rune, width)) = first_rune(bytes) {

@@ -5,7 +5,7 @@
 //! `Pattern.compile` of <https://github.com/moby/patternmatcher> with the Unix separator.
 
 use super::automaton::{Automaton, Reason};
-use crate::gopath::{RUNE_ERROR, push_rune, runes};
+use crate::gopath::runes;
 
 /// A compiled pattern without its `!`.
 #[derive(Debug, Clone)]
@@ -23,9 +23,11 @@ enum Matcher {
     Prefix(Vec<u8>),
     /// The text after the leading `**`.
     Suffix(Vec<u8>),
-    Regex {
-        automaton: Automaton,
-        literal_prefix: Option<Vec<u8>>,
+    Regex(Automaton),
+    /// `*text` or `**/*text` with plain text: the regular expression's result without running it.
+    Name {
+        anywhere: bool,
+        suffix: Vec<u8>,
     },
 }
 
@@ -55,9 +57,12 @@ impl Pattern {
             Matcher::Suffix(suffix) => {
                 path.ends_with(suffix) || suffix.strip_prefix(b"/").is_some_and(|name| path == name)
             }
-            Matcher::Regex { automaton, .. } => {
-                contains(path, automaton.required())
-                    && automaton.is_match(candidate.runes.get_or_insert_with(|| runes(path)))
+            Matcher::Name { anywhere, suffix } => {
+                let directory = path.iter().rposition(|&byte| byte == b'/').map(|end| &path[..end]);
+                path.ends_with(suffix) && directory.is_none_or(|directory| *anywhere && !directory.contains(&b'\n'))
+            }
+            Matcher::Regex(automaton) => {
+                automaton.may_match(path) && automaton.is_match(candidate.runes.get_or_insert_with(|| runes(path)))
             }
         }
     }
@@ -65,20 +70,15 @@ impl Pattern {
     /// `false` only if no path below the directory `dir` can match.
     pub(super) fn may_match_below(&self, dir: &[u8]) -> bool {
         let inside = [dir, b"/"].concat();
+        let reaches = |prefix: &[u8]| prefix.starts_with(&inside) || inside.starts_with(prefix);
         match &self.matcher {
             Matcher::Exact(text) => text.starts_with(&inside),
-            Matcher::Prefix(prefix) => prefix.starts_with(&inside) || inside.starts_with(prefix),
+            Matcher::Prefix(prefix) => reaches(prefix),
             Matcher::Suffix(_) => true,
-            Matcher::Regex { literal_prefix: None, .. } => true,
-            Matcher::Regex { literal_prefix: Some(prefix), .. } => {
-                prefix.starts_with(&inside) || inside.starts_with(prefix)
-            }
+            Matcher::Name { anywhere, .. } => *anywhere,
+            Matcher::Regex(automaton) => automaton.prefix().is_none_or(reaches),
         }
     }
-}
-
-fn contains(text: &[u8], wanted: &[u8]) -> bool {
-    wanted.is_empty() || text.windows(wanted.len()).any(|window| window == wanted)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -89,7 +89,19 @@ enum Kind {
     Regex,
 }
 
+/// The matcher of `*text` and `**/*text`, if the text is plain and a part of one name.
+fn name(text: &[u8]) -> Option<Matcher> {
+    let (anywhere, rest) = text.strip_prefix(b"**/").map_or((false, text), |rest| (true, rest));
+    let suffix = rest.strip_prefix(b"*")?;
+    let is_plain = str::from_utf8(suffix)
+        .is_ok_and(|suffix| !suffix.contains(['*', '?', '[', ']', '\\', '|', '{', '}', '^', '/', '\u{fffd}']));
+    (is_plain && !suffix.is_empty()).then(|| Matcher::Name { anywhere, suffix: suffix.to_vec() })
+}
+
 fn compile(text: Vec<u8>) -> Result<Matcher, Reason> {
+    if let Some(matcher) = name(&text) {
+        return Ok(matcher);
+    }
     let all = runes(&text);
     // Go's text/scanner drops a byte-order mark at the start of what it reads; the other kinds keep it.
     let mut rest = all.strip_prefix(&[0xFEFF]).unwrap_or(&all);
@@ -150,26 +162,7 @@ fn compile(text: Vec<u8>) -> Result<Matcher, Reason> {
         Kind::Suffix => Matcher::Suffix(text[2..].to_vec()),
         Kind::Regex => {
             expression.push(u32::from(b'$'));
-            let literal_prefix = literal_prefix(&expression);
-            Matcher::Regex { automaton: Automaton::new(&expression)?, literal_prefix }
+            Matcher::Regex(Automaton::new(&expression)?)
         }
     })
-}
-
-/// The text that every match begins with, as far as it is plain to see; `None` if a match may begin anywhere.
-fn literal_prefix(expression: &[u32]) -> Option<Vec<u8>> {
-    if expression.iter().any(|&rune| rune == u32::from(b'|') || rune == u32::from(b'{')) {
-        return None;
-    }
-    let mut prefix = Vec::new();
-    // The last rune before an operator may belong to it, so only letters that are followed by plain ones count.
-    let is_plain =
-        |rune: u32| rune != RUNE_ERROR && char::from_u32(rune).is_some_and(|rune| !"\\^$.[]|()?*+{}".contains(rune));
-    for pair in expression[1..].windows(2) {
-        if !is_plain(pair[0]) || !(is_plain(pair[1]) || pair[1] == u32::from(b'\\') || pair[1] == u32::from(b'[')) {
-            break;
-        }
-        push_rune(&mut prefix, pair[0]);
-    }
-    Some(prefix)
 }
