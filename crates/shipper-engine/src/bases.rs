@@ -6,7 +6,7 @@ use shipper_oci::{Manifest, ManifestKind, Reference, Repository, Selector, Store
 use shipper_plan::Service;
 
 use crate::lock::Lock;
-use crate::probe::tag;
+use crate::names::tag;
 use crate::project::client_options;
 use crate::{Error, Project};
 
@@ -96,7 +96,7 @@ impl<'a> Bases<'a> {
 }
 
 fn invalid(service: &Service, reference: &str, source: shipper_oci::Error) -> Error {
-    Error::BaseName { service: service.name.clone(), reference: reference.to_owned(), source }
+    Error::BaseName { service: service.name.clone(), reference: reference.to_owned(), source: Box::new(source) }
 }
 
 /// The image manifest of `platform` behind a reference that may be an index.

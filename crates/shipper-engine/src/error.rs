@@ -115,7 +115,7 @@ pub enum Error {
         reference: String,
         /// Which rule it breaks.
         #[source]
-        source: shipper_oci::Error,
+        source: Box<shipper_oci::Error>,
     },
     /// A base image can not be resolved.
     #[error("resolve the base image `{reference}` of `{service}`: {problem}")]
@@ -145,7 +145,7 @@ pub enum Error {
         target: String,
         /// What happened.
         #[source]
-        source: shipper_oci::Error,
+        source: Box<shipper_oci::Error>,
     },
     /// An identity names other bytes already.
     #[error("write {tag} of `{service}`: it names {existing}, this build gave {built}")]
@@ -166,7 +166,7 @@ pub enum Error {
         service: String,
         /// What happened.
         #[source]
-        source: shipper_build::BuildError,
+        source: Box<shipper_build::BuildError>,
     },
     /// A builder's toolchain could not be identified, or a builder is missing.
     #[error("plan `{service}`")]
@@ -175,7 +175,7 @@ pub enum Error {
         service: String,
         /// What happened.
         #[source]
-        source: shipper_build::BuildError,
+        source: Box<shipper_build::BuildError>,
     },
     /// A check command failed.
     #[error("check `{service}`: `{}` {problem}", argv.join(" "))]
@@ -245,7 +245,8 @@ impl Error {
                 "the build is not reproducible; the tag stays as it is; another `salt` gives it a new identity"
                     .to_owned(),
             ),
-            Self::Store { source, .. } | Self::Push { source, .. } => source.hint(),
+            Self::Store { source, .. } => source.hint(),
+            Self::Push { source, .. } | Self::BaseName { source, .. } => source.hint(),
             Self::Build { source, .. } | Self::Toolchain { source, .. } => source.hint(),
             Self::Exists { .. } => Some("`--force` overwrites it".to_owned()),
             _ => None,

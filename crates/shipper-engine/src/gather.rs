@@ -150,7 +150,7 @@ async fn assemble(
     let compiled = match cargo {
         None => None,
         Some(recipe) => {
-            let closure = builder.add_cargo(&recipe.package).map_err(&failed)?;
+            let closure = builder.add_cargo_without(&recipe.package, &service.exclude).map_err(&failed)?;
             let bins = choose_bins(service, recipe, &closure)?;
             let rustc = compiler(project, tree, service, &closure).await?;
             Some(Arc::new(Compiled { closure, bins, rustc }))
@@ -190,7 +190,7 @@ async fn compiler(
     service: &Service,
     closure: &CargoClosure,
 ) -> Result<RustcIdentity, Error> {
-    let failed = |source| Error::Toolchain { service: service.name.clone(), source };
+    let failed = |source| Error::Toolchain { service: service.name.clone(), source: Box::new(source) };
     let file = match &closure.toolchain {
         Some(toolchain) => {
             let bytes = tree.read(&toolchain.file).map_err(context_error(service))?;

@@ -22,7 +22,7 @@ fn place(options: &Options, text: &str) -> Result<Place, Error> {
             }
             _ => (layout, latest()),
         };
-        let repository = Repository::layout(&options.directory.join(directory));
+        let repository = Repository::layout(options.directory.join(directory));
         return Ok(Place { repository, selector: Selector::Tag(tag) });
     }
     let reference = Reference::parse_docker(text).map_err(failed)?;

@@ -1,6 +1,7 @@
 //! Names of shipper in images and registries, in one place.
 
 use shipper_hash::FileDigest;
+use shipper_oci::Tag;
 
 /// Label and annotation that carry the whole build key.
 pub(crate) const KEY: &str = "dev.shipper.key";
@@ -25,6 +26,11 @@ pub(crate) fn branch_tag(branch: Option<&str>) -> String {
     }
     let slug: String = branch.chars().map(|c| if plain(c) { c } else { '-' }).take(80).collect();
     format!("last-{slug}-{}", &FileDigest::of(branch.as_bytes()).to_string()[..12])
+}
+
+/// A tag of a name that this crate makes.
+pub(crate) fn tag(name: &str) -> Tag {
+    name.parse().expect("tags made by shipper keep to the tag grammar")
 }
 
 #[cfg(test)]

@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 
 use shipper_hash::{BuildKey, Manifest as ContextManifest};
-use shipper_oci::{Manifest, ManifestKind, Repository, Selector, Tag};
+use shipper_oci::{Manifest, ManifestKind, Repository, Selector};
 use shipper_plan::{Existing, InputsDocument, Previous};
 
 use crate::Error;
 use crate::git::Head;
 use crate::inputs;
-use crate::names::{KEY, branch_tag};
+use crate::names::{KEY, branch_tag, tag};
 
 /// What is stored under the identity of `key`, for an image of `platforms`.
 ///
@@ -115,9 +115,4 @@ async fn at_tag(repository: &Repository, name: &str) -> Option<Previous> {
         None => BTreeMap::new(),
     };
     Some(Previous { key, platforms })
-}
-
-/// A tag of a name that this crate makes.
-pub(crate) fn tag(name: &str) -> Tag {
-    name.parse().expect("tags made by shipper keep to the tag grammar")
 }

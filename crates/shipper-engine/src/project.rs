@@ -159,12 +159,7 @@ impl Project {
             UntrackedConfig::Ignore => Untracked::Ignore,
             UntrackedConfig::Deny => Untracked::Deny,
         };
-        let options = TreeOptions {
-            untracked,
-            cache: Some(self.directories.stat_cache()),
-            paranoid: self.paranoid,
-            ..TreeOptions::default()
-        };
+        let options = TreeOptions { untracked, cache: Some(self.directories.stat_cache()), paranoid: self.paranoid };
         Tree::open(&self.root, &options).map_err(Error::Tree)
     }
 }

@@ -7,8 +7,8 @@ use shipper_plan::Existing;
 use shipper_report::{Event, Phase};
 
 use crate::gather::Gathered;
-use crate::names::{KEY, SERVICE, branch_tag};
-use crate::probe::{existing, stored_key, tag};
+use crate::names::{KEY, SERVICE, branch_tag, tag};
+use crate::probe::{existing, stored_key};
 use crate::{Error, Events, inputs};
 
 /// One platform's image: built in this run, or already there under the platform's own identity.
@@ -64,7 +64,8 @@ pub(crate) async fn publish(
     events: &Events,
 ) -> Result<Published, Error> {
     let service = &gathered.service.name;
-    let failed = |source| Error::Push { service: service.clone(), target: repository.to_string(), source };
+    let failed =
+        |source| Error::Push { service: service.clone(), target: repository.to_string(), source: Box::new(source) };
     let mut uploaded = 0;
     let mut size = 0;
     for image in images {
@@ -176,25 +177,30 @@ async fn identify(
     manifest: &Manifest,
     forced: bool,
 ) -> Result<Digest, Error> {
-    let failed = |source| Error::Push { service: service.to_owned(), target: repository.to_string(), source };
+    let failed =
+        |source| Error::Push { service: service.to_owned(), target: repository.to_string(), source: Box::new(source) };
     let name = tag(&key.identity_tag());
-    let found = repository.manifest(&Selector::Tag(name.clone())).await.map_err(failed)?;
-    if let Some(found) = found.filter(|found| found.digest() != manifest.digest()) {
-        match existing(repository, key, platforms).await? {
-            Existing::Verified { .. } if !forced => return Ok(found.digest().clone()),
-            // What can not be used is replaced, unless it belongs to another key.
-            Existing::Incomplete { what: _ }
-                if stored_key(repository, &found).await.map_err(failed)?.as_deref() == Some(&key.to_string()) => {}
-            _ => {
-                return Err(Error::Identity {
-                    service: service.to_owned(),
-                    tag: name.to_string(),
-                    existing: found.digest().to_string(),
-                    built: manifest.digest().to_string(),
-                });
-            }
-        }
+    match repository.put_immutable(manifest, &name).await {
+        Ok(()) => return Ok(manifest.digest().clone()),
+        Err(error) if error.is_conflict() => {}
+        Err(error) => return Err(failed(error)),
     }
-    repository.put_manifest(manifest, Some(&name)).await.map_err(failed)?;
-    Ok(manifest.digest().clone())
+    let selector = Selector::Tag(name.clone());
+    let found = repository.manifest(&selector).await.map_err(failed)?;
+    let found = found.ok_or_else(|| failed(shipper_oci::Error::NotFound { what: repository.reference(&selector) }))?;
+    let stored = stored_key(repository, &found).await.map_err(failed)?;
+    match existing(repository, key, platforms).await? {
+        Existing::Verified { .. } if !forced => Ok(found.digest().clone()),
+        // What belongs to this key and can not be used is replaced.
+        Existing::Incomplete { .. } if stored == Some(key.to_string()) => {
+            repository.put_manifest(manifest, Some(&name)).await.map_err(failed)?;
+            Ok(manifest.digest().clone())
+        }
+        _ => Err(Error::Identity {
+            service: service.to_owned(),
+            tag: name.to_string(),
+            existing: found.digest().to_string(),
+            built: manifest.digest().to_string(),
+        }),
+    }
 }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use shipper_build::{
-    AssembleRequest, BuildLog, CargoRecipe, DockerfileRequest, ImageOptions, LinkMode, Step, assemble, buildah,
-    run_check,
+    AssembleRequest, BuildError, BuildLog, CargoRecipe, DockerfileRequest, ImageOptions, LinkMode, Step, assemble,
+    buildah, run_check,
 };
 use shipper_oci::{BaseImage, Compression, Manifest, Repository, Selector};
 use shipper_plan::{Base, CompressionConfig, LinkConfig, Recipe};
@@ -17,8 +17,7 @@ use shipper_report::{Action, Event, Phase, PlannedService};
 
 use crate::bases::Bases;
 use crate::gather::{Gathered, Platform, environment};
-use crate::names::{KEY, SERVICE};
-use crate::probe::tag;
+use crate::names::{KEY, SERVICE, tag};
 use crate::publish::{PlatformImage, publish};
 use crate::{Error, Events, Project};
 
@@ -123,7 +122,7 @@ impl Job {
     }
 
     fn failed(&self) -> impl Fn(shipper_build::BuildError) -> Error + '_ {
-        |source| Error::Build { service: self.gathered.service.name.clone(), source }
+        |source| Error::Build { service: self.gathered.service.name.clone(), source: Box::new(source) }
     }
 
     /// Labels and annotations that every image of shipper carries. Nothing that differs between two builds of one key.
@@ -164,6 +163,7 @@ async fn build(job: &Job, platform: &Platform, directory: &Path) -> Result<Platf
     let target = stage.clone();
     let staged = tokio::task::spawn_blocking(move || context.stage(&target)).await.expect("staging does not panic");
     staged.map_err(|source| Error::Stage { service: service.name.clone(), source })?;
+    job.progress(Phase::Build, String::new(), 0, 0);
     match &service.recipe {
         Recipe::Assemble { cargo, binary, files } => {
             let recipe = cargo.as_ref().zip(platform.cargo.as_ref()).map(|(recipe, compiled)| CargoRecipe {
@@ -202,7 +202,14 @@ async fn build(job: &Job, platform: &Platform, directory: &Path) -> Result<Platf
                 base: base.as_ref().map(|(_, base)| base.clone()),
                 environment: environment(&job.project.environment),
             };
-            let image = assemble(&request, &Log { job, phase: Phase::Build }).await.map_err(job.failed())?;
+            let image = assemble(&request, &Log { job, phase: Phase::Build }).await;
+            if let (Err(BuildError::CompileFailed { .. }), Some(compiled)) = (&image, &platform.cargo) {
+                for missing in &compiled.closure.missing {
+                    let text = format!("{} names {}, which is not among the files", missing.source, missing.named);
+                    job.events.warn(Some(&service.name), text);
+                }
+            }
+            let image = image.map_err(job.failed())?;
             Ok(PlatformImage::Built { image: Box::new(image), base: base.map(|(repository, _)| repository) })
         }
         Recipe::Dockerfile(recipe) => {
