@@ -221,6 +221,13 @@ pub enum WidenKind {
         /// The source after expansion.
         source: String,
     },
+    /// A source is longer than any path.
+    Length {
+        /// The kind of instruction.
+        reader: Reader,
+        /// Its length after expansion, in bytes.
+        length: usize,
+    },
     /// An option that is not known, or whose text is not ASCII.
     Option {
         /// The option as it is written.
@@ -251,6 +258,7 @@ impl fmt::Display for WidenReason {
                 write!(f, "the value of `{name}` in `{source}` is not known before the build")
             }
             WidenKind::Backslash { source } => write!(f, "the source `{source}` contains a backslash"),
+            WidenKind::Length { reader, length } => write!(f, "a source of `{reader}` has {length} bytes"),
             WidenKind::Option { option } => write!(f, "the option `{option}` is not known"),
             WidenKind::Frontend { image } => write!(f, "the frontend `{image}` is not `docker/dockerfile:1`"),
             WidenKind::SbomScan => f.write_str("`BUILDKIT_SBOM_SCAN_CONTEXT` scans the context"),

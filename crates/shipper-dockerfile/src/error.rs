@@ -69,6 +69,14 @@ pub enum Error {
     /// The Dockerfile has no `FROM`.
     #[error("read the Dockerfile: it has no `FROM`")]
     NoStages,
+    /// The Dockerfile is larger than what is analysed.
+    #[error("read the Dockerfile: it has more than {limit} {what}")]
+    TooLarge {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much is allowed.
+        limit: usize,
+    },
     /// The stage to build does not exist.
     #[error("find the stage `{target}` in the Dockerfile")]
     UnknownTarget {
@@ -127,7 +135,7 @@ impl Error {
             | Error::Expansion { line, .. }
             | Error::BlankBase { line, .. }
             | Error::UnresolvedBase { line, .. } => Some(*line),
-            Error::NoStages | Error::UnknownTarget { .. } => None,
+            Error::NoStages | Error::TooLarge { .. } | Error::UnknownTarget { .. } => None,
         }
     }
 

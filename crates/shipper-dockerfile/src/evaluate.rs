@@ -12,8 +12,14 @@ use crate::scope::{Scope, declare};
 use crate::stages::{Origin, Stages, origins};
 use crate::syntax::{Command, Transfer};
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 const SBOM_SCAN: &str = "BUILDKIT_SBOM_SCAN_CONTEXT";
+
+/// Upper bound for the bytes of all variables of a file; far above what a process can be given.
+const MAX_VARIABLES: usize = 16 << 20;
+/// A longer source is no path on any system.
+const MAX_SOURCE: usize = 32 << 10;
 
 /// What was found so far.
 #[derive(Default)]
@@ -37,7 +43,8 @@ pub(crate) fn evaluate(
     if asks_for_scan(&stages.global) {
         found.widen(0, WidenKind::SbomScan);
     }
-    let mut scopes: Vec<Scope> = Vec::new();
+    let mut scopes: Vec<Rc<Scope>> = Vec::new();
+    let mut written = 0;
     for (index, stage) in stages.list.iter().enumerate() {
         let mut evaluation = Evaluation { stages, options, escape, index, found: &mut found, scope: Scope::default() };
         if reachable[index] {
@@ -45,10 +52,14 @@ pub(crate) fn evaluate(
             if !stage.replaced {
                 for (line, command) in stages.commands(index) {
                     evaluation.command(command, line)?;
+                    if written + evaluation.scope.written() > MAX_VARIABLES {
+                        return Err(Error::TooLarge { what: "bytes of variables", limit: MAX_VARIABLES });
+                    }
                 }
             }
         }
-        scopes.push(evaluation.scope);
+        written += evaluation.scope.written();
+        scopes.push(Rc::new(evaluation.scope));
     }
     found.paths.sort_by_key(|path| path.line);
     found.reasons.sort_by_key(|reason| reason.line);
@@ -86,13 +97,13 @@ struct Evaluation<'a, 'f> {
 
 impl Evaluation<'_, '_> {
     /// The scope at the start of the stage; notes the image or context it starts from.
-    fn start(&mut self, scopes: &[Scope]) -> Result<Scope, Error> {
+    fn start(&mut self, scopes: &[Rc<Scope>]) -> Result<Scope, Error> {
         let stage = &self.stages.list[self.index];
         if let Some((context, _)) = stage.name.as_ref().and_then(|name| self.stages.named_context(name)) {
             self.found.contexts.insert(context);
         }
         Ok(match &stage.base {
-            StageBase::Stage(base) => scopes[*base].clone(),
+            StageBase::Stage(base) => Scope::child(&scopes[*base]),
             StageBase::Scratch => Scope::stage(false),
             StageBase::Image(reference) => {
                 // A context that is bound to a platform may take the place of the image, or may not.
@@ -204,6 +215,9 @@ impl Evaluation<'_, '_> {
     fn path(&mut self, reader: Reader, written: &str, expanded: crate::expand::Expanded, line: usize) {
         if let Some(name) = expanded.unknown {
             return self.found.widen(line, WidenKind::Variable { name, source: written.to_owned() });
+        }
+        if expanded.text.len() > MAX_SOURCE {
+            return self.found.widen(line, WidenKind::Length { reader, length: expanded.text.len() });
         }
         if expanded.text.contains('\\') {
             return self.found.widen(line, WidenKind::Backslash { source: expanded.text });

@@ -6,6 +6,7 @@
 
 use crate::expand::{Expanded, Lookup, Mode, Reason, expand};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// The arguments that BuildKit sets by itself in the global scope.
 pub(crate) const PLATFORM_ARGS: [&str; 11] = [
@@ -23,11 +24,24 @@ pub(crate) const PLATFORM_ARGS: [&str; 11] = [
 ];
 
 /// Variables with their values; `None` for a value that is not known.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Scope {
     values: BTreeMap<String, Option<String>>,
-    /// Whether a name that is not in `values` may have a value all the same.
-    open: bool,
+    /// What a name means that is not in `values`.
+    parent: Parent,
+    /// Bytes of all names and values that were ever set here.
+    written: usize,
+}
+
+#[derive(Debug, Clone, Default)]
+enum Parent {
+    /// It has no value.
+    #[default]
+    Closed,
+    /// It may have a value all the same.
+    Open,
+    /// The same as in the stage that this one starts from.
+    Stage(Rc<Scope>),
 }
 
 impl Scope {
@@ -58,18 +72,32 @@ impl Scope {
 
     /// The scope at the start of a stage that begins with an image (`open`) or with `scratch`.
     pub(crate) fn stage(open: bool) -> Scope {
-        let mut scope = Scope { values: BTreeMap::new(), open };
+        let parent = if open { Parent::Open } else { Parent::Closed };
+        let mut scope = Scope { parent, ..Scope::default() };
         // Even `scratch` gets a PATH, which depends on the platform.
         scope.values.insert("PATH".to_owned(), None);
         scope
     }
 
+    /// The scope at the start of a stage that begins with another stage.
+    pub(crate) fn child(parent: &Rc<Scope>) -> Scope {
+        Scope { parent: Parent::Stage(parent.clone()), ..Scope::default() }
+    }
+
+    /// Bytes of all names and values that were set in this stage.
+    pub(crate) fn written(&self) -> usize {
+        self.written
+    }
+
     pub(crate) fn lookup(&self, name: &str) -> Lookup {
-        match self.values.get(name) {
-            Some(Some(value)) => Lookup::Set(value.clone()),
-            Some(None) => Lookup::Unknown,
-            None if self.open => Lookup::Unknown,
-            None => Lookup::Unset,
+        let mut scope = self;
+        loop {
+            match (scope.values.get(name), &scope.parent) {
+                (Some(Some(value)), _) => return Lookup::Set(value.clone()),
+                (Some(None), _) | (None, Parent::Open) => return Lookup::Unknown,
+                (None, Parent::Closed) => return Lookup::Unset,
+                (None, Parent::Stage(parent)) => scope = parent,
+            }
         }
     }
 
@@ -78,13 +106,14 @@ impl Scope {
     }
 
     fn set(&mut self, name: &str, value: Option<String>) {
+        self.written += name.len() + value.as_ref().map_or(0, String::len);
         self.values.insert(name.to_owned(), value);
     }
 
     /// After a variable was set whose name is not known, nothing is known.
     fn forget(&mut self) {
         self.values.clear();
-        self.open = true;
+        self.parent = Parent::Open;
     }
 
     /// `ENV`: all values see the variables before the instruction.

@@ -13,6 +13,11 @@ use crate::scope::{Scope, declare};
 use crate::syntax::{Command, File, From, Statement};
 use std::collections::BTreeSet;
 
+/// Upper bound for the stages of a file.
+const MAX_STAGES: usize = 1000;
+/// Upper bound for the instructions that the build of a target runs, triggers counted for each stage they run in.
+const MAX_INSTRUCTIONS: usize = 100_000;
+
 /// One stage with its statements.
 pub(crate) struct Stage<'f> {
     pub(crate) name: Option<String>,
@@ -68,6 +73,9 @@ impl<'f> Stages<'f> {
             return Err(Error::Syntax { line: stray.line, message });
         }
         let (_, last) = starts.last().ok_or(Error::NoStages)?;
+        if starts.len() > MAX_STAGES {
+            return Err(Error::TooLarge { what: "stages", limit: MAX_STAGES });
+        }
         let (platform, target) = (options.platform.as_deref(), options.target.as_deref());
         let mut stages = Stages {
             list: Vec::new(),
@@ -197,6 +205,7 @@ impl<'f> Stages<'f> {
     pub(crate) fn reachable(&self, target: usize) -> Result<Vec<bool>, Error> {
         let mut reachable = vec![false; self.list.len()];
         reachable[target] = true;
+        let mut instructions = 0;
         // Dependencies point backwards, so one pass in descending order suffices.
         for index in (0..=target).rev() {
             if !reachable[index] || self.list[index].replaced {
@@ -205,7 +214,12 @@ impl<'f> Stages<'f> {
             if let StageBase::Stage(base) = self.list[index].base {
                 reachable[base] = true;
             }
-            for (line, command) in self.commands(index) {
+            let commands = self.commands(index);
+            instructions += commands.len();
+            if instructions > MAX_INSTRUCTIONS {
+                return Err(Error::TooLarge { what: "instructions to run", limit: MAX_INSTRUCTIONS });
+            }
+            for (line, command) in commands {
                 for from in origins(command) {
                     if let Origin::Stage(stage) = self.origin(from, index, line)? {
                         reachable[stage] = true;

@@ -449,3 +449,26 @@ fn bytes_that_are_no_text_are_read_as_replacement_characters() {
     let analysis = analyze(b"FROM a\nCOPY x\xff /\n", &options(&[])).unwrap();
     assert!(analysis.inputs.covers("x\u{fffd}".as_bytes()));
 }
+
+#[test]
+fn size_and_work_are_bounded() {
+    let check = |dockerfile: String, expected: &str| {
+        let error = analyze(dockerfile.as_bytes(), &options(&[])).expect_err(expected);
+        assert_eq!(error.to_string(), format!("read the Dockerfile: it has more than {expected}"));
+    };
+    let stages: String = (1..1001).map(|index| format!("FROM s{} AS s{index}\nENV E{index}=1\n", index - 1)).collect();
+    check(format!("FROM a AS s0\n{stages}"), "1000 stages");
+    let triggers = "ONBUILD COPY x /\n".repeat(2_000);
+    let children: String = (0..99).map(|index| format!("FROM x AS c{index}\n")).collect();
+    let users: String = (0..99).map(|index| format!("COPY --from=c{index} / /\n")).collect();
+    check(format!("FROM a AS x\n{triggers}{children}FROM a\n{users}"), "100000 instructions to run");
+    let doubled: String = (1..17).map(|index| format!("ENV E{index}=$E{}$E{}\n", index - 1, index - 1)).collect();
+    let copies: String = (0..200).map(|index| format!("ENV F{index}=$E16\n")).collect();
+    check(format!("FROM scratch\nENV E0=xx\n{doubled}{copies}"), "16777216 bytes of variables");
+    check_with(
+        &format!("FROM scratch\nENV E0=xx\n{doubled}COPY $E16 /"),
+        &[],
+        &["whole: line 19: a source of `COPY` has 131072 bytes"],
+    );
+    check_error(&format!("FROM scratch\nENV E0=xx\n{doubled}COPY $E16$E16 /"), Some(19), "longer than 131072 bytes");
+}
