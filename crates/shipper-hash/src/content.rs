@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::cache::{DirRecords, Settled, StatCache};
 use crate::fs::{Directory, FileType, Root, Stat, is_absent, stat_of};
-use crate::listing::{Dir, Listed, Node};
+use crate::listing::{Dir, Lister, Node};
 use crate::path::{join, platform_path};
-use crate::{Error, FileDigest, Kind, RelPath};
+use crate::{Error, FileDigest, RelPath};
 
 /// Bytes read at once.
 const BUFFER: usize = 1 << 20;
@@ -32,11 +32,12 @@ pub(crate) enum Known {
     /// It vanished after its directory was listed.
     Gone,
     Link {
-        target: Vec<u8>,
+        target: Box<[u8]>,
         digest: FileDigest,
     },
     File {
-        stat: Stat,
+        /// If it is not what was seen when the directory was listed.
+        stat: Option<Box<Stat>>,
         digest: FileDigest,
         lfs_pointer: bool,
         /// Whether the stat cache may remember it.
@@ -54,13 +55,6 @@ pub(crate) struct Counters {
     pub(crate) bytes: AtomicU64,
     pub(crate) cached: AtomicUsize,
     pub(crate) unsettled: AtomicUsize,
-}
-
-impl Listed for Counters {
-    fn directory_listed(&self, names: usize) {
-        self.directories.fetch_add(1, Ordering::Relaxed);
-        self.names.fetch_add(names, Ordering::Relaxed);
-    }
 }
 
 /// Reads on behalf of one tree.
@@ -90,24 +84,40 @@ impl Reader<'_> {
         in_parallel(&wanted, files, |wanted, buffer| self.look_in(wanted, buffer))
     }
 
+    /// Lists directories for a caller that will look at the files for which `stat` holds.
+    pub(crate) fn lister(&self, stat: fn(&Node) -> bool) -> Lister<'_> {
+        Lister { root: self.root, counters: self.counters, stat }
+    }
+
     fn look_in(&self, wanted: &Wanted<'_>, buffer: &mut Vec<u8>) -> Result<(), Error> {
         let path = &wanted.directory.path;
-        let directory = match self.root.directory(path) {
-            Ok(directory) => directory,
-            Err(error) if is_absent(&error) => {
-                for node in &wanted.nodes {
-                    node.known.get_or_init(|| Known::Gone);
-                }
-                return Ok(());
-            }
-            Err(source) => return Err(Error::io("open", &self.root.path().join(platform_path(path)?), source)),
-        };
         let mut records = self.cache.directory(path);
+        // Opened when the first file needs it; in a warm run none does.
+        let mut directory = None;
         for node in &wanted.nodes {
-            if node.known.get().is_none() {
-                let known = self.look_at(&directory, path, node, &mut records, buffer)?;
-                node.known.get_or_init(|| known);
+            if node.known.get().is_some() {
+                continue;
             }
+            let seen = node.seen.as_ref().filter(|stat| stat.file_type == FileType::File);
+            let remembered = seen.and_then(|stat| {
+                let (digest, lfs_pointer) = records.find(&node.name, stat)?;
+                Some(Known::File { stat: None, digest, lfs_pointer, settled: true })
+            });
+            let known = match (remembered, &directory) {
+                (Some(known), _) => {
+                    self.counters.cached.fetch_add(1, Ordering::Relaxed);
+                    known
+                }
+                (None, Some(directory)) => self.look_at(directory, path, node, &mut records, buffer)?,
+                (None, None) => match self.root.directory(path) {
+                    Ok(opened) => self.look_at(directory.insert(opened), path, node, &mut records, buffer)?,
+                    Err(error) if is_absent(&error) => Known::Gone,
+                    Err(source) => {
+                        return Err(Error::io("open", &self.root.path().join(platform_path(path)?), source));
+                    }
+                },
+            };
+            node.known.get_or_init(|| known);
         }
         Ok(())
     }
@@ -125,16 +135,21 @@ impl Reader<'_> {
             Ok(path) => Error::io("read", &path, source),
             Err(error) => error,
         };
-        self.counters.stats.fetch_add(1, Ordering::Relaxed);
-        let stat = match directory.stat(&node.name) {
-            Err(error) if is_absent(&error) => return Ok(Known::Gone),
-            result => result.map_err(failed)?,
+        let stat = match node.seen {
+            Some(stat) => stat,
+            None => {
+                self.counters.stats.fetch_add(1, Ordering::Relaxed);
+                match directory.stat(&node.name) {
+                    Err(error) if is_absent(&error) => return Ok(Known::Gone),
+                    result => result.map_err(failed)?,
+                }
+            }
         };
         match stat.file_type {
             FileType::File => {}
             FileType::Symlink => {
                 return match directory.read_link(&node.name) {
-                    Ok(target) => Ok(Known::Link { digest: FileDigest::of(&target), target }),
+                    Ok(target) => Ok(Known::Link { digest: FileDigest::of(&target), target: target.into() }),
                     Err(error) if is_absent(&error) => Ok(Known::Gone),
                     // Replaced between the two calls.
                     Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
@@ -144,11 +159,13 @@ impl Reader<'_> {
                 };
             }
             FileType::Directory => return Err(Error::ChangedWhileReading { path: at() }),
-            FileType::Special(what) => return Err(Error::SpecialFile { path: at(), what }),
+            FileType::Special(special) => {
+                return Err(Error::SpecialFile { path: at(), what: special.as_str() });
+            }
         }
         if let Some((digest, lfs_pointer)) = records.find(&node.name, &stat) {
             self.counters.cached.fetch_add(1, Ordering::Relaxed);
-            return Ok(Known::File { stat, digest, lfs_pointer, settled: true });
+            return Ok(Known::File { stat: Some(Box::new(stat)), digest, lfs_pointer, settled: true });
         }
         for _ in 0..ATTEMPTS {
             let file = match directory.open(&node.name) {
@@ -214,7 +231,7 @@ impl Reader<'_> {
         if !settled {
             self.counters.unsettled.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(Some(Known::File { stat: after, digest, lfs_pointer, settled }))
+        Ok(Some(Known::File { stat: Some(Box::new(after)), digest, lfs_pointer, settled }))
     }
 }
 
@@ -288,20 +305,4 @@ pub(crate) fn in_parallel<T: Sync>(
 /// How many threads read at once.
 pub(crate) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |count| count.get().min(16))
-}
-
-impl Known {
-    /// What a manifest says about it; `None` if it is gone.
-    pub(crate) fn entry(&self, path: RelPath, executable: impl FnOnce(bool) -> bool) -> Option<crate::Entry> {
-        match self {
-            Self::Gone => None,
-            Self::Link { target, digest } => {
-                Some(crate::Entry { path, kind: Kind::Symlink, size: target.len() as u64, digest: *digest })
-            }
-            Self::File { stat, digest, .. } => {
-                let kind = if executable(stat.executable) { Kind::Executable } else { Kind::File };
-                Some(crate::Entry { path, kind, size: stat.size, digest: *digest })
-            }
-        }
-    }
 }

@@ -1,26 +1,24 @@
 //! Putting a context together, and what comes out.
 
+use std::collections::BTreeMap;
 #[cfg(feature = "cargo")]
 use std::collections::BTreeSet;
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::content::{Known, Wanted};
+use crate::content::Known;
+use crate::found::Found;
 use crate::fs::Root;
-use crate::listing::Dir;
 use crate::narrow::{Followed, follow};
 use crate::path::{escape, is_within, join};
-use crate::walk::{Filter, FoundFile, Strictness};
+use crate::walk::{Filter, Strictness};
 use crate::{Added, ContextHash, Entry, Error, FileSet, Kind, Manifest, Narrow, RelPath, Selection, Tree};
 
 /// A context in the making: the union of what was added.
 pub struct ContextBuilder<'t> {
     tree: &'t Tree,
     base: Option<RelPath>,
-    files: Vec<FoundFile>,
-    /// Relative to the context's directory.
-    empty: Vec<RelPath>,
+    found: Found,
     synthesised: BTreeMap<RelPath, Vec<u8>>,
     warnings: Vec<Warning>,
 }
@@ -77,7 +75,7 @@ impl fmt::Display for Warning {
 
 impl<'t> ContextBuilder<'t> {
     pub(crate) fn new(tree: &'t Tree, base: Option<RelPath>) -> Self {
-        Self { tree, base, files: Vec::new(), empty: Vec::new(), synthesised: BTreeMap::new(), warnings: Vec::new() }
+        Self { tree, base, found: Found::default(), synthesised: BTreeMap::new(), warnings: Vec::new() }
     }
 
     /// The tree that the files come from.
@@ -111,12 +109,8 @@ impl<'t> ContextBuilder<'t> {
         };
         let filter = Filter::new(self.base.as_ref(), selection, only, self.tree.untracked())?;
         let (found, unmatched) = filter.apply(self.tree.listing(), self.tree.reader(), Strictness::Refuse)?;
-        let files = found.files.len() + found.empty.len();
-        self.files.extend(found.files);
-        for path in &found.empty {
-            let path = RelPath::trusted(self.in_context(path).to_vec());
-            self.empty.push(path);
-        }
+        let files = found.len();
+        self.found.append(found);
         for pattern in &unmatched {
             let warning = Warning::UnmatchedPattern { pattern: pattern.clone() };
             if !self.warnings.contains(&warning) {
@@ -154,12 +148,9 @@ impl<'t> ContextBuilder<'t> {
     #[cfg(feature = "cargo")]
     pub(crate) fn add_wanted(&mut self, selection: &Selection<'_>, wanted: &BTreeSet<RelPath>) -> Result<(), Error> {
         let filter = Filter::new(self.base.as_ref(), selection, selection.only.clone(), self.tree.untracked())?;
-        let (found, _) = filter.apply(self.tree.listing(), self.tree.reader(), Strictness::Refuse)?;
-        let is_wanted = |file: &FoundFile| {
-            let path = join(&file.directory.path, &file.directory.nodes[file.node].name);
-            wanted.contains(path.as_slice())
-        };
-        self.files.extend(found.files.into_iter().filter(is_wanted));
+        let (mut found, _) = filter.apply(self.tree.listing(), self.tree.reader(), Strictness::Refuse)?;
+        found.retain(|path| wanted.contains(path));
+        self.found.append(found);
         Ok(())
     }
 
@@ -178,12 +169,11 @@ impl<'t> ContextBuilder<'t> {
     /// [`Error::Io`] for a file that cannot be read, [`Error::ChangedWhileReading`] for one that does not hold still,
     /// [`Error::Overlap`] if a synthesised file and a file on disk exclude each other.
     pub fn finish(mut self) -> Result<Context, Error> {
-        self.tree.reader().look(&by_directory(&self.files))?;
-        let mut entries = Vec::with_capacity(self.files.len() + self.synthesised.len());
+        self.tree.reader().look(&self.found.by_directory())?;
+        let mut entries = Vec::with_capacity(self.found.len() + self.synthesised.len());
         let mut mode_on_disk = true;
-        for file in &self.files {
-            let node = &file.directory.nodes[file.node];
-            let path = join(&file.directory.path, &node.name);
+        for (directory, node) in self.found.files() {
+            let path = join(&directory.path, &node.name);
             let path = RelPath::trusted(self.in_context(&path).to_vec());
             let Some(known) = node.known.get() else { continue };
             if self.synthesised.contains_key(&path) {
@@ -197,9 +187,9 @@ impl<'t> ContextBuilder<'t> {
                 _ => None,
             };
             self.warnings.extend(warning);
-            let repository = file.directory.repository();
+            let repository = directory.repository();
             mode_on_disk &= !repository.mode_from_index;
-            entries.extend(known.entry(path, |on_disk| node.executable(on_disk, repository)));
+            entries.extend(node.entry(path, repository));
         }
         for (path, content) in &self.synthesised {
             entries.push(Entry::new(path.clone(), Kind::File, content));
@@ -209,14 +199,13 @@ impl<'t> ContextBuilder<'t> {
             entries.sort_by(|a, b| a.path.cmp(&b.path));
             entries.dedup_by(|a, b| a.path == b.path);
         }
-        self.empty.sort_unstable();
-        self.empty.dedup();
-        let empty: Vec<Entry> = self
-            .empty
-            .iter()
-            .filter(|path| !has_below(&entries, path))
-            .map(|path| Entry::new(path.clone(), Kind::EmptyDir, b""))
-            .collect();
+        let mut empty: Vec<RelPath> =
+            self.found.empty.iter().map(|path| RelPath::trusted(self.in_context(path).to_vec())).collect();
+        empty.sort_unstable();
+        empty.dedup();
+        // Another addition may have found something in it.
+        empty.retain(|path| !has_below(&entries, path));
+        let empty = empty.into_iter().map(|path| Entry::new(path, Kind::EmptyDir, b""));
         entries.extend(empty);
         Ok(Context {
             root: self.tree.shared_root().clone(),
@@ -241,7 +230,7 @@ impl fmt::Debug for ContextBuilder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ContextBuilder")
             .field("base", &self.base)
-            .field("files", &self.files.len())
+            .field("files", &self.found.len())
             .finish_non_exhaustive()
     }
 }
@@ -264,20 +253,6 @@ impl Context {
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
-}
-
-/// Files grouped by their directory, so that each is opened once.
-fn by_directory(files: &[FoundFile]) -> Vec<Wanted<'_>> {
-    let mut groups: Vec<Wanted<'_>> = Vec::new();
-    let mut places: HashMap<*const Dir, usize> = HashMap::new();
-    for file in files {
-        let at = *places.entry(Arc::as_ptr(&file.directory)).or_insert(groups.len());
-        if at == groups.len() {
-            groups.push(Wanted { directory: &file.directory, nodes: Vec::new() });
-        }
-        groups[at].nodes.push(&file.directory.nodes[file.node]);
-    }
-    groups
 }
 
 /// Whether sorted `entries` have `path` itself or something below it.

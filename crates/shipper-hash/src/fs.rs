@@ -21,8 +21,29 @@ pub(crate) enum FileType {
     File,
     Directory,
     Symlink,
-    /// Something without content of its own; the text names it.
-    Special(&'static str),
+    Special(Special),
+}
+
+/// Something without content of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Special {
+    Fifo,
+    Socket,
+    CharacterDevice,
+    BlockDevice,
+    Unknown,
+}
+
+impl Special {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Fifo => "FIFO",
+            Self::Socket => "socket",
+            Self::CharacterDevice => "character device",
+            Self::BlockDevice => "block device",
+            Self::Unknown => "file of unknown type",
+        }
+    }
 }
 
 /// A name in a directory and what it stands for.
@@ -35,8 +56,6 @@ pub(crate) type Time = (i64, u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub(crate) file_type: FileType,
-    /// The owner's execute bit.
-    pub(crate) executable: bool,
     /// Permission bits.
     pub(crate) mode: u32,
     pub(crate) size: u64,
@@ -45,6 +64,13 @@ pub(crate) struct Stat {
     pub(crate) changed: Time,
     pub(crate) device: u64,
     pub(crate) inode: u64,
+}
+
+impl Stat {
+    /// The owner's execute bit.
+    pub(crate) fn is_executable(&self) -> bool {
+        self.mode & 0o100 != 0
+    }
 }
 
 /// Whether an error means that nothing is there.

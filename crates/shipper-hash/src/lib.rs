@@ -9,6 +9,7 @@ mod context;
 mod diff;
 mod digest;
 mod error;
+mod found;
 mod fs;
 #[cfg(feature = "git")]
 mod git;

@@ -6,16 +6,17 @@
 
 use std::io::Read as _;
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
-use crate::Error;
-use crate::content::Known;
-use crate::fs::{Directory, FileType, Name, Root, is_absent};
+use crate::content::{Counters, Known};
+use crate::fs::{Directory, FileType, Name, Root, Special, Stat, is_absent};
 use crate::gitignore::Rules;
 use crate::path::{escape, join, platform_path};
 use crate::repository::{
     Child, Flags, MAX_IGNORE_FILE, Repository, is_nested_repository, is_work_tree, read_ignore_file,
 };
+use crate::{Entry, Error, Kind, RelPath};
 
 /// Longest path of a tree, in bytes (`PATH_MAX` on Linux): nothing deeper can be opened by a builder.
 const MAX_PATH: usize = 4096;
@@ -50,7 +51,7 @@ struct Place {
 /// One name in a directory.
 #[derive(Debug)]
 pub(crate) struct Node {
-    pub(crate) name: Vec<u8>,
+    pub(crate) name: Box<[u8]>,
     pub(crate) kind: NodeKind,
     /// In the index; for a directory, whether anything below it is.
     pub(crate) tracked: bool,
@@ -59,9 +60,11 @@ pub(crate) struct Node {
     /// The index says that it is executable.
     executable: bool,
     submodule: bool,
-    /// For a directory: index entries below it.
-    entries: Range<usize>,
+    /// For a directory: index entries below it. (The index format counts in 32 bits.)
+    entries: Range<u32>,
     child: OnceLock<Arc<Dir>>,
+    /// `lstat` at the time of the listing.
+    pub(crate) seen: Option<Stat>,
     /// For files and links: what was found when it was last looked at.
     pub(crate) known: OnceLock<Known>,
 }
@@ -72,7 +75,7 @@ pub(crate) enum NodeKind {
     File,
     Symlink,
     Directory,
-    Special(&'static str),
+    Special(Special),
     /// A file in the index, left out by a sparse checkout.
     Sparse,
     /// A directory in a sparse index, left out as a whole.
@@ -81,20 +84,23 @@ pub(crate) enum NodeKind {
     Submodule,
 }
 
-/// Counts of work done, for the statistics of a tree.
-pub(crate) trait Listed {
-    /// A directory was read.
-    fn directory_listed(&self, names: usize);
+/// Who asks for a listing: what is to be counted, and which files will be looked at anyway.
+#[derive(Clone, Copy)]
+pub(crate) struct Lister<'a> {
+    pub(crate) root: &'a Root,
+    pub(crate) counters: &'a Counters,
+    /// Whether `lstat` is done for a file while its directory is open.
+    pub(crate) stat: fn(&Node) -> bool,
 }
 
 impl Dir {
     /// Lists the root of a tree, which lies in the repository at `top` or in none.
-    pub(crate) fn root(root: &Root, top: Option<&std::path::Path>, listed: &dyn Listed) -> Result<Arc<Self>, Error> {
+    pub(crate) fn root(lister: Lister<'_>, top: Option<&std::path::Path>) -> Result<Arc<Self>, Error> {
         let place = match top {
-            Some(top) => Place::of_root(root.path(), top)?,
+            Some(top) => Place::of_root(lister.root.path(), top)?,
             None => Place::top(Repository::none()),
         };
-        Ok(Arc::new(Self::list(root, Vec::new(), place, listed)?))
+        Ok(Arc::new(Self::list(lister, Vec::new(), place)?))
     }
 
     /// The repository that decides what is tracked in this directory.
@@ -103,24 +109,24 @@ impl Dir {
     }
 
     /// The listing of a directory in this one; read at the first call.
-    pub(crate) fn child(&self, node: &Node, root: &Root, listed: &dyn Listed) -> Result<Arc<Self>, Error> {
+    pub(crate) fn child(&self, node: &Node, lister: Lister<'_>) -> Result<Arc<Self>, Error> {
         if let Some(child) = node.child.get() {
             return Ok(child.clone());
         }
         let path = join(&self.path, &node.name);
         let place = if node.submodule {
-            Place::top(Repository::open(&root.path().join(platform_path(&path)?))?)
+            Place::top(Repository::open(&lister.root.path().join(platform_path(&path)?))?)
         } else {
             Place {
                 repository: self.place.repository.clone(),
                 path: join(&self.place.path, &node.name),
-                tracked: node.entries.clone(),
+                tracked: node.entries.start as usize..node.entries.end as usize,
                 rules: self.place.rules.clone(),
                 ignored: self.place.ignored || node.ignored,
                 expected: node.tracked,
             }
         };
-        let child = Arc::new(Self::list(root, path, place, listed)?);
+        let child = Arc::new(Self::list(lister, path, place)?);
         // Another thread may have been faster; what is known about files must have one home.
         Ok(node.child.get_or_init(|| child).clone())
     }
@@ -141,7 +147,8 @@ impl Dir {
         self.nodes.get(at)
     }
 
-    fn list(root: &Root, path: Vec<u8>, mut place: Place, listed: &dyn Listed) -> Result<Self, Error> {
+    fn list(lister: Lister<'_>, path: Vec<u8>, mut place: Place) -> Result<Self, Error> {
+        let root = lister.root;
         if path.len() > MAX_PATH {
             let reason = "it is longer than 4096 bytes";
             return Err(Error::InvalidPath { path: escape(&path[..80]) + "...", reason });
@@ -157,7 +164,8 @@ impl Dir {
             Err(error) => return Err(failed(error)),
         };
         names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        listed.directory_listed(names.len());
+        lister.counters.directories.fetch_add(1, Ordering::Relaxed);
+        lister.counters.names.fetch_add(names.len(), Ordering::Relaxed);
         let find = |names: &[Name], name: &[u8]| names.binary_search_by(|(other, _)| other.as_slice().cmp(name)).ok();
         if let Some(at) = find(&names, b".git") {
             names.remove(at);
@@ -176,13 +184,22 @@ impl Dir {
         let mut nodes = place.nodes(names, |name| {
             platform_path(&join(&path, name)).is_ok_and(|relative| is_work_tree(&root.path().join(relative)))
         });
+        if let Some(directory) = &directory {
+            for node in &mut nodes {
+                if matches!(node.kind, NodeKind::File | NodeKind::Symlink) && (lister.stat)(node) {
+                    lister.counters.stats.fetch_add(1, Ordering::Relaxed);
+                    // Whatever fails here is tried again when the file is looked at.
+                    node.seen = directory.stat(&node.name).ok();
+                }
+            }
+        }
         nodes.sort_unstable_by(|a, b| compare((&a.name, a.is_directory()), (&b.name, b.is_directory())));
         Ok(Self { path, nodes, exists: directory.is_some(), place })
     }
 }
 
 impl Node {
-    fn new(name: Vec<u8>, kind: NodeKind) -> Self {
+    fn new(name: Box<[u8]>, kind: NodeKind) -> Self {
         Self {
             name,
             kind,
@@ -192,6 +209,7 @@ impl Node {
             submodule: false,
             entries: 0..0,
             child: OnceLock::new(),
+            seen: None,
             known: OnceLock::new(),
         }
     }
@@ -205,9 +223,29 @@ impl Node {
         self.kind == NodeKind::Directory
     }
 
-    /// Whether the file counts as executable: as the disk says, unless the repository's index decides.
-    pub(crate) fn executable(&self, on_disk: bool, repository: &Repository) -> bool {
-        if repository.mode_from_index { self.executable } else { on_disk }
+    /// What was seen of a file when its digest was taken.
+    pub(crate) fn stat(&self) -> Option<&Stat> {
+        match self.known.get() {
+            Some(Known::File { stat: Some(stat), .. }) => Some(stat),
+            _ => self.seen.as_ref(),
+        }
+    }
+
+    /// What a manifest says about this file or link under the name `path`; `None` if it is gone, or not known yet.
+    pub(crate) fn entry(&self, path: RelPath, repository: &Repository) -> Option<Entry> {
+        match self.known.get()? {
+            Known::Gone => None,
+            Known::Link { target, digest } => {
+                Some(Entry { path, kind: Kind::Symlink, size: target.len() as u64, digest: *digest })
+            }
+            Known::File { digest, .. } => {
+                let stat = self.stat()?;
+                // As the disk says, unless the repository's index decides.
+                let executable = if repository.mode_from_index { self.executable } else { stat.is_executable() };
+                let kind = if executable { Kind::Executable } else { Kind::File };
+                Some(Entry { path, kind, size: stat.size, digest: *digest })
+            }
+        }
     }
 }
 
@@ -253,12 +291,13 @@ impl Place {
                 (Child::File(flags), None) if flags.sparse => nodes.push(missing(name, sparse(flags))),
                 // A directory that is gone matters only for what must not be missing in it.
                 (Child::Directory(range), None) if self.repository.tracked.must_exist(range.clone()) => {
-                    nodes.push(Node { entries: range, ..missing(name, NodeKind::Directory) });
+                    nodes.push(Node { entries: narrow(&range), ..missing(name, NodeKind::Directory) });
                 }
                 (_, None) => {}
             }
         }
         for (((name, file_type), flags), range) in names.into_iter().zip(files).zip(directories) {
+            let name = name.into_boxed_slice();
             let mut node = match (file_type, flags) {
                 (FileType::Directory, Some(flags)) if flags.submodule => {
                     let populated = has_checkout(&name);
@@ -270,13 +309,13 @@ impl Place {
                     if let Some(flags) = flags.filter(|flags| flags.sparse) {
                         nodes.push(missing(&name, sparse(flags)));
                     }
-                    let entries = range.unwrap_or(0..0);
+                    let entries = narrow(&range.unwrap_or(0..0));
                     Node { tracked: !entries.is_empty(), entries, ..Node::new(name, NodeKind::Directory) }
                 }
                 (other, flags) => {
                     let kind = match other {
                         FileType::Symlink => NodeKind::Symlink,
-                        FileType::Special(what) => NodeKind::Special(what),
+                        FileType::Special(special) => NodeKind::Special(special),
                         _ => NodeKind::File,
                     };
                     let executable = flags.is_some_and(|flags| flags.executable);
@@ -297,16 +336,21 @@ impl Place {
     }
 }
 
+fn narrow(range: &Range<usize>) -> Range<u32> {
+    let narrow = |at| u32::try_from(at).expect("because an index counts its entries in 32 bits");
+    narrow(range.start)..narrow(range.end)
+}
+
 fn sparse(flags: Flags) -> NodeKind {
     if flags.directory { NodeKind::SparseDirectory } else { NodeKind::Sparse }
 }
 
 fn missing(name: &[u8], kind: NodeKind) -> Node {
-    Node { tracked: true, ..Node::new(name.to_vec(), kind) }
+    Node { tracked: true, ..Node::new(name.into(), kind) }
 }
 
 fn open(root: &Root, path: &[u8]) -> std::io::Result<(Directory, Vec<Name>)> {
-    let directory = root.directory(path)?;
+    let mut directory = root.directory(path)?;
     let names = directory.list()?;
     Ok((directory, names))
 }

@@ -98,12 +98,12 @@ fn links_on_the_way(base: &Arc<Dir>, paths: &[ContextPath], reader: Reader<'_>) 
                 continue;
             }
             if !is_link {
-                waiting.push(directory.child(node, reader.root, reader.counters)?);
+                waiting.push(directory.child(node, reader.lister(|_| false))?);
                 continue;
             }
             reader.look(&[Wanted { directory: &directory, nodes: vec![node] }])?;
             if let Some(Known::Link { target, .. }) = node.known.get() {
-                links.push((path, target.clone()));
+                links.push((path, target.to_vec()));
             }
         }
     }

@@ -114,7 +114,7 @@ impl<'a> Stage<'a> {
         while let Some(directory) = waiting.pop() {
             let path = self.path(&directory)?;
             let failed = |source| Error::io("list", &path, source);
-            let opened = self.root.directory(&directory).map_err(failed)?;
+            let mut opened = self.root.directory(&directory).map_err(failed)?;
             for (name, file_type) in opened.list().map_err(failed)? {
                 let below = join(&directory, &name);
                 let stat = opened.stat(&name).map_err(failed)?;
@@ -372,7 +372,7 @@ impl Context {
             result => result.map_err(failed)?,
         };
         let stat = stat_of(&file.metadata().map_err(failed)?);
-        let same_mode = !self.mode_on_disk || stat.executable == (entry.kind == Kind::Executable);
+        let same_mode = !self.mode_on_disk || stat.is_executable() == (entry.kind == Kind::Executable);
         if stat.file_type != FileType::File || stat.size != entry.size || !same_mode {
             return Err(changed());
         }

@@ -8,10 +8,10 @@ use crate::cache::{Record, Settled, StatCache};
 use crate::content::{Counters, Known, Reader};
 use crate::context::ContextBuilder;
 use crate::fs::Root;
-use crate::listing::{Dir, Node};
+use crate::listing::{Dir, Lister, Node, NodeKind};
 use crate::path::{join, split_parent};
 use crate::repository::top_level;
-use crate::walk::{Filter, FoundFile, Strictness};
+use crate::walk::{Filter, Strictness};
 use crate::{Error, RelPath, Selection};
 
 /// What counts of files that git does not know and does not ignore.
@@ -96,7 +96,8 @@ impl Tree {
     pub fn open(root: &Path, options: &TreeOptions) -> Result<Self, Error> {
         let root = Root::open(root).map_err(|source| Error::io("open", root, source))?;
         let counters = Counters::default();
-        let listing = Dir::root(&root, top_level(root.path()), &counters)?;
+        let lister = Lister { root: &root, counters: &counters, stat: |_| false };
+        let listing = Dir::root(lister, top_level(root.path()))?;
         let settled = Settled::probe(&root, options.cache.as_deref());
         let cache = match &options.cache {
             Some(path) if !options.paranoid => StatCache::load(path, &root),
@@ -148,9 +149,8 @@ impl Tree {
         if self.tracked.get().is_none() {
             let filter = Filter::new(None, &Selection::default(), None, self.options.untracked)?;
             let (found, _) = filter.apply(&self.listing, self.reader(), Strictness::PassOver)?;
-            let path =
-                |file: &FoundFile| RelPath::trusted(join(&file.directory.path, &file.directory.nodes[file.node].name));
-            let paths = found.files.iter().map(path).collect();
+            let path = |(directory, node): (&Dir, &Node)| RelPath::trusted(join(&directory.path, &node.name));
+            let paths = found.files().map(path).collect();
             self.tracked.get_or_init(|| paths);
         }
         Ok(self.tracked.get().map(Vec::as_slice).unwrap_or_default())
@@ -177,7 +177,7 @@ impl Tree {
         let (parent, name) = split_parent(path.as_bytes());
         let missing = || Error::NotFound { path: path.clone() };
         let directory = self.directory(parent.unwrap_or_default())?.ok_or_else(missing)?;
-        let node = directory.node(name).filter(|node| node.kind == crate::listing::NodeKind::File);
+        let node = directory.node(name).filter(|node| node.kind == NodeKind::File);
         self.reader().content(&directory, node.ok_or_else(missing)?)?.ok_or_else(missing)
     }
 
@@ -211,10 +211,10 @@ impl Tree {
         let mut records: Vec<Record<'a>> = directory
             .nodes
             .iter()
-            .filter(|node| node.kind == crate::listing::NodeKind::File)
+            .filter(|node| node.kind == NodeKind::File)
             .filter_map(|node| match node.known.get() {
-                Some(Known::File { stat, digest, lfs_pointer, settled: true }) => {
-                    Some(Record::new(&node.name, stat, *digest, *lfs_pointer))
+                Some(Known::File { digest, lfs_pointer, settled: true, .. }) => {
+                    Some(Record::new(&node.name, node.stat()?, *digest, *lfs_pointer))
                 }
                 Some(_) => None,
                 None => old.keep(&node.name),
@@ -243,7 +243,7 @@ impl Tree {
         let mut directory = self.listing.clone();
         for part in path.split(|&byte| byte == b'/').filter(|part| !part.is_empty()) {
             let Some(node) = directory.subdirectory(part) else { return Ok(None) };
-            directory = directory.child(node, &self.root, &self.counters)?;
+            directory = directory.child(node, self.reader().lister(|_| false))?;
         }
         Ok(Some(directory))
     }

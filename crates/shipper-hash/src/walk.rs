@@ -3,11 +3,13 @@
 //! Directories are listed by several threads ahead of the walk itself, which is serial, visits names in bytewise order
 //! of their paths, and meets errors in that order.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use shipper_dockerfile::{DirMatch, IgnoreFile};
 
 use crate::content::{Reader, threads};
+use crate::found::Found;
 use crate::listing::{Dir, Node, NodeKind};
 use crate::path::{is_within, join};
 use crate::pattern::Pattern;
@@ -17,20 +19,8 @@ use crate::{Error, FileSet, Narrow, RelPath, Selection, Untracked};
 const RESERVED: [&[u8]; 4] = [b".shipper", b"shipper.toml", b"shipper.lock", b"shipper.schema.json"];
 /// Directories that wait to be listed when more threads are started.
 const DIRECTORIES_FOR_THREADS: usize = 32;
-
-/// Files found by a walk, in bytewise order of their paths.
-#[derive(Default)]
-pub(crate) struct Found {
-    pub(crate) files: Vec<FoundFile>,
-    /// Directories that have nothing of the context in them, relative to the tree's root.
-    pub(crate) empty: Vec<Vec<u8>>,
-}
-
-/// A file or link, by its directory and its place there.
-pub(crate) struct FoundFile {
-    pub(crate) directory: Arc<Dir>,
-    pub(crate) node: usize,
-}
+/// Directories that a thread without work takes at once.
+const DIRECTORIES_TAKEN: usize = 16;
 
 /// A selection that is ready to be applied.
 pub(crate) struct Filter<'a> {
@@ -89,11 +79,54 @@ struct Walk<'a, 'f> {
     matched: Vec<bool>,
 }
 
-/// Directories whose subdirectories are still to be listed, and how many threads are at it.
-#[derive(Default)]
+/// Directories whose subdirectories are still to be listed. Each thread has a stack of its own and shares it only
+/// when another one has nothing to do.
 struct Queue {
-    waiting: Vec<(Arc<Dir>, Above)>,
+    state: Mutex<Shared>,
+    changed: Condvar,
+    /// How many threads have nothing to do.
+    hungry: AtomicUsize,
+}
+
+/// A directory to be entered.
+type Entered = (Arc<Dir>, Above);
+
+struct Shared {
+    waiting: Vec<Entered>,
+    /// How many threads have something to do.
     working: usize,
+}
+
+impl Queue {
+    /// Waits for work: one item, and more for `own`. `None` when no thread has any.
+    fn take(&self, own: &mut Vec<Entered>) -> Option<Entered> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.working -= 1;
+        self.hungry.fetch_add(1, Ordering::Relaxed);
+        loop {
+            if !state.waiting.is_empty() {
+                let from = state.waiting.len() - state.waiting.len().min(DIRECTORIES_TAKEN);
+                own.extend(state.waiting.drain(from..));
+                state.working += 1;
+                self.hungry.fetch_sub(1, Ordering::Relaxed);
+                return own.pop();
+            }
+            if state.working == 0 {
+                self.changed.notify_all();
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Gives the older half of `own` away, if somebody waits for it.
+    fn share(&self, own: &mut Vec<Entered>) {
+        if own.len() > 1 && self.hungry.load(Ordering::Relaxed) > 0 {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.waiting.extend(own.drain(..own.len() / 2));
+            self.changed.notify_all();
+        }
+    }
 }
 
 impl<'a> Filter<'a> {
@@ -157,25 +190,16 @@ impl<'a> Filter<'a> {
             let Some((directory, above)) = waiting.pop() else { return };
             self.list_subdirectories(&directory, &above, reader, &mut waiting);
         }
-        let queue = Mutex::new(Queue { waiting, working: 0 });
-        let changed = Condvar::new();
+        let queue = Queue {
+            state: Mutex::new(Shared { waiting, working: threads }),
+            changed: Condvar::new(),
+            hungry: AtomicUsize::new(0),
+        };
         let work = || {
-            let mut found = Vec::new();
-            let mut state = lock(&queue);
-            loop {
-                if let Some((directory, above)) = state.waiting.pop() {
-                    state.working += 1;
-                    drop(state);
-                    self.list_subdirectories(&directory, &above, reader, &mut found);
-                    state = lock(&queue);
-                    state.working -= 1;
-                    state.waiting.append(&mut found);
-                    changed.notify_all();
-                } else if state.working == 0 {
-                    return;
-                } else {
-                    state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                }
+            let mut own = Vec::new();
+            while let Some((directory, above)) = own.pop().or_else(|| queue.take(&mut own)) {
+                self.list_subdirectories(&directory, &above, reader, &mut own);
+                queue.share(&mut own);
             }
         };
         std::thread::scope(|scope| {
@@ -186,13 +210,7 @@ impl<'a> Filter<'a> {
         });
     }
 
-    fn list_subdirectories(
-        &self,
-        directory: &Arc<Dir>,
-        above: &Above,
-        reader: Reader<'_>,
-        found: &mut Vec<(Arc<Dir>, Above)>,
-    ) {
+    fn list_subdirectories(&self, directory: &Arc<Dir>, above: &Above, reader: Reader<'_>, found: &mut Vec<Entered>) {
         for node in directory.nodes.iter().filter(|node| node.is_directory()) {
             let path = join(&directory.path, &node.name);
             if self.is_left_out(directory, node, &path) {
@@ -200,17 +218,27 @@ impl<'a> Filter<'a> {
             }
             let verdict = self.judge(&path, above, &mut |_| {});
             if self.may_enter(directory, node, &path, &verdict)
-                && let Ok(child) = directory.child(node, reader.root, reader.counters)
+                && let Ok(child) = directory.child(node, reader.lister(self.stat_at_once()))
             {
                 found.push((child, verdict.here));
             }
         }
     }
 
+    /// Which files of a directory that is entered are as good as certain to be wanted.
+    fn stat_at_once(&self) -> fn(&Node) -> bool {
+        match (&self.set, &self.only) {
+            (Set::Tracked, None) if self.untracked == Untracked::Ignore => |node| node.tracked,
+            (Set::Tracked, None) => |node| node.tracked || !node.ignored,
+            (Set::Worktree, None) => |_| true,
+            _ => |_| false,
+        }
+    }
+
     /// Whether neither `inputs` nor the file set can bring this back.
     fn is_left_out(&self, directory: &Dir, node: &Node, path: &[u8]) -> bool {
         let reserved = directory.path.is_empty()
-            && RESERVED.contains(&node.name.as_slice())
+            && RESERVED.contains(&&*node.name)
             && !self.inputs.iter().chain(self.explicit()).any(|pattern| pattern.names_first(&node.name));
         reserved || self.exclude.iter().any(|pattern| pattern.matches(path))
     }
@@ -314,6 +342,8 @@ struct Level {
     next: usize,
     /// How much was found before it was entered.
     before: usize,
+    /// Its place among the directories with files of the context.
+    place: Option<usize>,
     /// Whether it is part of the context itself, should nothing in it be.
     counts_when_empty: bool,
 }
@@ -321,14 +351,20 @@ struct Level {
 impl Walk<'_, '_> {
     /// Walks everything below `root`.
     fn run(&mut self, root: &Arc<Dir>, above: &Above) -> Result<(), Error> {
-        let mut levels =
-            vec![Level { directory: root.clone(), above: above.clone(), next: 0, before: 0, counts_when_empty: false }];
+        let mut levels = vec![Level {
+            directory: root.clone(),
+            above: above.clone(),
+            next: 0,
+            before: 0,
+            place: None,
+            counts_when_empty: false,
+        }];
         while let Some(level) = levels.last_mut() {
             let at = level.next;
             level.next += 1;
             let directory = level.directory.clone();
             let Some(node) = directory.nodes.get(at) else {
-                if level.counts_when_empty && self.count() == level.before {
+                if level.counts_when_empty && self.found.len() == level.before {
                     self.found.empty.push(directory.path.clone());
                 }
                 levels.pop();
@@ -342,7 +378,7 @@ impl Walk<'_, '_> {
             match node.kind {
                 NodeKind::Directory => levels.extend(self.enter(&directory, node, &path, verdict)?),
                 NodeKind::File | NodeKind::Symlink | NodeKind::Special(_) | NodeKind::Sparse => {
-                    self.file(&directory, at, &path, &verdict)?;
+                    self.file(&directory, at, &path, &verdict, &mut level.place)?;
                 }
                 // What is missing may be all that was wanted.
                 NodeKind::SparseDirectory | NodeKind::Submodule => {
@@ -356,23 +392,26 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    fn count(&self) -> usize {
-        self.found.files.len() + self.found.empty.len()
-    }
-
     fn enter(&self, directory: &Dir, node: &Node, path: &[u8], verdict: Verdict<'_>) -> Result<Option<Level>, Error> {
         let filter = self.filter;
         if !filter.may_enter(directory, node, path, &verdict) {
             return Ok(None);
         }
-        let child = directory.child(node, self.reader.root, self.reader.counters)?;
+        let child = directory.child(node, self.reader.lister(self.filter.stat_at_once()))?;
         let covered = verdict.inside.is_some_and(|inside| !inside.is_empty() && filter.covers(inside));
         let counts_when_empty = matches!(filter.set, Set::Worktree) && !verdict.ignored && covered && child.exists;
-        let before = self.count();
-        Ok(Some(Level { directory: child, above: verdict.here, next: 0, before, counts_when_empty }))
+        let before = self.found.len();
+        Ok(Some(Level { directory: child, above: verdict.here, next: 0, before, place: None, counts_when_empty }))
     }
 
-    fn file(&mut self, directory: &Arc<Dir>, at: usize, path: &[u8], verdict: &Verdict<'_>) -> Result<(), Error> {
+    fn file(
+        &mut self,
+        directory: &Arc<Dir>,
+        at: usize,
+        path: &[u8],
+        verdict: &Verdict<'_>,
+        place: &mut Option<usize>,
+    ) -> Result<(), Error> {
         let filter = self.filter;
         let node = &directory.nodes[at];
         let input = verdict.here.input;
@@ -392,7 +431,7 @@ impl Walk<'_, '_> {
             return Ok(());
         }
         if matches!(node.kind, NodeKind::File | NodeKind::Symlink) {
-            self.found.files.push(FoundFile { directory: directory.clone(), node: at });
+            self.found.push(directory, place, at);
             return Ok(());
         }
         self.refuse(node.kind, path)
@@ -403,7 +442,7 @@ impl Walk<'_, '_> {
         let path = RelPath::trusted(path.to_vec());
         match kind {
             _ if self.strictness == Strictness::PassOver => Ok(()),
-            NodeKind::Special(what) => Err(Error::SpecialFile { path, what }),
+            NodeKind::Special(special) => Err(Error::SpecialFile { path, what: special.as_str() }),
             NodeKind::Submodule => Err(Error::Submodule { path }),
             _ => Err(Error::SparseInput { path }),
         }
@@ -421,8 +460,4 @@ impl Walk<'_, '_> {
             base: RelPath::trusted(self.filter.base.clone()),
         }
     }
-}
-
-fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -145,9 +145,8 @@ impl Index {
     pub(crate) fn new(tree: &Tree) -> Result<Self, Error> {
         let filter = Filter::new(None, &Selection::default(), None, tree.untracked())?;
         let (found, _) = filter.apply(tree.listing(), tree.reader(), Strictness::PassOver)?;
-        let listed = found.files.iter().map(|file| {
-            let node = &file.directory.nodes[file.node];
-            let path = RelPath::trusted(join(&file.directory.path, &node.name));
+        let listed = found.files().map(|(directory, node)| {
+            let path = RelPath::trusted(join(&directory.path, &node.name));
             Listed { path, is_link: node.kind == NodeKind::Symlink }
         });
         Ok(Self { list: listed.collect(), memo: Memo::default() })

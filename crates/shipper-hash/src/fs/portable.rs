@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{FileType, Name, Stat, Time, link_in_path};
+use super::{FileType, Name, Special, Stat, Time, link_in_path};
 use crate::path::{platform_bytes, platform_path};
 
 /// The directory that a tree consists of.
@@ -44,8 +44,8 @@ impl Root {
 }
 
 impl Directory {
-    /// All names, in the order of the system.
-    pub(crate) fn list(&self) -> io::Result<Vec<Name>> {
+    /// All names, in the order of the system; to be asked for once.
+    pub(crate) fn list(&mut self) -> io::Result<Vec<Name>> {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(&self.0)? {
             let entry = entry?;
@@ -94,7 +94,7 @@ fn file_type(raw: std::fs::FileType) -> FileType {
     } else if raw.is_file() {
         FileType::File
     } else {
-        FileType::Special("file of unknown type")
+        FileType::Special(Special::Unknown)
     }
 }
 
@@ -107,7 +107,6 @@ pub(crate) fn stat_of(metadata: &std::fs::Metadata) -> Stat {
         .map_or((0, 0), |time| (i64::try_from(time.as_secs()).unwrap_or_default(), time.subsec_nanos()));
     Stat {
         file_type: file_type(metadata.file_type()),
-        executable: false,
         mode: 0o644,
         size: metadata.len(),
         modified,

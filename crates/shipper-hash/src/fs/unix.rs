@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{FileType, Name, Stat, Time, link_in_path};
+use super::{FileType, Name, Special, Stat, Time, link_in_path};
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const FILE: OFlags =
@@ -23,7 +23,7 @@ pub(crate) struct Root {
 
 /// An open directory below a root.
 #[derive(Debug)]
-pub(crate) struct Directory(OwnedFd);
+pub(crate) struct Directory(Dir);
 
 impl Root {
     /// Opens `path`; here alone links are followed.
@@ -40,7 +40,8 @@ impl Root {
     /// Opens the directory `path` below the root; the empty path is the root.
     pub(crate) fn directory(&self, path: &[u8]) -> io::Result<Directory> {
         let path = if path.is_empty() { b".".as_slice() } else { path };
-        open_beneath(self.descriptor.as_fd(), path).map(Directory).map_err(plain)
+        let descriptor = open_beneath(self.descriptor.as_fd(), path).map_err(plain)?;
+        Ok(Directory(Dir::new(descriptor)?))
     }
 }
 
@@ -72,10 +73,10 @@ fn open_stepwise(root: impl AsFd, path: &[u8]) -> Result<OwnedFd, Errno> {
 }
 
 impl Directory {
-    /// All names but `.` and `..`, in the order of the system.
-    pub(crate) fn list(&self) -> io::Result<Vec<Name>> {
+    /// All names but `.` and `..`, in the order of the system; to be asked for once.
+    pub(crate) fn list(&mut self) -> io::Result<Vec<Name>> {
         let mut names = Vec::new();
-        for entry in Dir::read_from(&self.0)? {
+        while let Some(entry) = self.0.read() {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if name == b"." || name == b".." {
@@ -96,17 +97,17 @@ impl Directory {
 
     /// `lstat` of one name.
     pub(crate) fn stat(&self, name: &[u8]) -> io::Result<Stat> {
-        Ok(stat(&rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?))
+        Ok(stat(&rustix::fs::statat(self.0.fd()?, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
     /// The target text of a link.
     pub(crate) fn read_link(&self, name: &[u8]) -> io::Result<Vec<u8>> {
-        Ok(rustix::fs::readlinkat(&self.0, name, Vec::new())?.into_bytes())
+        Ok(rustix::fs::readlinkat(self.0.fd()?, name, Vec::new())?.into_bytes())
     }
 
     /// Opens a file for reading; the caller looks at what it opened before it reads.
     pub(crate) fn open(&self, name: &[u8]) -> io::Result<File> {
-        rustix::fs::openat(&self.0, name, FILE, Mode::empty()).map(File::from).map_err(plain)
+        rustix::fs::openat(self.0.fd()?, name, FILE, Mode::empty()).map(File::from).map_err(plain)
     }
 }
 
@@ -136,16 +137,15 @@ pub(crate) fn stat_of(metadata: &std::fs::Metadata) -> Stat {
         (raw.is_file(), FileType::File),
         (raw.is_dir(), FileType::Directory),
         (raw.is_symlink(), FileType::Symlink),
-        (raw.is_fifo(), FileType::Special("FIFO")),
-        (raw.is_socket(), FileType::Special("socket")),
-        (raw.is_char_device(), FileType::Special("character device")),
-        (raw.is_block_device(), FileType::Special("block device")),
+        (raw.is_fifo(), FileType::Special(Special::Fifo)),
+        (raw.is_socket(), FileType::Special(Special::Socket)),
+        (raw.is_char_device(), FileType::Special(Special::CharacterDevice)),
+        (raw.is_block_device(), FileType::Special(Special::BlockDevice)),
     ];
     let kind = kinds.into_iter().find(|(is, _)| *is).map(|(_, kind)| kind);
     let nanoseconds = |value: i64| u32::try_from(value).unwrap_or_default();
     Stat {
-        file_type: kind.unwrap_or(FileType::Special("file of unknown type")),
-        executable: metadata.mode() & 0o100 != 0,
+        file_type: kind.unwrap_or(FileType::Special(Special::Unknown)),
         mode: metadata.mode() & 0o7777,
         size: metadata.size(),
         modified: (metadata.mtime(), nanoseconds(metadata.mtime_nsec())),
@@ -168,11 +168,11 @@ fn file_type(raw: rustix::fs::FileType) -> FileType {
         Raw::RegularFile => FileType::File,
         Raw::Directory => FileType::Directory,
         Raw::Symlink => FileType::Symlink,
-        Raw::Fifo => FileType::Special("FIFO"),
-        Raw::Socket => FileType::Special("socket"),
-        Raw::CharacterDevice => FileType::Special("character device"),
-        Raw::BlockDevice => FileType::Special("block device"),
-        _ => FileType::Special("file of unknown type"),
+        Raw::Fifo => FileType::Special(Special::Fifo),
+        Raw::Socket => FileType::Special(Special::Socket),
+        Raw::CharacterDevice => FileType::Special(Special::CharacterDevice),
+        Raw::BlockDevice => FileType::Special(Special::BlockDevice),
+        _ => FileType::Special(Special::Unknown),
     }
 }
 
@@ -181,7 +181,6 @@ fn stat(raw: &rustix::fs::Stat) -> Stat {
     let mode = raw.st_mode as u32;
     Stat {
         file_type: file_type(rustix::fs::FileType::from_raw_mode(raw.st_mode)),
-        executable: mode & 0o100 != 0,
         mode: mode & 0o7777,
         size: raw.st_size as u64,
         modified: (raw.st_mtime as i64, raw.st_mtime_nsec as u32),

@@ -18,3 +18,4 @@ mod select;
 mod stage;
 #[cfg(unix)]
 mod tree;
+mod vectors;

@@ -125,8 +125,8 @@ fn patterns_that_name_nothing_are_reported() {
     let project = project();
     assert_eq!(add(&project, None, &selection).unwrap().1.unmatched, ["nope/**"]);
     let warning = Warning::UnmatchedPattern { pattern: "nope/**".into() };
-    assert_eq!(project.context(&selection).warnings(), [warning.clone()]);
     assert_eq!(warning.to_string(), "the pattern `nope/**` names no file");
+    assert_eq!(project.context(&selection).warnings(), [warning]);
 }
 
 #[test]

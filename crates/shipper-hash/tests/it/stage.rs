@@ -207,7 +207,8 @@ fn the_record_is_gone_while_the_stage_is_changed() {
 
 #[test]
 fn what_changed_after_hashing_is_refused_in_each_of_its_forms() {
-    let changes: [(&str, &dyn Fn(&Project)); 8] = [
+    type Change<'a> = (&'a str, &'a dyn Fn(&Project));
+    let changes: [Change<'_>; 8] = [
         ("a", &|project| {
             project.write("a", "2");
         }),
