@@ -244,3 +244,74 @@ fn class_rune(mut chunk: &[u8]) -> Result<(u32, &[u8]), BadPattern> {
     }
     Ok((rune, &chunk[width..]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{BadPattern, RUNE_ERROR, clean, glob, runes, trim_space};
+
+    #[test]
+    fn paths_are_cleaned_as_in_go() {
+        for (path, expected) in [
+            ("", "."),
+            ("a//b/./c/", "a/b/c"),
+            ("a/../b", "b"),
+            ("../a/..", ".."),
+            ("../../a", "../../a"),
+            ("/../a", "/a"),
+            ("//", "/"),
+            ("/.", "/"),
+            ("a/..", "."),
+            (".../a", ".../a"),
+        ] {
+            assert_eq!(clean(path.as_bytes()), expected.as_bytes(), "{path}");
+        }
+    }
+
+    #[test]
+    fn globs_match_as_in_go() {
+        let check = |pattern: &str, name: &str, expected: Result<bool, BadPattern>| {
+            assert_eq!(glob(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
+        };
+        check("a*c", "abbc", Ok(true));
+        check("a*c", "ab/c", Ok(false));
+        check("*/c", "ab/c", Ok(true));
+        check("**", "ab", Ok(true));
+        check("**", "a/b", Ok(false));
+        check("a?c", "aéc", Ok(true));
+        check("a?c", "a/c", Ok(false));
+        check("[a-c]x", "bx", Ok(true));
+        check("[^a-c]x", "bx", Ok(false));
+        check("[\\]a]", "]", Ok(true));
+        check("a\\*", "a*", Ok(true));
+        check("a\\*", "ab", Ok(false));
+        check("a*b*c", "a1b2b3c", Ok(true));
+        check("[", "a", Err(BadPattern));
+        check("[]a]", "a", Err(BadPattern));
+        check("[-]", "-", Err(BadPattern));
+        check("a[", "ab", Err(BadPattern));
+        check("a\\", "a", Err(BadPattern));
+        check("a\\", "a\\", Err(BadPattern));
+        // A mistake behind a star that cannot match goes unnoticed.
+        check("a*b[", "xyz", Ok(false));
+    }
+
+    #[test]
+    fn white_space_is_unicode_and_bytes_stay() {
+        assert_eq!(trim_space("\u{a0}\t a b\u{2003}\u{85}\r".as_bytes()), b"a b");
+        // A lone 0xA0 or 0x85 is no character and stays.
+        assert_eq!(trim_space(b"\xa0a\x85"), b"\xa0a\x85");
+        assert_eq!(trim_space(b" \n "), b"");
+    }
+
+    #[test]
+    fn invalid_bytes_are_runes_of_their_own() {
+        let check = |bytes: &[u8], expected: &[u32]| assert_eq!(runes(bytes), expected, "{}", bytes.escape_ascii());
+        check("aé€😀".as_bytes(), &[0x61, 0xE9, 0x20AC, 0x1F600]);
+        check(b"\xe2\x82", &[RUNE_ERROR; 2]);
+        check(b"\xe2\x82a", &[RUNE_ERROR, RUNE_ERROR, 0x61]);
+        // Surrogates, overlong forms and what lies above U+10FFFF.
+        check(b"\xed\xa0\x80", &[RUNE_ERROR; 3]);
+        check(b"\xc0\x80", &[RUNE_ERROR; 2]);
+        check(b"\xf4\x90\x80\x80", &[RUNE_ERROR; 4]);
+    }
+}

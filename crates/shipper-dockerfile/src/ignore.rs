@@ -8,6 +8,7 @@
 //! pure and never fails once [`IgnoreFile::parse`] accepted the file; the same result on every operating system.
 
 mod automaton;
+mod expression;
 mod pattern;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,8 @@
 //! whole, `foo**` is a prefix test, `**foo` a suffix test, and everything else a regular expression. The rule is
 //! `Pattern.compile` of <https://github.com/moby/patternmatcher> with the Unix separator.
 
-use super::automaton::{Automaton, Reason};
+use super::automaton::Automaton;
+use super::expression::Reason;
 use crate::gopath::runes;
 
 /// A compiled pattern without its `!`.
