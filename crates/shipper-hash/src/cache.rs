@@ -13,6 +13,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::fs::{Root, Stat, Time, probe_time, stat_of};
 use crate::path::platform_path;
@@ -292,5 +293,25 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Error>
     if written.is_err() {
         let _ = std::fs::remove_file(&temporary);
     }
+    sweep(path);
     written.map_err(failed)
+}
+
+/// Removes what writers of `path` that were killed left behind an hour ago or earlier, as far as that is possible.
+fn sweep(path: &Path) {
+    const OLD: Duration = Duration::from_secs(3600);
+    let modified = |path: &Path| std::fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+    let (Some(name), Some(parent), Ok(now)) = (path.file_name(), path.parent(), modified(path)) else { return };
+    let mut prefix = name.to_owned();
+    prefix.push(".");
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        let is_temporary =
+            name.starts_with(prefix.as_encoded_bytes()) && (name.ends_with(b".new") || name.ends_with(b".probe"));
+        let is_old = || modified(&entry.path()).is_ok_and(|then| now.duration_since(then).is_ok_and(|age| age > OLD));
+        if is_temporary && is_old() {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::content::Wanted;
 use crate::listing::{Dir, Node};
-use crate::path::join;
 
 /// Files, links and empty directories, in bytewise order of their paths as long as one walk adds them.
 #[derive(Default)]
@@ -45,7 +44,7 @@ impl Found {
         let directories = &self.directories;
         self.files.retain(|&(directory, node)| {
             let directory = &directories[directory];
-            wanted(&join(&directory.path, &directory.nodes[node].name))
+            wanted(&crate::path::join(&directory.path, &directory.nodes[node].name))
         });
     }
 

@@ -12,6 +12,9 @@ use gix::index::entry::{Flags as IndexFlags, Mode};
 use crate::Error;
 use crate::repository::{Flags, Settings, Tracked};
 
+/// Largest single allocation that an index may cause, in bytes: room for ten million entries.
+const MAX_ALLOCATION: usize = 1 << 30;
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The tracked paths of the repository at `top`, and what its configuration says about listing files.
@@ -26,7 +29,11 @@ fn tracked(dot_git: &Path) -> Result<Tracked, Failure> {
     // `.git` itself is opened: given the top level, gix would also take a bare repository there.
     let options = gix::open::Options::isolated().with(gix::sec::Trust::Reduced).open_path_as_is(true);
     let repository = gix::open_opts(dot_git, options)?;
-    let index = repository.index_or_empty()?;
+    // Not `Repository::index`: with reduced trust it refuses an index of more than some 170,000 entries.
+    let options = gix::index::decode::Options { alloc_limit_bytes: Some(MAX_ALLOCATION), ..Default::default() };
+    let skip_checksum = false;
+    let index =
+        gix::index::File::at_or_default(repository.index_path(), repository.object_hash(), skip_checksum, options)?;
     let entries = index.entries().iter().map(|entry| {
         let path: &[u8] = entry.path(&index);
         let sparse_directory = entry.mode.is_sparse();

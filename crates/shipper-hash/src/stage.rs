@@ -63,7 +63,7 @@ impl Context {
     /// Makes `directory` hold exactly this context: files with mode 0644 or 0755, links as they are, directories 0755.
     ///
     /// Whatever else is in the directory is removed. The caller sees to it that one call at a time uses a directory,
-    /// and that nobody else writes there meanwhile. The record lies beside it, under its name with `.record` added.
+    /// and that nobody else writes there meanwhile. The record lies beside it, as `.<name>.stage-record`.
     ///
     /// # Errors
     /// [`Error::ChangedSinceHashed`] if a file is no longer what was hashed, [`Error::BadStage`] if the directory is
@@ -100,8 +100,9 @@ impl<'a> Stage<'a> {
         if context.root.path().starts_with(root.path()) {
             return Err(bad("it holds the tree itself"));
         }
-        let mut name = root.path().file_name().ok_or_else(|| bad("it has no name"))?.to_owned();
-        name.push(".record");
+        let mut name = std::ffi::OsString::from(".");
+        name.push(root.path().file_name().ok_or_else(|| bad("it has no name"))?);
+        name.push(".stage-record");
         let record_path = root.path().with_file_name(name);
         let record = Record::load(&record_path);
         Ok(Self { context, root, record_path, record })

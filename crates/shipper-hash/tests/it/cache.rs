@@ -161,6 +161,23 @@ fn a_directory_or_a_device_as_cache_is_an_empty_cache() {
 }
 
 #[test]
+fn what_a_killed_writer_left_is_swept_when_it_is_old() {
+    let project = project();
+    let cache = project.beside("files");
+    let (old, young, other) =
+        (project.beside("files.1-0.new"), project.beside("files.2-0.new"), project.beside("other.1-0.new"));
+    let past = std::time::SystemTime::now() - Duration::from_secs(7200);
+    for (path, time) in [(&old, Some(past)), (&young, None), (&other, Some(past))] {
+        std::fs::write(path, "x").unwrap();
+        if let Some(time) = time {
+            File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+        }
+    }
+    hash(project.path(), Some(cache));
+    assert_eq!((old.exists(), young.exists(), other.exists()), (false, true, true));
+}
+
+#[test]
 fn paranoia_reads_everything() {
     let project = project();
     let cache = project.beside("files");

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use shipper_hash::{Error, FileSet, Kind, Narrow, Selection, Tree, TreeOptions, Untracked};
 
-use crate::project::{Project, git_in, path};
+use crate::project::{Project, git_command, git_in, path};
 
 /// A repository with one commit of a few files.
 fn committed() -> Project {
@@ -383,4 +383,146 @@ fn deny_looks_at_what_the_context_would_contain() {
     assert_eq!(context.add(&named).unwrap().files, 6);
     assert!(tree.tracked().unwrap().contains(&path("stray")));
     assert!(matches!(context.add_path(&path("stray")).unwrap_err(), Error::UntrackedFiles { .. }));
+}
+
+#[test]
+fn tracked_files_are_what_git_lists() {
+    let project = Project::git();
+    project.write("tracked", "1").write(".gitignore", "*.o\n/out/\n").write("out/forced", "1").write("x.o", "1");
+    project.run(&["add", "tracked", ".gitignore"]).run(&["add", "-f", "out/forced", "x.o"]);
+    project.write("y.o", "1").write("out/not", "1").write("untracked/new", "1").write("gone", "1");
+    project.run(&["add", "gone"]);
+    project.remove("gone");
+    project.assert_like_git();
+}
+
+#[test]
+fn untracked_files_can_be_ignored_or_denied() {
+    let project = Project::git();
+    project.write("tracked", "1").run(&["add", "tracked"]).write("new", "1").write("dir/new", "1");
+    let with = |untracked| {
+        let tree = Tree::open(project.path(), &TreeOptions { untracked, ..TreeOptions::default() }).unwrap();
+        let mut context = tree.context(None).unwrap();
+        context.add(&Selection::default()).map(|added| added.files)
+    };
+    assert_eq!(with(Untracked::Include).unwrap(), 3);
+    assert_eq!(with(Untracked::Ignore).unwrap(), 1);
+    let error = with(Untracked::Deny).unwrap_err();
+    assert_eq!(error.to_string(), "hash a tree with untracked files: `dir/new`, `new`");
+    assert!(matches!(error, Error::UntrackedFiles { paths } if paths.len() == 2));
+}
+
+/// An index of a size at which the library's own limits for repositories without trust would refuse it.
+#[test]
+fn an_index_of_two_hundred_thousand_entries_is_read() {
+    use std::io::Write as _;
+    let project = committed();
+    let mut child = git_command(project.path())
+        .args(["update-index", "--index-info"])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = String::new();
+    for entry in 0..200_000 {
+        lines.push_str("100644 e69de29bb2d1d6434b8b29ae775ad8c2e48c5391\tgone/");
+        lines.push_str(&entry.to_string());
+        lines.push('\n');
+    }
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(add(&project, &Selection::default()).unwrap(), 5);
+}
+
+/// R1: a directory that becomes a link to another place while it is walked lets nothing of that place in.
+#[test]
+fn a_link_swapped_in_during_the_walk_leads_nowhere() {
+    let project = committed();
+    let outside = project.beside("outside");
+    std::fs::create_dir_all(outside.join("sub")).unwrap();
+    for name in ["b", "secret", "sub/c"] {
+        std::fs::write(outside.join(name), "secret").unwrap();
+    }
+    let secret = shipper_hash::FileDigest::of(b"secret");
+    let (inside, spare, link) = (project.path().join("dir"), project.beside("spare"), project.beside("link"));
+    std::os::unix::fs::symlink(&outside, &link).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                std::fs::rename(&inside, &spare).unwrap();
+                std::fs::rename(&link, &inside).unwrap();
+                std::fs::rename(&inside, &link).unwrap();
+                std::fs::rename(&spare, &inside).unwrap();
+            }
+        });
+        for _ in 0..1_000 {
+            let hashed = Tree::open(project.path(), &TreeOptions::default()).and_then(|tree| {
+                let mut context = tree.context(None)?;
+                context.add(&Selection::default())?;
+                context.finish()
+            });
+            // A walk may meet the directory at a moment when it is no directory.
+            if let Ok(context) = hashed {
+                assert!(context.manifest().entries().iter().all(|entry| entry.digest != secret));
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+/// R8: files of somebody else are hashed like one's own, without `safe.directory`.
+#[test]
+fn a_repository_of_another_owner_is_read_like_ones_own() {
+    let project = committed();
+    project.write("new", "1").write(".gitignore", "*.o\n").write("x.o", "1");
+    let hash = project.context(&Selection::default()).hash();
+    if !rustix::process::geteuid().is_root() {
+        crate::skip("a repository of another owner: only root can give files away");
+        return;
+    }
+    let owner = std::process::Command::new("chown").args(["-R", "12345:12345"]).arg(project.path()).status().unwrap();
+    assert!(owner.success());
+    assert!(!project.try_git(&["status"]), "git itself refuses");
+    let context = project.context(&Selection::default());
+    assert_eq!(context.hash(), hash);
+    context.stage(&project.beside("stage")).unwrap();
+}
+
+/// R7 and G9: hashing starts no process and opens no socket, whatever the repository's configuration says.
+#[test]
+fn hashing_starts_no_process_and_opens_no_socket() {
+    if std::process::Command::new("strace").arg("-V").output().is_err() {
+        crate::skip_for_lack_of_a_tool("system calls of hashing: strace is not installed");
+        return;
+    }
+    let project = committed();
+    project.write("new", "1").run(&["config", "core.fsmonitor", "false"]);
+    let trace = project.beside("trace");
+    let output = std::process::Command::new("strace")
+        .args(["-f", "-qq", "-e", "trace=execve,execveat,fork,vfork,socket,connect", "-o"])
+        .arg(&trace)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "git::hashes_what_it_is_told", "--ignored"])
+        .env("TREE_TO_HASH", project.path())
+        .output()
+        .unwrap();
+    if String::from_utf8_lossy(&output.stderr).contains("PTRACE") {
+        crate::skip("system calls of hashing: tracing is not permitted");
+        return;
+    }
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let calls = std::fs::read_to_string(trace).unwrap();
+    let calls: Vec<&str> = calls.lines().filter(|line| !line.contains("+++") && !line.contains("---")).collect();
+    assert_eq!(calls.len(), 1, "only the test itself is started: {calls:#?}");
+}
+
+/// The traced part of the test above.
+#[test]
+#[ignore = "started by the test above"]
+fn hashes_what_it_is_told() {
+    let Some(root) = std::env::var_os("TREE_TO_HASH") else { return };
+    let tree = Tree::open(std::path::Path::new(&root), &TreeOptions::default()).unwrap();
+    let mut context = tree.context(None).unwrap();
+    assert_eq!(context.add(&Selection::default()).unwrap().files, 6);
+    context.finish().unwrap();
 }

@@ -19,3 +19,15 @@ mod stage;
 #[cfg(unix)]
 mod tree;
 mod vectors;
+
+/// Says that a test could not do its work.
+#[expect(clippy::print_stderr, reason = "a skip is reported on stderr")]
+fn skip(what: &str) {
+    eprintln!("SKIP {what}");
+}
+
+/// Says that a test could not do its work for lack of a tool; a failure where skipping is forbidden.
+fn skip_for_lack_of_a_tool(what: &str) {
+    assert!(std::env::var_os("SHIPPER_NO_SKIP").is_none(), "skipping is forbidden: {what}");
+    skip(what);
+}

@@ -1,5 +1,6 @@
 //! A project directory for tests, with or without git.
 
+#[cfg(feature = "git")]
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -82,16 +83,6 @@ impl Project {
         self
     }
 
-    /// What git prints in the project; it must succeed.
-    pub(crate) fn output(&self, arguments: &[&str]) -> Vec<u8> {
-        git_in(&self.root, arguments)
-    }
-
-    /// Whether git succeeds.
-    pub(crate) fn try_git(&self, arguments: &[&str]) -> bool {
-        git_command(&self.root).args(arguments).output().expect("git is installed").status.success()
-    }
-
     pub(crate) fn tree(&self) -> Tree {
         Tree::open(&self.root, &TreeOptions::default()).unwrap()
     }
@@ -107,6 +98,20 @@ impl Project {
     pub(crate) fn paths(&self, selection: &Selection<'_>) -> Vec<String> {
         let context = self.context(selection);
         context.manifest().entries().iter().map(|entry| entry.path.to_string()).collect()
+    }
+}
+
+/// Git as the oracle.
+#[cfg(feature = "git")]
+impl Project {
+    /// What git prints in the project; it must succeed.
+    pub(crate) fn output(&self, arguments: &[&str]) -> Vec<u8> {
+        git_in(&self.root, arguments)
+    }
+
+    /// Whether git succeeds.
+    pub(crate) fn try_git(&self, arguments: &[&str]) -> bool {
+        git_command(&self.root).args(arguments).output().expect("git is installed").status.success()
     }
 
     /// Compares the default file set with what git lists.

@@ -178,6 +178,23 @@ fn special_files_are_errors_unless_they_are_left_out() {
 }
 
 #[test]
+fn what_cannot_be_read_is_an_error_that_names_it() {
+    if rustix::process::geteuid().is_root() {
+        crate::skip("unreadable files: root can read everything");
+        return;
+    }
+    let project = Project::new();
+    project.write("a", "1").write("closed/x", "1").chmod("a", 0o000);
+    let error = add(&project, None, &Selection::default()).unwrap_err();
+    assert_eq!(error.to_string(), format!("read `{}`", project.path().join("a").display()));
+    assert!(error.hint().unwrap().contains(".dockerignore"));
+    project.chmod("a", 0o644).chmod("closed", 0o000);
+    let error = add(&project, None, &Selection::default()).unwrap_err();
+    project.chmod("closed", 0o755);
+    assert_eq!(error.to_string(), format!("list `{}`", project.path().join("closed").display()));
+}
+
+#[test]
 fn links_are_content_and_never_followed() {
     let project = Project::new();
     project.write("dir/x", "1").link("loop", "loop").link("out", "/etc/passwd").link("dangling", "nowhere");

@@ -163,7 +163,7 @@ fn a_forged_time_does_not_hide_a_change_in_the_stage() {
 fn a_stage_without_a_valid_record_is_compared_by_content() {
     let project = project();
     let stage = project.beside("stage");
-    let record = project.beside("stage.record");
+    let record = project.beside(".stage.stage-record");
     let context = context(&project);
     context.stage(&stage).unwrap();
     let good = std::fs::read(&record).unwrap();
@@ -189,7 +189,7 @@ fn the_record_is_gone_while_the_stage_is_changed() {
     let project = project();
     let stage = project.beside("stage");
     context(&project).stage(&stage).unwrap();
-    assert!(project.beside("stage.record").exists());
+    assert!(project.beside(".stage.stage-record").exists());
     let hashed = {
         project.write("a", "changed").write("z", "later");
         context(&project)
@@ -198,7 +198,7 @@ fn the_record_is_gone_while_the_stage_is_changed() {
     project.write("z", "other");
     let error = hashed.stage(&stage).unwrap_err();
     assert!(matches!(&error, Error::ChangedSinceHashed { path } if path.as_bytes() == b"z"), "{error}");
-    assert!(!project.beside("stage.record").exists());
+    assert!(!project.beside(".stage.stage-record").exists());
     assert!(!stage.join("z").exists(), "unverified bytes do not stay");
     let again = context(&project);
     again.stage(&stage).unwrap();
@@ -287,6 +287,53 @@ fn an_empty_context_is_an_empty_directory() {
     assert_eq!(std::fs::read_dir(&stage).unwrap().count(), 0);
 }
 
+/// G18: under a writer that never rests, a stage either holds what was hashed or is refused.
+#[test]
+fn what_was_hashed_is_what_is_staged_while_files_change() {
+    let project = Project::new();
+    for file in 0..20 {
+        project.write(&format!("d/f{file}"), "0");
+    }
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let (mut staged, mut refused) = (0, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0_u64.. {
+                if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    return;
+                }
+                let path = project.path().join(format!("d/f{}", round % 20));
+                // A few bytes at a time, in place, so that half-written files are seen.
+                let mut file = std::fs::OpenOptions::new().write(true).truncate(true).open(path).unwrap();
+                for byte in [b"a", b"b", b"c"].iter().take(usize::try_from(round % 3 + 1).unwrap()) {
+                    file.write_all(*byte).unwrap();
+                }
+                std::thread::yield_now();
+            }
+        });
+        let stage = project.beside("stage");
+        for _ in 0..200 {
+            let tree = project.tree();
+            let mut context = tree.context(None).unwrap();
+            context.add(&Selection::default()).unwrap();
+            let result = context.finish().and_then(|context| context.stage(&stage).map(|_| context));
+            match result {
+                Ok(context) => {
+                    staged += 1;
+                    assert_staged(&context, &stage);
+                }
+                Err(error) => {
+                    refused += 1;
+                    assert!(error.is_changed(), "{error}");
+                }
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_eq!(staged + refused, 200);
+    assert!(refused > 0, "the writer was never seen");
+}
+
 /// G2 for stages: killed anywhere, the next call makes it right.
 #[test]
 fn a_killed_call_leaves_a_stage_that_the_next_one_completes() {
@@ -313,7 +360,7 @@ fn a_killed_call_leaves_a_stage_that_the_next_one_completes() {
         std::thread::sleep(std::time::Duration::from_micros(round * 1_700));
         child.kill().unwrap();
         child.wait().unwrap();
-        interrupted += usize::from(!project.beside("stage.record").exists());
+        interrupted += usize::from(!project.beside(".stage.stage-record").exists());
         let context = project.context(&Selection::default());
         context.stage(&stage).unwrap();
         assert_staged(&context, &stage);

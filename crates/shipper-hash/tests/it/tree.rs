@@ -1,7 +1,7 @@
-//! File sets against real git.
+//! File sets that need no git.
 
 use crate::project::{Project, path};
-use shipper_hash::{Error, FileSet, Kind, Narrow, Selection, Tree, TreeOptions, Untracked};
+use shipper_hash::{FileSet, Kind, Narrow, Selection, Tree, TreeOptions};
 
 #[test]
 fn a_directory_without_git_has_all_files_that_no_gitignore_names() {
@@ -12,21 +12,9 @@ fn a_directory_without_git_has_all_files_that_no_gitignore_names() {
 }
 
 #[test]
-fn tracked_files_are_what_git_lists() {
-    let project = Project::git();
-    project.write("tracked", "1").write(".gitignore", "*.o\n/out/\n").write("out/forced", "1").write("x.o", "1");
-    project.run(&["add", "tracked", ".gitignore"]).run(&["add", "-f", "out/forced", "x.o"]);
-    project.write("y.o", "1").write("out/not", "1").write("untracked/new", "1").write("gone", "1");
-    project.run(&["add", "gone"]);
-    project.remove("gone");
-    project.assert_like_git();
-}
-
-#[test]
 fn the_top_level_directory_and_a_subdirectory_agree() {
     let project = Project::git();
     project.write(".gitignore", "*.log\n").write("app/a", "1").write("app/b.log", "1").write("app/c/d", "1");
-    project.run(&["add", "app/a"]);
     let whole = project.tree();
     let mut context = whole.context(Some(&path("app"))).unwrap();
     context.add(&Selection::default()).unwrap();
@@ -36,22 +24,6 @@ fn the_top_level_directory_and_a_subdirectory_agree() {
     let (context, alone) = (context.finish().unwrap(), alone.finish().unwrap());
     assert_eq!(context.manifest(), alone.manifest());
     assert_eq!(context.manifest().entries().len(), 2);
-}
-
-#[test]
-fn untracked_files_can_be_ignored_or_denied() {
-    let project = Project::git();
-    project.write("tracked", "1").run(&["add", "tracked"]).write("new", "1").write("dir/new", "1");
-    let with = |untracked| {
-        let tree = Tree::open(project.path(), &TreeOptions { untracked, ..TreeOptions::default() }).unwrap();
-        let mut context = tree.context(None).unwrap();
-        context.add(&Selection::default()).map(|added| added.files)
-    };
-    assert_eq!(with(Untracked::Include).unwrap(), 3);
-    assert_eq!(with(Untracked::Ignore).unwrap(), 1);
-    let error = with(Untracked::Deny).unwrap_err();
-    assert_eq!(error.to_string(), "hash a tree with untracked files: `dir/new`, `new`");
-    assert!(matches!(error, Error::UntrackedFiles { paths } if paths.len() == 2));
 }
 
 #[test]

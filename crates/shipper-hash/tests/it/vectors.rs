@@ -113,14 +113,12 @@ fn python() -> Result<PathBuf, String> {
     }
 }
 
-/// Runs the script if it can run; a skip is said, or is a failure where skipping is forbidden.
-#[expect(clippy::print_stderr, reason = "a skip is reported on stderr")]
+/// Runs the script if it can run.
 fn verify(arguments: &[&std::ffi::OsStr]) -> Option<String> {
     let python = match python() {
         Ok(python) => python,
         Err(reason) => {
-            assert!(std::env::var_os("SHIPPER_NO_SKIP").is_none(), "skipping is forbidden: {reason}");
-            eprintln!("SKIP the Python implementation of the hash format: {reason}");
+            crate::skip_for_lack_of_a_tool(&format!("the Python implementation of the hash format: {reason}"));
             return None;
         }
     };
