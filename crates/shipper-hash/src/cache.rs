@@ -315,3 +315,45 @@ fn sweep(path: &Path) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::FileType;
+
+    fn stat(modified: Time, changed: Time, device: u64) -> Stat {
+        Stat { file_type: FileType::File, mode: 0o644, size: 1, modified, changed, device, inode: 1 }
+    }
+
+    #[test]
+    fn only_what_is_strictly_older_than_the_file_systems_time_is_settled() {
+        let settled = Settled { now: Some((7, (100, 500))) };
+        for (modified, changed, device, expected) in [
+            ((100, 499), (100, 499), 7, true),
+            ((50, 0), (99, 999), 7, true),
+            // A write after the probe may get this very time.
+            ((100, 500), (100, 499), 7, false),
+            ((100, 499), (100, 500), 7, false),
+            // Set by hand to the future, or changed in it.
+            ((200, 0), (99, 0), 7, false),
+            ((99, 0), (101, 0), 7, false),
+            // Another file system has another clock.
+            ((50, 0), (50, 0), 8, false),
+        ] {
+            assert_eq!(settled.holds(&stat(modified, changed, device)), expected, "{modified:?} {changed:?} {device}");
+        }
+    }
+
+    #[test]
+    fn a_file_system_of_whole_seconds_gets_two_seconds_of_slack() {
+        let settled = Settled { now: Some((7, (100, 0))) };
+        assert!(settled.holds(&stat((97, 0), (97, 0), 7)));
+        assert!(!settled.holds(&stat((98, 0), (97, 0), 7)));
+        assert!(!settled.holds(&stat((97, 0), (99, 0), 7)));
+    }
+
+    #[test]
+    fn without_a_probe_nothing_is_settled() {
+        assert!(!Settled::default().holds(&stat((0, 0), (0, 0), 0)));
+    }
+}

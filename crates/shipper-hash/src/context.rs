@@ -173,9 +173,8 @@ impl<'t> ContextBuilder<'t> {
         let mut entries = Vec::with_capacity(self.found.len() + self.synthesised.len());
         let mut mode_on_disk = true;
         for (directory, node) in self.found.files() {
-            let path = join(&directory.path, &node.name);
-            let path = RelPath::trusted(self.in_context(&path).to_vec());
             let Some(known) = node.known.get() else { continue };
+            let path = RelPath::trusted(join(self.in_context(&directory.path), &node.name));
             if self.synthesised.contains_key(&path) {
                 continue;
             }
@@ -217,10 +216,11 @@ impl<'t> ContextBuilder<'t> {
         })
     }
 
-    /// `path` (relative to the tree's root, below the context's directory) relative to the context's directory.
+    /// `path` (relative to the tree's root, the context's directory or below) relative to the context's directory, which
+    /// itself is empty.
     fn in_context<'p>(&self, path: &'p [u8]) -> &'p [u8] {
         match &self.base {
-            Some(base) => &path[base.as_bytes().len() + 1..],
+            Some(base) => path.get(base.as_bytes().len() + 1..).unwrap_or_default(),
             None => path,
         }
     }

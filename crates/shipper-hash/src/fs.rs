@@ -26,6 +26,7 @@ pub(crate) enum FileType {
 
 /// Something without content of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(unix), expect(dead_code, reason = "the standard library does not tell them apart here"))]
 pub(crate) enum Special {
     Fifo,
     Socket,

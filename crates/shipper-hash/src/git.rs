@@ -66,19 +66,24 @@ fn settings(git_directory: &Path, common: &Path) -> Result<Settings, Failure> {
         includes::conditional::Context { git_dir: Some(git_directory), branch_name: None },
     );
     follow.err_on_missing_config_path = false;
-    let options = init::Options { includes: follow, ..Default::default() };
+    let follow = init::Options { includes: follow, ..Default::default() };
+    let stay = init::Options { includes: includes::Options::no_follow(), ..Default::default() };
     let mut config = File::default();
     for (path, source) in files {
         let uses_worktree_file = || config.boolean("extensions.worktreeConfig").ok().flatten().unwrap_or_default();
         if !path.is_file() || (source == Source::Worktree && !uses_worktree_file()) {
             continue;
         }
+        // A stranger's configuration does not say which other files are read.
+        let in_repository = matches!(source, Source::Local | Source::Worktree);
+        let is_own = || gix::sec::Trust::from_path_ownership(&path).is_ok_and(|trust| trust == gix::sec::Trust::Full);
+        let options = if !in_repository || is_own() { follow } else { stay };
         let metadata = Metadata { path: Some(path), source, level: 0, trust: gix::sec::Trust::Reduced };
         if let Some(file) = File::from_paths_metadata([metadata], options)? {
             config.append(file)?;
         }
     }
-    if let Some(overrides) = File::from_env(options)? {
+    if let Some(overrides) = File::from_env(follow)? {
         config.append(overrides)?;
     }
 

@@ -331,6 +331,33 @@ mod tests {
         }
     }
 
+    /// G8, and the law that prefixes keep: what matches below a directory may match below it.
+    #[test]
+    fn a_hundred_thousand_patterns_do_no_harm() {
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        let mut text = |alphabet: &[u8], longest: u64| -> Vec<u8> {
+            let mut next = |limit: u64| {
+                // xorshift: the same sequence in every run.
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                usize::try_from(state % limit).unwrap()
+            };
+            (0..next(longest)).map(|_| alphabet[next(alphabet.len() as u64)]).collect()
+        };
+        for _ in 0..100_000 {
+            let pattern = text(b"ab/*?[]!^-\\:\xff", 12);
+            let path = text(b"ab/\xff", 8);
+            if let Ok(glob) = Glob::parse(&pattern, false)
+                && glob.matches(&path)
+            {
+                for at in (0..path.len()).filter(|&at| path[at] == b'/') {
+                    assert!(glob.may_match_below(&path[..at]), "{pattern:?} {path:?}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_hostile_pattern_takes_no_longer_than_its_length() {
         let pattern = [b"**/a/".repeat(2000), b"b".to_vec()].concat();

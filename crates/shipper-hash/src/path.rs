@@ -129,14 +129,19 @@ pub(crate) fn is_within(path: &[u8], prefix: &[u8]) -> bool {
 
 /// `base/name`, or `name` if `base` is empty.
 pub(crate) fn join(base: &[u8], name: &[u8]) -> Vec<u8> {
-    if base.is_empty() {
-        return name.to_vec();
-    }
     let mut bytes = Vec::with_capacity(base.len() + 1 + name.len());
-    bytes.extend_from_slice(base);
-    bytes.push(b'/');
-    bytes.extend_from_slice(name);
+    join_into(&mut bytes, base, name);
     bytes
+}
+
+/// Makes `bytes` the same as [`join`].
+pub(crate) fn join_into(bytes: &mut Vec<u8>, base: &[u8], name: &[u8]) {
+    bytes.clear();
+    if !base.is_empty() {
+        bytes.extend_from_slice(base);
+        bytes.push(b'/');
+    }
+    bytes.extend_from_slice(name);
 }
 
 /// The directory (`None` at the top) and the last part.

@@ -138,7 +138,8 @@ fn read_pointer(file: &Path, prefix: &[u8]) -> Option<PathBuf> {
 /// The content of an ignore file outside the listing; `None` if there is none. A device or a FIFO is none.
 pub(crate) fn read_ignore_file(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() && metadata.len() <= MAX_IGNORE_FILE => {}
+        // What says to be empty is: some files of `/proc` are not, and reading them may not end.
+        Ok(metadata) if metadata.is_file() && (1..=MAX_IGNORE_FILE).contains(&metadata.len()) => {}
         _ => return Ok(None),
     }
     std::fs::read(path).map(Some).map_err(|source| Error::io("read", path, source))

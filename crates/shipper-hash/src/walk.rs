@@ -11,7 +11,7 @@ use shipper_dockerfile::{DirMatch, IgnoreFile};
 use crate::content::{Reader, threads};
 use crate::found::Found;
 use crate::listing::{Dir, Node, NodeKind};
-use crate::path::{is_within, join};
+use crate::path::{is_within, join, join_into};
 use crate::pattern::Pattern;
 use crate::{Error, FileSet, Narrow, RelPath, Selection, Untracked};
 
@@ -359,6 +359,8 @@ impl Walk<'_, '_> {
             place: None,
             counts_when_empty: false,
         }];
+        // One buffer for all paths.
+        let mut path = Vec::new();
         while let Some(level) = levels.last_mut() {
             let at = level.next;
             level.next += 1;
@@ -370,7 +372,7 @@ impl Walk<'_, '_> {
                 levels.pop();
                 continue;
             };
-            let path = join(&directory.path, &node.name);
+            join_into(&mut path, &directory.path, &node.name);
             if self.filter.is_left_out(&directory, node, &path) {
                 continue;
             }

@@ -67,6 +67,7 @@ fn a_deleted_file_leaves_the_set() {
     project.assert_like_git();
 }
 
+/// R10: `assume-unchanged` and `skip-worktree` hide nothing.
 #[test]
 fn flags_in_the_index_cannot_hide_a_change() {
     // `git status` says nothing for any of these (facts on reliability, R10).
@@ -93,6 +94,7 @@ fn intent_to_add_and_conflicts_are_listed_once() {
     project.assert_like_git();
 }
 
+/// R5: names that are not UTF-8, or that could end a line.
 #[test]
 fn names_are_bytes() {
     let project = Project::git();
@@ -109,6 +111,7 @@ fn names_are_bytes() {
     );
 }
 
+/// R10: the bytes on disk, not those of the blob.
 #[test]
 fn line_endings_are_hashed_as_they_are_on_disk() {
     let project = Project::git();
@@ -178,6 +181,7 @@ fn index_formats_make_no_difference() {
     assert_eq!(project.context(&Selection::default()).hash(), hash);
 }
 
+/// R10: what is not checked out is not taken for deleted.
 #[test]
 fn what_a_sparse_checkout_leaves_out_is_an_error_where_it_is_needed() {
     for arguments in [
@@ -211,6 +215,7 @@ fn a_file_that_a_sparse_checkout_left_out_and_is_there_again_counts() {
     project.assert_like_git();
 }
 
+/// R9: nothing is initialised or updated; what is not there is an error.
 #[test]
 fn submodules_are_recursed_with_their_own_rules() {
     let inner = Project::git();
@@ -246,7 +251,7 @@ fn nested_repositories_are_somebody_elses() {
     assert!(!worktree.iter().any(|path| path.contains(".git/")));
 }
 
-/// A bare repository that is committed as plain files must stay plain files: `gix::discover` would run its filters.
+/// R6, R7: a bare repository that is committed as plain files must stay plain files: `gix::discover` would run its filters.
 #[test]
 fn a_buried_bare_repository_is_never_opened() {
     let project = committed();
@@ -292,6 +297,103 @@ fn excludes_come_from_the_places_that_git_reads() {
 }
 
 #[test]
+fn included_configuration_counts() {
+    let project = committed();
+    project.write("x.inc", "1");
+    std::fs::write(project.beside("ignore"), "*.inc\n").unwrap();
+    std::fs::write(
+        project.beside("more"),
+        format!("[core]\n\texcludesFile = {}\n", project.beside("ignore").display()),
+    )
+    .unwrap();
+    project.run(&["config", "include.path", project.beside("more").to_str().unwrap()]);
+    project.run(&["config", "--add", "include.path", "/nowhere/at/all"]);
+    project.assert_like_git();
+    assert!(!project.paths(&Selection::default()).contains(&"x.inc".to_owned()));
+}
+
+/// The user's own configuration, from each place where git looks for it.
+#[test]
+fn the_users_excludes_count_as_in_git() {
+    let project = committed();
+    for name in ["x.xdg", "x.home", "x.global", "x.included", "x.env", "x.default"] {
+        project.write(name, "1");
+    }
+    let home = project.beside("home");
+    let write = |name: &str, content: &str| {
+        let path = home.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    };
+    write("xdg/git/ignore", "*.xdg\n");
+    write(".config/git/ignore", "*.default\n");
+    let run = |hidden: &str, environment: &[(&str, &str)]| {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "git::is_like_git_where_it_is_told", "--ignored"]);
+        for name in ["XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_COUNT"] {
+            child.env_remove(name);
+        }
+        let output = child
+            .env("HOME", &home)
+            .envs(environment.iter().copied())
+            .env("TREE_TO_HASH", project.path())
+            .env("HIDDEN", hidden)
+            .output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{environment:?} {}", String::from_utf8_lossy(&output.stdout));
+    };
+    run("x.default", &[]);
+    run("x.xdg", &[("XDG_CONFIG_HOME", home.join("xdg").to_str().unwrap())]);
+    write(".gitconfig", "[core]\n\texcludesFile = ~/mine\n");
+    write("mine", "*.home\n");
+    run("x.home", &[]);
+    write("mine", "*.included\n");
+    write("special", "[core]\n\texcludesFile = ~/mine\n");
+    let condition = format!("[includeIf \"gitdir:{}/\"]\n\tpath = special\n", project.path().display());
+    write(".gitconfig", &condition);
+    run("x.included", &[]);
+    write("other", "[core]\n\texcludesFile = ~/global\n");
+    write("global", "*.global\n");
+    run("x.global", &[("GIT_CONFIG_GLOBAL", home.join("other").to_str().unwrap())]);
+    write("from-env", "*.env\n");
+    run(
+        "x.env",
+        &[
+            ("GIT_CONFIG_COUNT", "1"),
+            ("GIT_CONFIG_KEY_0", "core.excludesFile"),
+            ("GIT_CONFIG_VALUE_0", home.join("from-env").to_str().unwrap()),
+        ],
+    );
+    run("", &[("GIT_CONFIG_COUNT", "1"), ("GIT_CONFIG_KEY_0", "core.excludesFile"), ("GIT_CONFIG_VALUE_0", "")]);
+}
+
+/// The part of the test above that runs in another environment.
+#[test]
+#[ignore = "started by the test above"]
+fn is_like_git_where_it_is_told() {
+    let Some(root) = std::env::var_os("TREE_TO_HASH") else { return };
+    let project = Project::at(root.into());
+    project.assert_like_git();
+    let shown = project.paths(&Selection::default());
+    let names = ["x.xdg", "x.home", "x.global", "x.included", "x.env", "x.default"];
+    let hidden: Vec<&str> = names.into_iter().filter(|name| !shown.contains(&(*name).to_owned())).collect();
+    assert_eq!(hidden.concat(), std::env::var("HIDDEN").unwrap());
+}
+
+/// R7: a configuration cannot make the reader wait or read without end.
+#[test]
+fn excludes_files_that_are_no_files_are_none() {
+    let project = committed();
+    let fifo = project.beside("fifo");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    for file in ["/dev/zero", "/proc/kmsg", "/nowhere", fifo.to_str().unwrap()] {
+        project.run(&["config", "core.excludesFile", file]);
+        assert_eq!(add(&project, &Selection::default()).unwrap(), 5, "{file}");
+    }
+}
+
+#[test]
 fn the_executable_bit_is_the_owners_or_the_indexs_as_configured() {
     let project = committed();
     let kind = |project: &Project, name: &str| {
@@ -307,6 +409,7 @@ fn the_executable_bit_is_the_owners_or_the_indexs_as_configured() {
     assert_eq!(kind(&project, "run.sh"), Kind::Executable);
 }
 
+/// R1: a link in the place of a directory is content.
 #[test]
 fn a_tracked_file_below_a_link_is_gone() {
     let project = committed();
@@ -325,6 +428,7 @@ fn files_and_directories_may_change_places() {
     project.assert_like_git();
 }
 
+/// R2, R9: an index cannot name what lies outside.
 #[test]
 fn a_hostile_index_is_refused() {
     let project = committed();

@@ -89,6 +89,7 @@ proptest! {
     }
 }
 
+/// R11, R12: the digest is of the content itself, and every part of an entry counts.
 #[test]
 fn each_single_mutation_changes_the_hash() {
     let base = || vec![file("a/x", "1"), file("a/y", "2"), Entry::new(path("l"), Kind::Symlink, b"a/x")];
@@ -129,6 +130,39 @@ fn one_entry_cannot_lie_below_another() {
     let full = Entry { path: path("d"), kind: Kind::EmptyDir, size: 1, digest: FileDigest::of(b"x") };
     assert_eq!(reason(vec![full]), "use this as a context manifest: the empty directory `d` has content");
     assert!(Manifest::new(vec![file("a", ""), file("a.b/c", ""), file("ab", "")]).is_ok());
+}
+
+/// G8: a hundred thousand damaged manifests are refused or mean exactly their bytes.
+#[test]
+fn damaged_manifests_do_no_harm() {
+    let entries = (0..8).map(|at| file(&format!("d{}/f{at}", at % 3), &"x".repeat(at))).collect();
+    let good = Manifest::new(entries).unwrap().encode();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = |limit: usize| {
+        // xorshift: the same sequence in every run.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % limit as u64).unwrap()
+    };
+    for _ in 0..100_000 {
+        let mut body = good.clone();
+        for _ in 0..=next(3) {
+            match next(4) {
+                0 => body.truncate(next(body.len() + 1)),
+                1 => body.insert(next(body.len() + 1), u8::try_from(next(256)).unwrap()),
+                _ if body.is_empty() => {}
+                2 => drop(body.remove(next(body.len()))),
+                _ => {
+                    let at = next(body.len());
+                    body[at] ^= 1 << next(8);
+                }
+            }
+        }
+        if let Ok(decoded) = Manifest::decode(&body) {
+            assert_eq!(decoded.encode(), body);
+        }
+    }
 }
 
 #[test]

@@ -31,6 +31,11 @@ impl Project {
         project
     }
 
+    /// A project that somebody else made, and removes.
+    pub(crate) fn at(root: PathBuf) -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), root }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.root
     }

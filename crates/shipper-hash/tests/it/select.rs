@@ -153,6 +153,7 @@ fn an_excluded_directory_that_cannot_be_read_is_never_entered() {
     assert_eq!(tree.stats().directories, 1, "only the root was listed");
 }
 
+/// R3: nothing that is not a file is opened.
 #[test]
 fn special_files_are_errors_unless_they_are_left_out() {
     let project = Project::git();
@@ -177,6 +178,7 @@ fn special_files_are_errors_unless_they_are_left_out() {
     assert_eq!(add(&project, None, &Selection::default()).unwrap().0, [".gitignore", "a"]);
 }
 
+/// R3: what cannot be read is not passed over.
 #[test]
 fn what_cannot_be_read_is_an_error_that_names_it() {
     if rustix::process::geteuid().is_root() {
@@ -194,6 +196,7 @@ fn what_cannot_be_read_is_an_error_that_names_it() {
     assert_eq!(error.to_string(), format!("list `{}`", project.path().join("closed").display()));
 }
 
+/// R1: links to anywhere, to themselves and to nothing.
 #[test]
 fn links_are_content_and_never_followed() {
     let project = Project::new();
@@ -343,6 +346,7 @@ fn reading_a_file_and_hashing_it_see_the_same_bytes() {
     assert!(matches!(project.tree().read(&path("link")).unwrap_err(), Error::NotFound { .. }));
 }
 
+/// R10: a pointer in the place of the file is said.
 #[test]
 fn git_lfs_pointers_are_noticed() {
     let project = Project::new();
@@ -353,6 +357,7 @@ fn git_lfs_pointers_are_noticed() {
     assert_eq!(warnings, ["`big.bin` is a Git LFS pointer, not the file itself (`git lfs pull` fetches it)"]);
 }
 
+/// R4: depth costs no stack.
 #[test]
 fn a_deep_path_is_walked_and_one_too_deep_is_refused() {
     let project = Project::new();
