@@ -31,11 +31,6 @@ impl Project {
         project
     }
 
-    /// A project that somebody else made, and removes.
-    pub(crate) fn at(root: PathBuf) -> Self {
-        Self { directory: tempfile::tempdir().unwrap(), root }
-    }
-
     pub(crate) fn path(&self) -> &Path {
         &self.root
     }
@@ -109,6 +104,11 @@ impl Project {
 /// Git as the oracle.
 #[cfg(feature = "git")]
 impl Project {
+    /// A project that somebody else made, and removes.
+    pub(crate) fn at(root: PathBuf) -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), root }
+    }
+
     /// What git prints in the project; it must succeed.
     pub(crate) fn output(&self, arguments: &[&str]) -> Vec<u8> {
         git_in(&self.root, arguments)
