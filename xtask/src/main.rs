@@ -1,2 +1,56 @@
-//! Tasks.
-fn main() {}
+//! Tasks of the workspace: `cargo xtask test`, `cargo xtask gen`, `cargo xtask bench`.
+//!
+//! Invariants: no task needs anything but a Rust toolchain to start; what a task installs or writes is said first;
+//! the exit code is that of the work, 2 for a wrong call.
+
+mod bench;
+mod generate;
+mod install;
+mod process;
+mod test;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask TASK
+
+  test [--no-skip] [FILTER..]   installs or finds what the tests need, runs all tests (or those whose names contain
+                                a FILTER, then without doc tests), lists what was skipped;
+                                --no-skip (or SHIPPER_NO_SKIP=1) makes a skip a failure
+  gen [--check]                 writes the generated files; --check fails where one is out of date
+  bench [hash|ship] [--rounds N]
+                                release build against git, side by side; prints medians and ratios";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["test", rest @ ..] => test::Options::parse(rest).map(|options| test::run(&options)),
+        ["gen"] => Some(generate::run(generate::Mode::Write)),
+        ["gen", "--check"] => Some(generate::run(generate::Mode::Check)),
+        ["bench", rest @ ..] => bench::Options::parse(rest).map(|options| bench::run(&options)),
+        ["help" | "--help" | "-h"] => {
+            process::say(USAGE);
+            return ExitCode::SUCCESS;
+        }
+        _ => None,
+    };
+    match outcome {
+        None => {
+            process::say(USAGE);
+            ExitCode::from(2)
+        }
+        Some(Ok(())) => ExitCode::SUCCESS,
+        Some(Err(error)) => {
+            process::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the workspace.
+fn root() -> PathBuf {
+    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    own.parent().map(PathBuf::from).unwrap_or(own)
+}

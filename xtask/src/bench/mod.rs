@@ -1,0 +1,125 @@
+//! `cargo xtask bench`: shipper's release build against git, both in one run, as ratios.
+//!
+//! Invariant: the two commands alternate and change places each round, so that a slow minute of the machine hits both;
+//! absolute times are printed but mean little, ratios are what is compared.
+
+mod measure;
+mod projects;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::ensure;
+
+use crate::process::{cargo, run as run_command, say};
+use measure::Contender;
+
+/// Rounds, unless `--rounds` says otherwise: odd, so that the median is a measured value.
+const ROUNDS: usize = 15;
+
+/// What the caller asked for.
+#[derive(Debug)]
+pub(crate) struct Options {
+    hash: bool,
+    ship: bool,
+    rounds: usize,
+}
+
+impl Options {
+    /// `None` for a wrong call. Without a name, all benches run.
+    pub(crate) fn parse(words: &[&str]) -> Option<Self> {
+        let (names, rounds) = match words {
+            [names @ .., "--rounds", count] => (names, count.parse().ok().filter(|count| *count > 0)?),
+            names => (names, ROUNDS),
+        };
+        let (hash, ship) = match names {
+            [] => (true, true),
+            ["hash"] => (true, false),
+            ["ship"] => (false, true),
+            _ => return None,
+        };
+        Some(Self { hash, ship, rounds })
+    }
+}
+
+/// Builds, prepares, measures, prints.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    run_command(cargo().args(["build", "--release", "--package", "cargo-shipper", "--bin", "shipper"]))?;
+    let target = crate::root().join("target");
+    let program = target.join("release").join(format!("shipper{}", std::env::consts::EXE_SUFFIX));
+    ensure!(program.is_file(), "cannot find {} after the build", program.display());
+    let bench = Bench { program, home: target.join("bench/home"), rounds: options.rounds };
+    std::fs::create_dir_all(&bench.home)?;
+    if options.hash {
+        bench.hash(&target.join("bench/tree-50000"))?;
+    }
+    if options.ship {
+        bench.ship(&target.join("bench/ship-20"))?;
+    }
+    Ok(())
+}
+
+struct Bench {
+    program: PathBuf,
+    home: PathBuf,
+    rounds: usize,
+}
+
+impl Bench {
+    /// `shipper hash` with a warm stat cache against `git status`, on 50,000 tracked files.
+    fn hash(&self, tree: &std::path::Path) -> anyhow::Result<()> {
+        projects::tree(tree, 50_000)?;
+        self.compare("warm `shipper hash` of 50,000 files", tree, &["hash", "."])
+    }
+
+    /// `shipper ship` of 20 services that have nothing to do, against `git status`.
+    fn ship(&self, project: &std::path::Path) -> anyhow::Result<()> {
+        projects::services(project, 20, 50)?;
+        self.compare("no-op `shipper ship` of 20 services", project, &["ship"])
+    }
+
+    /// Measures `shipper ARGUMENTS` against `git status` in one directory.
+    fn compare(&self, title: &str, directory: &std::path::Path, arguments: &[&str]) -> anyhow::Result<()> {
+        let shipper = || {
+            let mut command = Command::new(&self.program);
+            command.args(arguments);
+            self.isolated(command, directory)
+        };
+        let git = || {
+            let mut command = Command::new("git");
+            command.args(["status", "--porcelain"]);
+            self.isolated(command, directory)
+        };
+        let contenders = [Contender::new("shipper", &shipper), Contender::new("git status", &git)];
+        let pairs = measure::alternate(&contenders, self.rounds)?;
+        say(&measure::table(title, &contenders, &pairs));
+        Ok(())
+    }
+
+    /// A home of its own: neither the caller's settings nor its caches are measured.
+    fn isolated(&self, mut command: Command, directory: &std::path::Path) -> Command {
+        command
+            .current_dir(directory)
+            .env("HOME", &self.home)
+            .env("XDG_CACHE_HOME", self.home.join("cache"))
+            .env("XDG_CONFIG_HOME", self.home.join("config"))
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env_remove("CI");
+        command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_rounds_are_read() {
+        let all = Options::parse(&[]).expect("a legal call");
+        assert!(all.hash && all.ship && all.rounds == ROUNDS);
+        let one = Options::parse(&["ship", "--rounds", "3"]).expect("a legal call");
+        assert!(!one.hash && one.ship && one.rounds == 3);
+        assert!(Options::parse(&["nothing"]).is_none());
+        assert!(Options::parse(&["hash", "--rounds", "0"]).is_none());
+    }
+}
