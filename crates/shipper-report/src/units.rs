@@ -1,19 +1,19 @@
 //! Numbers with units, as people read them.
 
-/// A size: `812 B`, `6.3 KiB`, `88.1 MiB`.
+/// A size in binary units, rounded to the nearest tenth: `812 B`, `6.3 KiB`, `88.1 MiB`.
 #[must_use]
 pub fn bytes(size: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if size < 1024 {
         return format!("{size} B");
     }
-    let mut tenths = u128::from(size) * 10 / 1024;
-    let mut unit = 0;
-    while tenths >= 10_240 && unit + 1 < UNITS.len() {
-        tenths /= 1024;
-        unit += 1;
-    }
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+    // Rounded once, from the exact size: rounding at each step would round twice.
+    let tenths = |unit: usize| {
+        let divisor = 1024_u128.pow(unit as u32 + 1);
+        (u128::from(size) * 10 + divisor / 2) / divisor
+    };
+    let unit = (0..UNITS.len()).find(|unit| tenths(*unit) < 10_240).unwrap_or(UNITS.len() - 1);
+    format!("{}.{} {}", tenths(unit) / 10, tenths(unit) % 10, UNITS[unit])
 }
 
 /// A duration in milliseconds: `41ms`, `6.2s`, `1m 38s`, `2h 05m`.
@@ -38,7 +38,9 @@ mod tests {
         check(1023, "1023 B");
         check(1024, "1.0 KiB");
         check(92_379_545, "88.1 MiB");
-        check(u64::MAX, "16777215.9 TiB");
+        check(1_048_524, "1023.9 KiB");
+        check(1_048_525, "1.0 MiB");
+        check(u64::MAX, "16777216.0 TiB");
     }
 
     #[test]
