@@ -128,3 +128,20 @@ fn a_dockerfile_that_does_not_parse_is_a_usage_error_with_its_line() {
     project.repo.write(".dockerignore", "ok\n!\n");
     project.run(["plan"]).exits(2).says(".dockerignore").says("2");
 }
+
+#[test]
+fn what_no_key_can_hold_is_said() {
+    let check = |dockerfile: &str, says: &str| {
+        let project = Project::new(COPY_ALL);
+        project.repo.write("Dockerfile", dockerfile);
+        project.run(["plan"]).ok().says(says);
+    };
+    check("FROM scratch\nADD https://example.com/a.tar /a\n", "line 2: https://example.com/a.tar is fetched without");
+    check("# syntax=acme/front:1\nFROM scratch\n", "line 1: the frontend acme/front:1 decides what is read");
+    let sum = "0".repeat(64);
+    let pinned = format!("FROM scratch\nADD --checksum=sha256:{sum} https://example.com/a.tar /a\n");
+    let project = Project::new(COPY_ALL);
+    project.repo.write("Dockerfile", pinned);
+    let ran = project.run(["plan"]).ok();
+    assert!(!ran.stderr.contains("is fetched"), "{}", ran.stderr);
+}

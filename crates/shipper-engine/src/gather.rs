@@ -89,8 +89,8 @@ pub(crate) async fn gather(
                 Some(half) => half,
                 None => half(project, tree, service, platform).await?,
             };
-            for warning in half.context.warnings() {
-                events.warn(Some(name), warning.to_string());
+            for warning in half.warnings() {
+                events.warn(Some(name), warning);
             }
             let document = document(service, platform, &half, bases, &all).await?;
             events.emit(Event::ContextHashed {
@@ -122,6 +122,23 @@ struct Half {
     context: Arc<Context>,
     cargo: Option<Arc<Compiled>>,
     dockerfile: Option<(Arc<Vec<u8>>, Analysis)>,
+}
+
+impl Half {
+    /// What a person should know: oddities of the context, and inputs that no key can hold.
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings: Vec<String> = self.context.warnings().iter().map(ToString::to_string).collect();
+        let Some((_, analysis)) = &self.dockerfile else { return warnings };
+        for remote in analysis.remotes.iter().filter(|remote| remote.checksum.is_none()) {
+            let what = "is fetched without `--checksum`: a change there is not seen";
+            warnings.push(format!("line {}: {} {what}", remote.line, remote.url));
+        }
+        if let Some(frontend) = analysis.frontend.as_ref().filter(|frontend| !frontend.standard) {
+            let what = "decides what is read: the whole context counts, its base images are not locked";
+            warnings.push(format!("line {}: the frontend {} {what}", frontend.line, frontend.image));
+        }
+        warnings
+    }
 }
 
 async fn half(project: &Project, tree: &Tree, service: &Service, platform: &str) -> Result<Half, Error> {
@@ -371,8 +388,8 @@ async fn document(
     }
     if let (Recipe::Dockerfile(recipe), Some((_, analysis))) = (&service.recipe, &half.dockerfile) {
         document.target.clone_from(&recipe.target);
-        for (name, value) in recipe.args.iter().filter(|(name, _)| analysis.declared_args.contains(*name)) {
-            document.args.insert(name.clone(), hash_argument(name, value));
+        for (name, value) in analysis.relevant_args(&recipe.args) {
+            document.args.insert(name.to_owned(), hash_argument(name, value));
         }
         let host = shipper_oci::Platform::host().to_string();
         for base in analysis.bases.iter().filter(|base| !service.needs.contains_key(&base.reference)) {
