@@ -53,13 +53,15 @@ fn can_install_packages() -> bool {
     is_root() && find("apt-get").is_some()
 }
 
+/// Whether this process may do everything.
 #[cfg(unix)]
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
+/// Whether this process may do everything.
 #[cfg(not(unix))]
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     false
 }
 

@@ -1,4 +1,4 @@
-//! Tasks of the workspace: `cargo xtask test`, `cargo xtask gen`, `cargo xtask bench`.
+//! Tasks of the workspace: `cargo xtask test`, `own-image`, `gen`, `bench`.
 //!
 //! Invariants: no task needs anything but a Rust toolchain to start; what a task installs or writes is said first;
 //! the exit code is that of the work, 2 for a wrong call.
@@ -6,6 +6,7 @@
 mod bench;
 mod generate;
 mod install;
+mod own_image;
 mod process;
 mod test;
 
@@ -18,6 +19,7 @@ usage: cargo xtask TASK
   test [--no-skip] [FILTER..]   installs or finds what the tests need, runs all tests (or those whose names contain
                                 a FILTER, then without doc tests), lists what was skipped;
                                 --no-skip (or SHIPPER_NO_SKIP=1) makes a skip a failure
+  own-image                     builds the image of this repository's own shipper.toml, unpacks it, runs it
   gen [--check]                 writes the generated files; --check fails where one is out of date
   bench [hash|ship] [--rounds N]
                                 release build against git, side by side; prints medians and ratios";
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["test", rest @ ..] => test::Options::parse(rest).map(|options| test::run(&options)),
+        ["own-image"] => Some(own_image::check()),
         ["gen"] => Some(generate::run(generate::Mode::Write)),
         ["gen", "--check"] => Some(generate::run(generate::Mode::Check)),
         ["bench", rest @ ..] => bench::Options::parse(rest).map(|options| bench::run(&options)),
