@@ -1,4 +1,4 @@
-//! Tasks of the workspace: `cargo xtask test`, `own-image`, `gen`, `bench`.
+//! Tasks of the workspace: `cargo xtask test`, `own-image`, `gen`, `threat-coverage`, `bench`.
 //!
 //! Invariants: no task needs anything but a Rust toolchain to start; what a task installs or writes is said first;
 //! the exit code is that of the work, 2 for a wrong call.
@@ -9,6 +9,7 @@ mod install;
 mod own_image;
 mod process;
 mod test;
+mod threats;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ usage: cargo xtask TASK
                                 --no-skip (or SHIPPER_NO_SKIP=1) makes a skip a failure
   own-image                     builds the image of this repository's own shipper.toml, unpacks it, runs it
   gen [--check]                 writes the generated files; --check fails where one is out of date
+  threat-coverage               every threat of docs/threat-model.md has tests, and they exist
   bench [hash|ship] [--rounds N]
                                 release build against git, side by side; prints medians and ratios";
 
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         ["own-image"] => Some(own_image::check()),
         ["gen"] => Some(generate::run(generate::Mode::Write)),
         ["gen", "--check"] => Some(generate::run(generate::Mode::Check)),
+        ["threat-coverage"] => Some(threats::check()),
         ["bench", rest @ ..] => bench::Options::parse(rest).map(|options| bench::run(&options)),
         ["help" | "--help" | "-h"] => {
             process::say(USAGE);
