@@ -153,6 +153,50 @@ fn a_base_of_a_registry_is_locked_and_moves_only_with_the_lock() {
 }
 
 #[test]
+fn a_base_that_moved_is_said_and_taken_on_request() {
+    let skopeo = need!(Skopeo::find());
+    let umoci = need!(Umoci::find());
+    let registry = need!(DockerRegistry::start());
+    let project = on_a_registry_base(&registry, &umoci, &skopeo);
+    project.ship();
+    project.run(["base", "outdated", "--check"]).ok().says("0 of 1 locked base image moved");
+
+    push_base(project.path(), "two", &registry, &umoci, &skopeo);
+    let plan = project.plan();
+    assert_eq!(plan["services"][0]["action"], "reuse");
+    assert_eq!(plan["outdated-bases"][0]["state"], "moved");
+    let text = project.run(["plan"]).ok().stdout;
+    assert!(text.contains("moved from sha256:") && text.contains("`shipper base update`"), "{text}");
+    project.run(["base", "outdated", "--check"]).exits(1);
+    project.run(["base", "update", "nginx:1"]).exits(2).says("no such entry").says("hint: the lock has");
+    project.run(["base", "update"]).ok().says("1 of 1 locked base image updated");
+    project.run(["base", "update"]).ok().says("0 of 1 locked base image updated");
+    assert_eq!(project.due()["app"], "base-moved");
+    project.ship().says("1 built");
+
+    let before = std::fs::read_to_string(project.path().join("shipper.lock")).expect("a lock");
+    drop(registry);
+    project.run(["base", "outdated"]).exits(3).says("cannot read the base image");
+    project.run(["base", "update"]).exits(3);
+    assert_eq!(std::fs::read_to_string(project.path().join("shipper.lock")).expect("a lock"), before);
+    project.run(["plan"]).ok();
+}
+
+#[test]
+fn a_refreshed_service_has_another_identity_and_keeps_it() {
+    let project = Project::two_services();
+    project.ship();
+    let first = project.plan()["services"][0]["tag"].clone();
+    project.run(["ship", "--refresh", "docs"]).ok().says("1 built, 1 reused");
+    let second = project.plan()["services"][0]["tag"].clone();
+    assert_ne!(first, second);
+    project.run(["ship"]).ok().says("nothing is due");
+    project.run(["ship", "--refresh", "dosc"]).exits(2).says("hint: did you mean `docs`?");
+    project.run(["ship", "--refresh", "docs", "--locked"]).exits(2);
+    assert_eq!(project.plan()["services"][0]["tag"], second);
+}
+
+#[test]
 fn a_base_without_the_platform_or_without_an_image_is_an_error() {
     let registry = need!(DockerRegistry::start());
     let config = |base: &str| format!("[service.app]\nfiles = {{ '/app' = 'app' }}\nbase = '{base}'\n");

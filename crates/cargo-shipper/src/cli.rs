@@ -82,6 +82,8 @@ pub(crate) enum Command {
     Push(CopyArgs),
     /// Copy an image between registries and layouts, with everything it refers to
     Copy(CopyArgs),
+    /// Compare the base images of shipper.lock with their registries, or take newer ones
+    Base(BaseArgs),
     /// Print every setting with its origin
     Config(ConfigArgs),
     /// Print shell completions
@@ -127,6 +129,9 @@ pub(crate) struct ShipArgs {
     /// Build what is due, but write nothing to the registry
     #[arg(long)]
     pub(crate) no_push: bool,
+    /// Give this service another identity from now on, by a salt in shipper.lock; repeatable
+    #[arg(long, value_name = "SERVICE", conflicts_with = "locked")]
+    pub(crate) refresh: Vec<String>,
     /// How many services are built at the same time
     #[arg(long, short = 'j', value_name = "N")]
     pub(crate) concurrency: Option<u16>,
@@ -170,6 +175,28 @@ pub(crate) struct CopyArgs {
     /// `oci:DIR[:TAG]` or a registry reference
     #[arg(value_name = "DST")]
     pub(crate) destination: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BaseArgs {
+    #[command(subcommand)]
+    pub(crate) action: BaseAction,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum BaseAction {
+    /// Show which locked base images have moved
+    Outdated {
+        /// Exit with 1 when one has
+        #[arg(long)]
+        check: bool,
+    },
+    /// Write the digests of now to shipper.lock
+    Update {
+        /// References as shipper.lock has them; all where none is named
+        #[arg(value_name = "REF")]
+        references: Vec<String>,
+    },
 }
 
 #[derive(Debug, Clone, Args)]

@@ -14,7 +14,7 @@ use crate::{Error, Project};
 pub(crate) struct Bases<'a> {
     project: &'a Project,
     lock: Lock,
-    /// Whether an entry was added that the file does not have.
+    /// Whether something was added that the file does not have.
     added: bool,
     /// Whether entries may be added.
     locked: bool,
@@ -86,20 +86,74 @@ impl<'a> Bases<'a> {
     /// # Errors
     /// [`Error::Base`].
     pub(crate) fn registry(&self, service: &Service, reference: &str) -> Result<(Repository, Selector), Error> {
-        let parsed = Reference::parse_docker(reference).map_err(|source| invalid(service, reference, source))?;
-        let options = client_options(&self.project.environment);
-        let store =
-            Store::registry(&parsed.registry, None, options).map_err(|source| invalid(service, reference, source))?;
-        let latest = || Selector::Tag(tag("latest"));
-        Ok((store.repository(&parsed.repository), parsed.selector().unwrap_or_else(latest)))
+        located(self.project, reference).map_err(|source| invalid(service, reference, source))
     }
+
+    /// What the lock adds to a service's salt: the value of the last `ship --refresh`.
+    pub(crate) fn refreshed(&self, service: &str) -> Option<&str> {
+        self.lock.salt(service)
+    }
+
+    /// Gives services another identity from now on.
+    pub(crate) fn refresh(&mut self, services: &[String]) {
+        for service in services {
+            self.lock.set_salt(service, &format!("{:016x}", fastrand::u64(..)));
+            self.added = true;
+        }
+    }
+
+    /// The lock as it is now.
+    pub(crate) fn lock(&self) -> &Lock {
+        &self.lock
+    }
+}
+
+/// The repository and selector that a registry reference means; docker's short names expanded, no tag is `latest`.
+pub(crate) fn located(project: &Project, reference: &str) -> shipper_oci::Result<(Repository, Selector)> {
+    let parsed = Reference::parse_docker(reference)?;
+    let store = Store::registry(&parsed.registry, None, client_options(&project.environment))?;
+    let selector = parsed.selector().unwrap_or_else(|| Selector::Tag(tag("latest")));
+    Ok((store.repository(&parsed.repository), selector))
 }
 
 fn invalid(service: &Service, reference: &str, source: shipper_oci::Error) -> Error {
     Error::BaseName { service: service.name.clone(), reference: reference.to_owned(), source: Box::new(source) }
 }
 
+/// What a reference means for one platform.
+pub(crate) enum Resolved {
+    /// This image manifest.
+    Image(Manifest),
+    /// Nothing: there is no such image.
+    Gone,
+    /// Images for these platforms only.
+    Others(Vec<String>),
+}
+
 /// The image manifest of `platform` behind a reference that may be an index.
+///
+/// # Errors
+/// [`Error::Store`] where it could not be told.
+pub(crate) async fn resolve(
+    reference: &str,
+    repository: &Repository,
+    selector: &Selector,
+    platform: &str,
+) -> Result<Resolved, Error> {
+    let store = |source| Error::Store { action: format!("read the base image `{reference}`"), source };
+    let Some(manifest) = repository.manifest(selector).await.map_err(store)? else { return Ok(Resolved::Gone) };
+    let ManifestKind::Index(index) = manifest.kind() else { return Ok(Resolved::Image(manifest)) };
+    let wanted: shipper_oci::Platform = platform.parse().map_err(store)?;
+    let matches = |have: &shipper_oci::Platform| wanted.matches(have);
+    let Some(child) = index.manifests.iter().find(|child| child.platform.as_ref().is_some_and(matches)) else {
+        let platforms = index.manifests.iter().filter_map(|child| child.platform.as_ref().map(ToString::to_string));
+        return Ok(Resolved::Others(platforms.collect()));
+    };
+    let child = repository.manifest(&Selector::Digest(child.digest.clone())).await.map_err(store)?;
+    Ok(child.map_or(Resolved::Gone, Resolved::Image))
+}
+
+/// As [`resolve`], for an image that a service can not do without.
 ///
 /// # Errors
 /// [`Error::Base`] where there is none, [`Error::Store`] where it could not be told.
@@ -110,22 +164,10 @@ pub(crate) async fn platform_manifest(
     selector: &Selector,
     platform: &str,
 ) -> Result<Manifest, Error> {
-    let base =
-        |problem: String| Error::Base { service: service.name.clone(), reference: reference.to_owned(), problem };
-    let store = |source| Error::Store { action: format!("read the base image `{reference}`"), source };
-    let missing = || base("there is no such image".to_owned());
-    let manifest = repository.manifest(selector).await.map_err(store)?.ok_or_else(missing)?;
-    let children = match manifest.kind() {
-        ManifestKind::Image(_) => return Ok(manifest),
-        ManifestKind::Index(index) => &index.manifests,
+    let problem = match resolve(reference, repository, selector, platform).await? {
+        Resolved::Image(manifest) => return Ok(manifest),
+        Resolved::Gone => "there is no such image".to_owned(),
+        Resolved::Others(known) => format!("it has no image for {platform}, only for {}", known.join(", ")),
     };
-    let wanted: shipper_oci::Platform =
-        platform.parse().map_err(|error: shipper_oci::Error| base(error.to_string()))?;
-    let child = children.iter().find(|child| child.platform.as_ref().is_some_and(|have| wanted.matches(have)));
-    let Some(child) = child else {
-        let known: Vec<String> =
-            children.iter().filter_map(|child| child.platform.as_ref().map(ToString::to_string)).collect();
-        return Err(base(format!("it has no image for {platform}, only for {}", known.join(", "))));
-    };
-    repository.manifest(&Selector::Digest(child.digest.clone())).await.map_err(store)?.ok_or_else(missing)
+    Err(Error::Base { service: service.name.clone(), reference: reference.to_owned(), problem })
 }

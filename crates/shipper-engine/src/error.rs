@@ -106,6 +106,16 @@ pub enum Error {
         /// The platform.
         platform: String,
     },
+    /// An entry of `shipper.lock` can not be used, or is not there.
+    #[error("look up `{reference}` of shipper.lock: {problem}")]
+    Locked {
+        /// The entry.
+        reference: String,
+        /// What is wrong with it.
+        problem: String,
+        /// What can be done.
+        hint: Option<String>,
+    },
     /// A base image is named by something that is no name.
     #[error("use `{reference}` as base image of `{service}`")]
     BaseName {
@@ -236,13 +246,14 @@ impl Error {
                 source.hint().or_else(|| Some("run again; nothing was written to the registry".to_owned()))
             }
             Self::NoInput { hint, .. } => Some(hint.clone()),
+            Self::Locked { hint, .. } => hint.clone(),
             Self::NoBinary { known, .. } if known.is_empty() => Some("the package has no binary".to_owned()),
             Self::NoBinary { known, .. } => Some(format!("set `bin` to one of {}", known.join(", "))),
             Self::NotLocked { .. } => {
                 Some("run `shipper ship` without `--locked` once and commit shipper.lock".to_owned())
             }
             Self::Identity { .. } => Some(
-                "the build is not reproducible; the tag stays as it is; another `salt` gives it a new identity"
+                "the build is not reproducible; the tag stays as it is; `shipper ship --refresh` gives it a new identity"
                     .to_owned(),
             ),
             Self::Store { source, .. } => source.hint(),

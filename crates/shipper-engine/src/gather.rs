@@ -53,6 +53,13 @@ pub(crate) struct Gathered {
     pub(crate) platforms: Vec<Platform>,
 }
 
+impl Gathered {
+    /// The base references of all platforms, as they are written.
+    pub(crate) fn bases(&self) -> impl Iterator<Item = &str> {
+        self.platforms.iter().flat_map(|platform| platform.inputs.bases.keys().map(String::as_str))
+    }
+}
+
 /// The services that `selected` names and those they are built on, needs first.
 ///
 /// # Errors
@@ -359,7 +366,7 @@ async fn document(
         bases: BTreeMap::new(),
         dependencies: BTreeMap::new(),
         image_options: image_values(service),
-        salt: service.salt.clone(),
+        salt: salt(service, bases.refreshed(&service.name)),
     };
     for (name, need) in &service.needs {
         let key = needed.iter().find(|other| other.service.name == *need).and_then(|other| {
@@ -410,6 +417,12 @@ async fn document(
         }
     }
     Ok(document)
+}
+
+/// The salt of the configuration and that of the lock as one text.
+fn salt(service: &Service, refreshed: Option<&str>) -> Option<String> {
+    let parts: Vec<&str> = service.salt.as_deref().into_iter().chain(refreshed).collect();
+    (!parts.is_empty()).then(|| parts.join("+"))
 }
 
 fn recipe_values(service: &Service, platform: &str, half: &Half) -> BTreeMap<String, String> {

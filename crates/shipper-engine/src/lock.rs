@@ -20,6 +20,9 @@ pub(crate) struct Lock {
     /// Base images by reference as written in the configuration or Dockerfile.
     #[serde(default)]
     base: BTreeMap<String, LockedBase>,
+    /// What `ship --refresh` gave to services: a text of its own in the key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    salt: BTreeMap<String, String>,
 }
 
 /// One base image.
@@ -68,6 +71,24 @@ impl Lock {
         self.base.entry(reference.to_owned()).or_default().platforms.insert(platform.to_owned(), digest.to_owned());
     }
 
+    /// Every locked digest as `(reference, platform, digest)`, sorted.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.base.iter().flat_map(|(reference, locked)| {
+            locked.platforms.iter().map(|(platform, digest)| (reference.as_str(), platform.as_str(), digest.as_str()))
+        })
+    }
+
+    /// The salt of a service, if it was ever refreshed.
+    #[must_use]
+    pub(crate) fn salt(&self, service: &str) -> Option<&str> {
+        self.salt.get(service).map(String::as_str)
+    }
+
+    /// Sets the salt of a service.
+    pub(crate) fn set_salt(&mut self, service: &str, salt: &str) {
+        self.salt.insert(service.to_owned(), salt.to_owned());
+    }
+
     /// Writes the lock atomically.
     ///
     /// # Errors
@@ -76,7 +97,7 @@ impl Lock {
         let path = root.join(LOCK_FILE);
         let problem = |problem: String| Error::Lock { path: path.clone(), problem };
         let body = toml::to_string(self).map_err(|error| problem(error.to_string()))?;
-        let text = format!("# Written by shipper; commit it. `shipper ship` adds what is missing.\n{body}");
+        let text = format!("# Written by shipper; commit it. `shipper base update` takes newer images.\n{body}");
         shipper_oci::atomic::write(&path, text.as_bytes()).map_err(|error| problem(error.to_string()))?;
         Ok(path)
     }
@@ -92,12 +113,16 @@ mod tests {
         let mut lock = Lock::read(dir.path()).expect("an empty lock");
         lock.set("nginx:1.29", "linux/arm64", "sha256:2");
         lock.set("nginx:1.29", "linux/amd64", "sha256:1");
+        lock.set_salt("api", "0f");
         lock.write(dir.path()).expect("writes");
         let text = std::fs::read_to_string(dir.path().join(LOCK_FILE)).expect("reads");
         let read = Lock::read(dir.path()).expect("reads");
         assert_eq!(read, lock);
         assert_eq!(read.digest("nginx:1.29", "linux/arm64"), Some("sha256:2"));
         assert_eq!(read.digest("nginx:1.29", "linux/s390x"), None);
+        assert_eq!(read.salt("api"), Some("0f"));
+        let all = [("nginx:1.29", "linux/amd64", "sha256:1"), ("nginx:1.29", "linux/arm64", "sha256:2")];
+        assert_eq!(read.entries().collect::<Vec<_>>(), all);
         read.write(dir.path()).expect("writes");
         assert_eq!(std::fs::read_to_string(dir.path().join(LOCK_FILE)).expect("reads"), text);
     }

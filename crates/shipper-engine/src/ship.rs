@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use crate::bases::Bases;
 use crate::gather::{Gathered, gather, selection};
 use crate::git::{self, Head};
+use crate::outdated::{self, LockedBase};
 use crate::record::{Recorder, estimates};
 use crate::{Error, Events, Project, Tee, probe, work};
 
@@ -27,6 +28,9 @@ pub struct ShipOptions {
     pub locked: bool,
     /// Build, but write nothing to the registry.
     pub no_push: bool,
+    /// Services that get another identity from now on, by a salt in `shipper.lock`; they belong to the run. [`plan`]
+    /// leaves them as they are.
+    pub refresh: Vec<String>,
 }
 
 /// A plan and what it was made from.
@@ -35,6 +39,9 @@ pub struct Planned {
     pub services: Vec<PlannedService>,
     /// What is checked out.
     pub head: Head,
+    /// Base images whose reference means another image than `shipper.lock` says; only for [`plan`], and as far as
+    /// their registries answered in time.
+    pub outdated: Vec<LockedBase>,
     gathered: BTreeMap<String, Gathered>,
     estimates: BTreeMap<String, u64>,
     repositories: BTreeMap<String, Repository>,
@@ -77,25 +84,42 @@ impl Shipped {
 /// # Errors
 /// Whatever keeps the facts from being known; the plan is then not made at all.
 pub async fn plan(project: &Project, options: &ShipOptions, events: &Events) -> Result<Planned, Error> {
-    planned(project, options, events, false).await
+    planned(project, options, events, Purpose::Plan).await
+}
+
+/// What a plan is made for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To be read: nothing is written, and it says more than is needed to act.
+    Plan,
+    /// To be executed.
+    Ship,
 }
 
 async fn planned(
     project: &Project,
     options: &ShipOptions,
     events: &Events,
-    write_lock: bool,
+    purpose: Purpose,
 ) -> Result<Planned, Error> {
-    let order = selection(project, &options.services)?;
+    let mut wanted = options.services.clone();
+    if !wanted.is_empty() {
+        wanted.extend(options.refresh.iter().cloned());
+    }
+    let order = selection(project, &wanted)?;
     let head = git::head(&project.root);
     let store = project.store()?;
     let tree = project.tree()?;
     let mut bases = Bases::new(project, options.locked)?;
+    if purpose == Purpose::Ship {
+        selection(project, &options.refresh)?;
+        bases.refresh(&options.refresh);
+    }
     let gathered = gather(project, &tree, &order, &mut bases, events).await?;
     if let Err(error) = tree.save_cache() {
         events.warn(None, format!("the stat cache was not written: {error}"));
     }
-    if write_lock {
+    if purpose == Purpose::Ship {
         bases.save()?;
     }
     let estimates = estimates(&project.directories.local);
@@ -109,6 +133,13 @@ async fn planned(
         lookups
             .spawn(async move { Ok::<_, Error>((position, facts(&repository, &one, &head, forced, estimate).await?)) });
     }
+    let outdated = match purpose {
+        Purpose::Plan => {
+            let used: BTreeSet<&str> = gathered.iter().flat_map(Gathered::bases).collect();
+            outdated::noticed(project, bases.lock(), |reference| used.contains(reference)).await
+        }
+        Purpose::Ship => Vec::new(),
+    };
     let mut facts: BTreeMap<usize, ServiceFacts> = BTreeMap::new();
     while let Some(found) = lookups.join_next().await {
         let (position, found) = found.expect("a lookup does not panic and is not cancelled")?;
@@ -118,7 +149,7 @@ async fn planned(
     let services = shipper_plan::plan(&facts);
     events.emit(Event::PlanReady { services: services.clone() });
     let gathered = gathered.into_iter().map(|one| (one.service.name.clone(), one)).collect();
-    Ok(Planned { services, head, gathered, estimates, repositories })
+    Ok(Planned { services, head, outdated, gathered, estimates, repositories })
 }
 
 fn repository(store: &Store, gathered: &Gathered) -> Result<Repository, Error> {
@@ -191,7 +222,7 @@ pub async fn ship(project: &Project, options: &ShipOptions, events: &Events) -> 
     if let Some(error) = unrecorded {
         events.warn(None, format!("the run is not recorded: {error}"));
     }
-    let result = match planned(project, options, &events, true).await {
+    let result = match planned(project, options, &events, Purpose::Ship).await {
         Ok(planned) => {
             let saved_ms = planned.saved_ms();
             Ok((execute(project, options, planned, &events).await, saved_ms))

@@ -9,7 +9,7 @@ use shipper_engine::{Events, ExitCode, Planned, Project, ShipOptions};
 use crate::cli::{Global, PlanArgs};
 use crate::commands::{block_on, service_options};
 use crate::failure::Failure;
-use crate::terminal::{Terminal, WarningsOnly, plan_table};
+use crate::terminal::{Terminal, WarningsOnly, base_line, plan_table};
 
 pub(crate) fn run(global: &Global, args: &PlanArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
     let project = Project::open(&service_options(global, &args.services, None))?;
@@ -18,6 +18,7 @@ pub(crate) fn run(global: &Global, args: &PlanArgs, terminal: &Terminal) -> Resu
         force: args.services.force,
         locked: args.services.locked,
         no_push: true,
+        refresh: Vec::new(),
     };
     let events = Events::new(Arc::new(WarningsOnly(terminal.clone())));
     let planned = block_on(shipper_engine::plan(&project, &options, &events))??;
@@ -30,6 +31,9 @@ pub(crate) fn run(global: &Global, args: &PlanArgs, terminal: &Terminal) -> Resu
         writeln!(out, "{document}")?;
     } else {
         out.write_all(plan_table(&planned.services, &planned.head, planned.saved_ms(), global.verbose > 0).as_bytes())?;
+        for base in &planned.outdated {
+            writeln!(out, "note: {}; `shipper base update` takes what is there now", base_line(base))?;
+        }
     }
     Ok(if args.check && !planned.is_empty() { ExitCode::No } else { ExitCode::Done })
 }
@@ -41,5 +45,6 @@ fn document(planned: &Planned) -> Value {
         "commit": planned.head.commit,
         "branch": planned.head.branch,
         "services": planned.services,
+        "outdated-bases": planned.outdated,
     })
 }

@@ -12,7 +12,7 @@ use shipper_engine::{Event, EventSink, Record};
 use crate::cli::{Color, Global};
 use crate::failure::Failure;
 
-pub(crate) use plan_table::plan_table;
+pub(crate) use plan_table::{base_line, plan_table};
 pub(crate) use ship_view::ShipView;
 
 /// Width of the verb column, as Cargo's.

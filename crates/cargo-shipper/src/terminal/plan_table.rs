@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use shipper_engine::{Action, Head, PlannedService, units};
+use shipper_engine::{Action, BaseState, Head, LockedBase, PlannedService, units};
 
 use super::{DIM, GOOD, escape_controls};
 
@@ -82,6 +82,16 @@ fn checked_out(head: &Head) -> String {
         (None, Some(commit)) => format!(", commit {commit}"),
         (None, None) => String::new(),
     }
+}
+
+/// A locked base image that is no longer what its reference means: `nginx:1.29 (linux/amd64) moved from .. to ..`.
+pub(crate) fn base_line(base: &LockedBase) -> String {
+    let change = match &base.state {
+        BaseState::Moved { digest } => format!("moved from {} to {digest}", base.locked),
+        BaseState::Gone => format!("is gone from its registry, locked is {}", base.locked),
+        _ => format!("is {}", base.locked),
+    };
+    escape_controls(&format!("{} ({}) {change}", base.reference, base.platform))
 }
 
 #[cfg(test)]
