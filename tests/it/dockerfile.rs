@@ -1,6 +1,6 @@
 //! Services with a Dockerfile, built by buildah.
 
-use shipper_testkit::{Skopeo, Umoci, need, require_tool};
+use shipper_testkit::{DockerEngine, ImageStore, Skopeo, Suite, Umoci, need, require_tool};
 
 use crate::support::{Project, text};
 
@@ -144,4 +144,35 @@ fn what_no_key_can_hold_is_said() {
     project.repo.write("Dockerfile", pinned);
     let ran = project.run(["plan"]).ok();
     assert!(!ran.stderr.contains("is fetched"), "{}", ran.stderr);
+}
+
+#[test]
+fn buildx_builds_what_buildah_builds() {
+    let engine = need!(DockerEngine::start(Suite::Stable, ImageStore::Containerd));
+    let umoci = need!(Umoci::find());
+    let project = copies_everything();
+    project.repo.write(
+        "shipper.toml",
+        "[project]\nname = 'demo'\n[service.app]\ndockerfile = 'Dockerfile'\ncontext = '.'\nneeds = { mine = 'base' }\n\
+         [service.base]\ndockerfile = 'base.Dockerfile'\ncontext = '.'\n",
+    );
+    project.repo.write("Dockerfile", "FROM mine\nCOPY . /app\n");
+    project.repo.write("base.Dockerfile", "FROM scratch\nCOPY app.txt /base.txt\n");
+    let ship = |builder: &str| {
+        let mut command = project.command(["ship"]);
+        command.envs(engine.variables()).env("SHIPPER_BUILDER", builder);
+        crate::support::Ran::of(&command.output().expect("starts"))
+    };
+    ship("buildx").ok().says("2 built");
+    let plan = project.plan();
+    // Needs come first.
+    assert_eq!((&plan["services"][0]["service"], &plan["services"][1]["service"]), (&"base".into(), &"app".into()));
+    let tag = text(&plan["services"][1]["tag"]);
+    let to = tempfile::tempdir().expect("a directory");
+    let rootfs = umoci.unpack(&project.layout("demo/app"), &tag, &to.path().join("bundle"));
+    let files: Vec<String> = crate::support::tree(&rootfs).into_keys().collect();
+    assert_eq!(files, ["app/Dockerfile", "app/app.txt", "app/base.Dockerfile", "base.txt"]);
+    // The builder is in no key: what one built the other does not build again.
+    ship("buildah").ok().says("nothing is due");
+    ship("kaniko").exits(2).says("`kaniko` is none of auto, buildx, buildah");
 }

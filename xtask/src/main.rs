@@ -4,6 +4,7 @@
 //! the exit code is that of the work, 2 for a wrong call.
 
 mod bench;
+mod engines;
 mod generate;
 mod install;
 mod own_image;

@@ -15,9 +15,8 @@ use crate::process::{cargo, say, succeeds};
 
 /// Parts whose absence never fails a run, with the reason. A test names the part when it skips.
 const OPTIONAL: &[(&str, &str)] = &[
-    ("dockerd", "comes from a rolling suite of Debian, whose mirror may lag or be away"),
+    ("docker-engine-rolling", "comes from a rolling suite of Debian, whose mirror may lag or be away"),
     ("rust-std-musl", "is downloaded by rustup, from a host that a machine may not reach"),
-    ("docker-buildx", "comes from a rolling suite of Debian, whose mirror may lag or be away"),
 ];
 
 /// What the caller asked for.
@@ -49,6 +48,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     install::debian_packages();
     let nextest = install::nextest();
     let python = install::python();
+    let engines = crate::engines::provide();
     let target = crate::root().join("target");
     let skips = target.join("skips.log");
     std::fs::create_dir_all(&target).context("cannot create target")?;
@@ -58,6 +58,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         let optional: Vec<&str> = OPTIONAL.iter().map(|(part, _)| *part).collect();
         command.env("SHIPPER_SKIP_LOG", &skips).env("SHIPPER_SKIP_OPTIONAL", optional.join(","));
         command.env("SHIPPER_NO_SKIP", if options.no_skip { "1" } else { "0" });
+        command.env("SHIPPER_TEST_ENGINES", &engines);
         if let Some(python) = &python {
             command.env("SHIPPER_TEST_PYTHON", python);
         }

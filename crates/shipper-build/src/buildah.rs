@@ -21,61 +21,17 @@
 mod dockerfile;
 mod engine;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use shipper_oci::{Digest, Manifest, Platform, Reference, Repository, RepositoryName, Selector, Store, Tag};
+use shipper_oci::{Reference, Tag};
 
-use crate::environment::Environment;
 use crate::error::BuildError;
 use crate::log::{BuildLog, Step};
+use crate::request::{BuiltLayout, DockerfileRequest, LAYOUT, OUT, TAG, finish};
+use crate::work::Work;
 use dockerfile::Times;
-use engine::{Command, Engine, Work};
-
-/// A Dockerfile and everything that its build may read.
-///
-/// All paths are absolute.
-#[derive(Debug, Clone)]
-pub struct DockerfileRequest {
-    /// The staged context: exactly the files of the context, nothing else.
-    pub stage: PathBuf,
-    /// The Dockerfile; it need not lie in the stage.
-    pub dockerfile: PathBuf,
-    /// A private directory that lasts between builds: layer cache, log, result. One build at a time uses it.
-    pub work: PathBuf,
-    /// The stage of the Dockerfile to build; the last one if absent.
-    pub target: Option<String>,
-    /// Build arguments by name.
-    pub args: BTreeMap<String, String>,
-    /// The platform of the image, and of every base.
-    pub platform: Platform,
-    /// Labels that are added to the image's configuration, after those of the Dockerfile.
-    pub labels: BTreeMap<String, String>,
-    /// All annotations of the image's manifest.
-    pub annotations: BTreeMap<String, String>,
-    /// Named contexts, by the name that `FROM` or `--from=` uses: `oci:DIR:TAG`, an image in an OCI layout, or the path
-    /// of a staged directory (`--from=` only).
-    pub named: BTreeMap<String, String>,
-    /// Locked digests of base images, by reference as the Dockerfile has it after expansion of its arguments.
-    pub bases: BTreeMap<String, String>,
-    /// Where `PATH`, proxies and the place of registry credentials are taken from.
-    pub environment: Environment,
-}
-
-/// A finished image in an OCI layout.
-#[derive(Debug, Clone)]
-pub struct BuiltLayout {
-    /// The layout's directory, below the request's `work`; the next build there replaces it.
-    pub layout: PathBuf,
-    /// The image's tag in the layout.
-    pub tag: String,
-    /// The image's manifest.
-    pub manifest: Manifest,
-}
-
-/// The directory of the result below `work`, which is its repository's name for [`Store::layout`] of `work`.
-const OUT: &str = "out";
-const TAG: &str = "built";
+pub(crate) use engine::missing;
+use engine::{Command, Engine, prepare};
 
 /// Builds the image of a Dockerfile with `buildah` and leaves it in an OCI layout.
 ///
@@ -92,6 +48,7 @@ pub async fn buildah(request: &DockerfileRequest, log: &dyn BuildLog) -> Result<
     let images = Images::of(request)?;
     let text = std::fs::read(&request.dockerfile).map_err(BuildError::io("read", &request.dockerfile))?;
     let work = Work::open(&request.work).await?;
+    prepare(&work)?;
     // A copy under a fixed name: buildah runs the C preprocessor on files that are called `.in`.
     work.write("Dockerfile", &text)?;
     let mut engine = Engine::new(&work, &request.environment).await?;
@@ -113,8 +70,8 @@ pub async fn buildah(request: &DockerfileRequest, log: &dyn BuildLog) -> Result<
     work.remove(OUT)?;
     let push = engine.command("push").args(["--format", "oci", "--quiet", "--digestfile", "digest", &id]);
     engine.run(push.arg(format!("oci:{OUT}:{TAG}")), "push", log, &mut |_| {}).await?;
-    let manifest = finish(&work, request).await?;
-    Ok(BuiltLayout { layout: out, tag: TAG.to_owned(), manifest })
+    let pushed = work.read_line("digest")?.parse()?;
+    finish("buildah", &out, &pushed, request).await
 }
 
 /// Builds into the storage; whether a `RUN` was among the steps. The image's id is in the file `image-id`.
@@ -137,6 +94,9 @@ async fn build(
     }
     if let Some(target) = &request.target {
         command = command.arg("--target").arg(target);
+    }
+    if let Some(network) = request.network {
+        command = command.arg("--network").arg(network.as_str());
     }
     for (name, value) in &request.args {
         command = command.arg("--build-arg").arg(format!("{name}={value}"));
@@ -162,43 +122,6 @@ async fn build(
     }
     ended.map(|()| ran)
 }
-
-/// Checks the image in the layout and gives it the request's annotations.
-async fn finish(work: &Work, request: &DockerfileRequest) -> Result<Manifest, BuildError> {
-    let name: RepositoryName = OUT.parse()?;
-    let tag: Tag = TAG.parse()?;
-    let repository = Store::layout(work.root()).repository(&name);
-    let pushed: Digest = work.read_line("digest")?.parse()?;
-    let found = repository.manifest(&Selector::Digest(pushed.clone())).await?;
-    let Some((mut image, built)) = found.and_then(|built| Some((built.as_image()?.clone(), built))) else {
-        return Err(BuildError::Unsupported {
-            what: format!("the result of buildah, which has no image manifest {pushed},"),
-        });
-    };
-    let platform = platform_of(&repository, &image.config).await?;
-    if !request.platform.matches(&platform) {
-        return Err(BuildError::WrongMachine {
-            path: request.dockerfile.clone(),
-            found: platform.to_string(),
-            wanted: request.platform.to_string(),
-        });
-    }
-    image.annotations.clone_from(&request.annotations);
-    let manifest = Manifest::image(&image)?;
-    if manifest.digest() != built.digest() {
-        repository.put_manifest(&manifest, Some(&tag)).await?;
-        repository.delete_manifest(built.digest()).await?;
-    }
-    Ok(manifest)
-}
-
-async fn platform_of(repository: &Repository, config: &shipper_oci::Descriptor) -> Result<Platform, BuildError> {
-    let config = repository.blob(config).await?;
-    serde_json::from_slice(&config)
-        .map_err(|error| BuildError::Unsupported { what: format!("the image configuration of buildah ({error})") })
-}
-
-const LAYOUT: &str = "oci:";
 
 /// The images that the build may use, checked before anything runs.
 struct Images {

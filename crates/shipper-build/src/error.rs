@@ -17,6 +17,24 @@ pub enum BuildError {
         /// How to install it.
         install: String,
     },
+    /// A builder's daemon does not answer.
+    #[error("{what} does not answer: {problem}")]
+    EngineUnreachable {
+        /// The daemon, with its address where that is known.
+        what: String,
+        /// What it or its client said.
+        problem: String,
+    },
+    /// A builder that is there lacks what is always needed of one.
+    #[error("`{engine}` is not set up for this: {what}")]
+    EngineLimited {
+        /// The program.
+        engine: String,
+        /// What it lacks.
+        what: String,
+        /// What the user can change.
+        cure: String,
+    },
     /// The request asks for something that this builder cannot do.
     #[error("{what} is not supported")]
     Unsupported {
@@ -291,12 +309,14 @@ impl BuildError {
         matches!(self, BuildError::CompileFailed { .. } | BuildError::EngineFailed { step: "build", .. })
     }
 
-    /// Whether something is missing on this machine that the user can install.
+    /// Whether something is missing on this machine that the user can install, start or set up.
     #[must_use]
     pub fn is_missing_tool(&self) -> bool {
         matches!(
             self,
             BuildError::EngineMissing { .. }
+                | BuildError::EngineUnreachable { .. }
+                | BuildError::EngineLimited { .. }
                 | BuildError::ToolchainMissing { .. }
                 | BuildError::TargetMissing { .. }
                 | BuildError::LinkerMissing { .. }
@@ -332,6 +352,10 @@ impl BuildError {
             BuildError::EngineMissing { install, .. }
             | BuildError::TargetMissing { install, .. }
             | BuildError::LinkerMissing { install, .. } => Some(install.clone()),
+            BuildError::EngineLimited { cure, .. } => Some(cure.clone()),
+            BuildError::EngineUnreachable { .. } => {
+                Some("start it, or choose another builder with SHIPPER_BUILDER or `builder` in shipper.toml".to_owned())
+            }
             BuildError::ToolchainFile { problem: ToolchainProblem::Path, .. } => {
                 Some("name a channel instead, such as `channel = \"1.95.0\"`".to_owned())
             }

@@ -88,6 +88,7 @@ fn fixture(dockerfile: &str, files: &[(&str, &str)]) -> Result<Fixture, Skip> {
         annotations: [(KEY.to_owned(), "k1".to_owned())].into(),
         named: BTreeMap::new(),
         bases: BTreeMap::new(),
+        network: None,
         environment: Environment::of_process(),
     };
     let fixture = Fixture { dir, request };

@@ -452,9 +452,12 @@ fn recipe_values(service: &Service, platform: &str, half: &Half) -> BTreeMap<Str
                 set(&format!("files.{target}"), source.clone());
             }
         }
-        Recipe::Dockerfile(_) => {
+        Recipe::Dockerfile(recipe) => {
             if let Some((bytes, _)) = &half.dockerfile {
                 set("dockerfile", shipper_hash::FileDigest::of(bytes).to_string());
+            }
+            if let Some(network) = recipe.network {
+                set("network", format!("{network:?}").to_lowercase());
             }
         }
     }

@@ -276,6 +276,7 @@ async fn execute(project: &Project, options: &ShipOptions, planned: Planned, eve
         }
     }
     let shared = Arc::new(project.clone());
+    let builder = Arc::default();
     let mut failed: BTreeSet<String> = BTreeSet::new();
     let mut running = JoinSet::new();
     loop {
@@ -306,6 +307,7 @@ async fn execute(project: &Project, options: &ShipOptions, planned: Planned, eve
                 force: options.force,
                 push: !options.no_push,
                 events: events.clone(),
+                builder: Arc::clone(&builder),
             };
             running.spawn(async move {
                 let began = job.events.elapsed_ms();

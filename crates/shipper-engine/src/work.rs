@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use shipper_build::{
-    AssembleRequest, BuildError, BuildLog, CargoRecipe, DockerfileRequest, ImageOptions, LinkMode, Step, assemble,
-    buildah, run_check,
+    AssembleRequest, BuildError, BuildLog, Builder, BuilderChoice, CargoRecipe, DockerfileRequest, ImageOptions,
+    LinkMode, Network, Step, assemble, run_check,
 };
 use shipper_oci::{BaseImage, Compression, Manifest, Repository, Selector};
-use shipper_plan::{Base, CompressionConfig, LinkConfig, Recipe};
+use shipper_plan::{Base, BuilderConfig, CompressionConfig, LinkConfig, NetworkConfig, Recipe};
 use shipper_report::{Action, Event, Phase, PlannedService};
+use tokio::sync::OnceCell;
 
 use crate::bases::Bases;
 use crate::gather::{Gathered, Platform, environment};
@@ -33,6 +34,8 @@ pub(crate) struct Job {
     pub(crate) force: bool,
     pub(crate) push: bool,
     pub(crate) events: Events,
+    /// The builder of Dockerfiles, looked for once a run and only where one is needed.
+    pub(crate) builder: Arc<OnceCell<Builder>>,
 }
 
 /// What became of it.
@@ -119,6 +122,17 @@ impl Job {
         let selector = Selector::Tag(tag(&platform.inputs.key().identity_tag()));
         let failed = |source| Error::Store { action: format!("read {}", self.repository.reference(&selector)), source };
         self.repository.manifest(&selector).await.map_err(failed)
+    }
+
+    /// The builder that the settings mean.
+    async fn builder(&self) -> Result<&Builder, BuildError> {
+        let choice = match self.project.settings.builder.value {
+            BuilderConfig::Auto => BuilderChoice::Auto,
+            BuilderConfig::Buildx => BuilderChoice::Buildx,
+            BuilderConfig::Buildah => BuilderChoice::Buildah,
+        };
+        let environment = environment(&self.project.environment);
+        self.builder.get_or_try_init(async || Builder::detect(choice, &environment).await).await
     }
 
     fn failed(&self) -> impl Fn(shipper_build::BuildError) -> Error + '_ {
@@ -227,9 +241,14 @@ async fn build(job: &Job, platform: &Platform, directory: &Path) -> Result<Platf
                 annotations: job.labels(platform),
                 named: named_images(job, platform).await?,
                 bases: platform.inputs.bases.clone(),
+                network: recipe.network.map(|network| match network {
+                    NetworkConfig::Host => Network::Host,
+                    NetworkConfig::None => Network::None,
+                }),
                 environment: environment(&job.project.environment),
             };
-            let built = buildah(&request, &Log { job, phase: Phase::Build }).await.map_err(job.failed())?;
+            let builder = job.builder().await.map_err(job.failed())?;
+            let built = builder.build(&request, &Log { job, phase: Phase::Build }).await.map_err(job.failed())?;
             Ok(PlatformImage::Copied { manifest: built.manifest, from: Repository::layout(&built.layout) })
         }
     }

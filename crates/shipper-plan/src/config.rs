@@ -44,6 +44,21 @@ pub struct ProjectConfig {
     /// Default: `include`, and `deny` where the environment has `CI`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub untracked: Option<UntrackedConfig>,
+    /// What builds Dockerfiles: `auto`, `buildx` or `buildah`. Default: `auto`, the first of the two that works.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub builder: Option<BuilderConfig>,
+}
+
+/// What builds Dockerfiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BuilderConfig {
+    /// The first that works: buildx, then buildah.
+    Auto,
+    /// `docker buildx`.
+    Buildx,
+    /// `buildah`, without a daemon.
+    Buildah,
 }
 
 /// What is done with files that git neither tracks nor ignores.
@@ -56,6 +71,16 @@ pub enum UntrackedConfig {
     Ignore,
     /// They are an error.
     Deny,
+}
+
+/// The network of `RUN` steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetworkConfig {
+    /// The host's.
+    Host,
+    /// None.
+    None,
 }
 
 /// A value or a list of values.
@@ -98,6 +123,9 @@ pub struct ServiceConfig {
     /// The Dockerfile's build context, relative to the project. Default: `.`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<String>,
+    /// The network of a Dockerfile's `RUN` steps: `host` or `none`. Default: the builder's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkConfig>,
     /// The Dockerfile's target stage. Default: the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,

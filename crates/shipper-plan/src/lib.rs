@@ -10,7 +10,8 @@ mod service;
 mod settings;
 
 pub use config::{
-    CargoConfig, CompressionConfig, Config, LinkConfig, OneOrMany, ProjectConfig, ServiceConfig, UntrackedConfig,
+    BuilderConfig, CargoConfig, CompressionConfig, Config, LinkConfig, NetworkConfig, OneOrMany, ProjectConfig,
+    ServiceConfig, UntrackedConfig,
 };
 pub use discover::{Discovered, DiscoveredDockerfile, DiscoveredPackage, discover, render};
 pub use error::Error;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{CargoConfig, CompressionConfig, Config, LinkConfig, ServiceConfig};
+use crate::config::{CargoConfig, CompressionConfig, Config, LinkConfig, NetworkConfig, ServiceConfig};
 use crate::error::Error;
 use crate::settings::{Settings, is_name};
 
@@ -81,6 +81,8 @@ pub struct DockerfileRecipe {
     pub target: Option<String>,
     /// Build arguments.
     pub args: BTreeMap<String, String>,
+    /// The network of `RUN` steps.
+    pub network: Option<NetworkConfig>,
 }
 
 /// What assembled layers are put on.
@@ -223,6 +225,7 @@ fn recipe(config: &ServiceConfig, key: &dyn Fn(&str) -> String) -> Result<Recipe
         for (field, given) in [
             ("context", config.context.is_some()),
             ("target", config.target.is_some()),
+            ("network", config.network.is_some()),
             ("args", !config.args.is_empty()),
         ] {
             if given {
@@ -272,6 +275,7 @@ fn recipe(config: &ServiceConfig, key: &dyn Fn(&str) -> String) -> Result<Recipe
         dockerfile: inside(dockerfile, &key("dockerfile"))?,
         context: inside(config.context.as_deref().unwrap_or("."), &key("context"))?,
         target: config.target.clone(),
+        network: config.network,
         args: config.args.clone(),
     }))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::config::{Config, UntrackedConfig};
+use crate::config::{BuilderConfig, Config, UntrackedConfig};
 use crate::error::Error;
 
 /// Where a value comes from.
@@ -61,14 +61,17 @@ pub struct Settings {
     pub concurrency: Setting<u16>,
     /// Whether untracked files count.
     pub untracked: Setting<UntrackedConfig>,
+    /// What builds Dockerfiles. No key depends on it.
+    pub builder: Setting<BuilderConfig>,
 }
 
 /// The environment variables that settings are read from, with what they set.
-pub const VARIABLES: [(&str, &str); 4] = [
+pub const VARIABLES: [(&str, &str); 5] = [
     ("SHIPPER_REGISTRY", "project.registry"),
     ("SHIPPER_REPOSITORY", "project.repository"),
     ("SHIPPER_CONCURRENCY", "project.concurrency"),
     ("SHIPPER_UNTRACKED", "project.untracked"),
+    ("SHIPPER_BUILDER", "project.builder"),
 ];
 
 fn pick<T>(
@@ -131,6 +134,18 @@ impl Settings {
                 name,
             )),
         };
+        let builder = match variable("SHIPPER_BUILDER") {
+            None => None,
+            Some((text, name)) => Some((
+                match text.as_str() {
+                    "auto" => BuilderConfig::Auto,
+                    "buildx" => BuilderConfig::Buildx,
+                    "buildah" => BuilderConfig::Buildah,
+                    _ => return Err(Error::invalid(name, format!("`{text}` is none of auto, buildx, buildah"))),
+                },
+                name,
+            )),
+        };
         let in_ci = environment.get("CI").is_some_and(|ci| !matches!(ci.as_str(), "" | "0" | "false"));
         let settings = Self {
             registry: pick(overrides.registry.clone(), variable("SHIPPER_REGISTRY"), project.registry.clone(), || {
@@ -143,6 +158,7 @@ impl Settings {
             untracked: pick(None, untracked, project.untracked, || {
                 if in_ci { UntrackedConfig::Deny } else { UntrackedConfig::Include }
             }),
+            builder: pick(None, builder, project.builder, || BuilderConfig::Auto),
             name,
         };
         if settings.concurrency.value == 0 {
@@ -173,6 +189,7 @@ impl Settings {
             ("project.repository", self.repository.value.clone(), self.repository.origin),
             ("project.concurrency", self.concurrency.value.to_string(), self.concurrency.origin),
             ("project.untracked", format!("{:?}", self.untracked.value).to_lowercase(), self.untracked.origin),
+            ("project.builder", format!("{:?}", self.builder.value).to_lowercase(), self.builder.origin),
         ]
     }
 }

@@ -142,7 +142,7 @@ pub enum Event {
     },
     /// The plan stands.
     PlanReady {
-        /// The services, sorted by name.
+        /// The services, each behind those that it is built on.
         services: Vec<PlannedService>,
     },
     /// Work on a service began.

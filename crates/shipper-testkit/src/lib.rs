@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(unix)]
+pub mod docker_engine;
 pub mod docker_registry;
 pub mod git;
 pub mod kill;
@@ -9,6 +11,8 @@ pub mod skopeo;
 pub mod tool;
 pub mod umoci;
 
+#[cfg(unix)]
+pub use docker_engine::{DockerEngine, ImageStore, Suite};
 pub use docker_registry::DockerRegistry;
 pub use git::GitRepo;
 pub use kill::{Interrupted, KillPlan};

@@ -16,6 +16,7 @@ use crate::environment::Environment;
 use crate::error::{BuildError, Exit, TAIL_LINES};
 use crate::log::BuildLog;
 use crate::process::{LogFile, Process, Stream, TailBuffer};
+use crate::work::Work;
 
 const INSTALL: &str = "install buildah (Debian and Ubuntu: `apt-get install buildah`, Fedora: `dnf install buildah`); services \
                        with `cargo` or `files` need no builder";
@@ -26,62 +27,24 @@ const CREDENTIALS: &[&str] = &["REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_RUNTI
 /// The storage drivers, the better first: `vfs` copies every layer whole, but works wherever files can be written.
 const DRIVERS: [&str; 2] = ["overlay", "vfs"];
 
-/// The work directory, locked until this is dropped.
-pub(super) struct Work {
-    root: PathBuf,
-    _lock: std::fs::File,
+/// buildah is not there.
+pub(crate) fn missing() -> BuildError {
+    BuildError::EngineMissing { what: "buildah".to_owned(), install: INSTALL.to_owned() }
 }
 
-impl Work {
-    /// Waits until no other build uses `root`.
-    pub(super) async fn open(root: &Path) -> Result<Work, BuildError> {
-        std::fs::create_dir_all(root).map_err(BuildError::io("create", root))?;
-        let lock = lock(&root.join("lock")).await?;
-        let work = Work { root: root.to_path_buf(), _lock: lock };
-        for temporary in ["tmp", "run"] {
-            refuse_mounts(&work.path(temporary))?;
-            work.remove(temporary)?;
-            let path = work.path(temporary);
-            std::fs::create_dir(&path).map_err(BuildError::io("create", &path))?;
-        }
-        // No checks of signatures: bases are pulled by digest.
-        work.write("policy.json", br#"{"default":[{"type":"insecureAcceptAnything"}]}"#)?;
-        // In place of the machine's, which could change the environment or the mounts of `RUN` steps.
-        work.write("containers.conf", b"# Deliberately empty.\n")?;
-        work.write("registries.conf", b"# Deliberately empty: a build pulls nothing.\n")?;
-        Ok(work)
+/// Makes a work directory ready for buildah.
+pub(super) fn prepare(work: &Work) -> Result<(), BuildError> {
+    for temporary in ["tmp", "run"] {
+        refuse_mounts(&work.path(temporary))?;
+        work.remove(temporary)?;
+        let path = work.path(temporary);
+        std::fs::create_dir(&path).map_err(BuildError::io("create", &path))?;
     }
-
-    pub(super) fn root(&self) -> &Path {
-        &self.root
-    }
-
-    pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.root.join(name)
-    }
-
-    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), BuildError> {
-        let path = self.path(name);
-        std::fs::write(&path, bytes).map_err(BuildError::io("write", &path))
-    }
-
-    /// The content of a small file without its line ending.
-    pub(super) fn read_line(&self, name: &str) -> Result<String, BuildError> {
-        let path = self.path(name);
-        let text = std::fs::read_to_string(&path).map_err(BuildError::io("read", &path))?;
-        Ok(text.trim().to_owned())
-    }
-
-    /// Removes a file or a directory, if there is one.
-    pub(super) fn remove(&self, name: &str) -> Result<(), BuildError> {
-        let path = self.path(name);
-        let removed = match path.symlink_metadata() {
-            Ok(metadata) if metadata.is_dir() => std::fs::remove_dir_all(&path),
-            Ok(_) => std::fs::remove_file(&path),
-            Err(_) => Ok(()),
-        };
-        removed.map_err(BuildError::io("remove", &path))
-    }
+    // No checks of signatures: bases are pulled by digest.
+    work.write("policy.json", br#"{"default":[{"type":"insecureAcceptAnything"}]}"#)?;
+    // In place of the machine's, which could change the environment or the mounts of `RUN` steps.
+    work.write("containers.conf", b"# Deliberately empty.\n")?;
+    work.write("registries.conf", b"# Deliberately empty: a build pulls nothing.\n")
 }
 
 /// Nothing may be mounted below a directory that is about to be removed: the removal would go on in what is mounted there.
@@ -98,22 +61,6 @@ fn refuse_mounts(directory: &Path) -> Result<(), BuildError> {
         None => Ok(()),
         Some(point) => Err(BuildError::io("remove", &directory)(std::io::Error::other(format!("{point} is mounted")))),
     }
-}
-
-async fn lock(path: &Path) -> Result<std::fs::File, BuildError> {
-    let failed = || BuildError::io("lock", path);
-    let file = std::fs::File::options().create(true).append(true).open(path).map_err(failed())?;
-    #[cfg(unix)]
-    loop {
-        use rustix::fs::{FlockOperation, flock};
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => break,
-            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(failed()(error.into())),
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    Ok(file)
 }
 
 /// A subcommand of buildah with its arguments.
@@ -141,7 +88,6 @@ pub(super) struct Engine {
 impl Engine {
     /// Finds the program and the way to start it.
     pub(super) async fn new(work: &Work, environment: &Environment) -> Result<Engine, BuildError> {
-        let missing = || BuildError::EngineMissing { what: "buildah".to_owned(), install: INSTALL.to_owned() };
         let program = environment.find_program("buildah").ok_or_else(missing)?;
         let mut visible = environment.machine_and_network();
         visible.extend(environment.pick(|name| CREDENTIALS.contains(&name)));

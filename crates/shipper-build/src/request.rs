@@ -1,0 +1,120 @@
+//! What any builder of Dockerfiles is given and what it leaves: a request, and an image in an OCI layout.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use shipper_oci::{Descriptor, Digest, Manifest, Platform, Repository, Selector, Tag};
+
+use crate::environment::Environment;
+use crate::error::BuildError;
+
+/// A Dockerfile and everything that its build may read.
+///
+/// All paths are absolute.
+#[derive(Debug, Clone)]
+pub struct DockerfileRequest {
+    /// The staged context: exactly the files of the context, nothing else.
+    pub stage: PathBuf,
+    /// The Dockerfile; it need not lie in the stage.
+    pub dockerfile: PathBuf,
+    /// A private directory that lasts between builds: log, result, buildah's layer cache. One build at a time uses it.
+    pub work: PathBuf,
+    /// The stage of the Dockerfile to build; the last one if absent.
+    pub target: Option<String>,
+    /// Build arguments by name.
+    pub args: BTreeMap<String, String>,
+    /// The platform of the image, and of every base.
+    pub platform: Platform,
+    /// Labels that are added to the image's configuration, after those of the Dockerfile.
+    pub labels: BTreeMap<String, String>,
+    /// All annotations of the image's manifest.
+    pub annotations: BTreeMap<String, String>,
+    /// Named contexts, by the name that `FROM` or `--from=` uses: `oci:DIR:TAG`, an image in an OCI layout, or the path
+    /// of a staged directory (`--from=` only).
+    pub named: BTreeMap<String, String>,
+    /// Locked digests of base images, by reference as the Dockerfile has it after expansion of its arguments.
+    pub bases: BTreeMap<String, String>,
+    /// The network of `RUN` steps; the builder's default if absent.
+    pub network: Option<Network>,
+    /// Where `PATH`, proxies and the place of registry credentials are taken from.
+    pub environment: Environment,
+}
+
+/// A finished image in an OCI layout.
+#[derive(Debug, Clone)]
+pub struct BuiltLayout {
+    /// The layout's directory, below the request's `work`; the next build there replaces it.
+    pub layout: PathBuf,
+    /// The image's tag in the layout.
+    pub tag: String,
+    /// The image's manifest.
+    pub manifest: Manifest,
+}
+
+/// The network that `RUN` steps have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// The host's.
+    Host,
+    /// None.
+    None,
+}
+
+impl Network {
+    /// The value of `--network`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Network::Host => "host",
+            Network::None => "none",
+        }
+    }
+}
+
+/// What a named context that is an image in a layout begins with.
+pub(crate) const LAYOUT: &str = "oci:";
+/// The directory of the result below `work`.
+pub(crate) const OUT: &str = "out";
+/// The tag of the result.
+pub(crate) const TAG: &str = "built";
+
+/// Checks the image that `engine` left in the layout `out` as `pushed`, and gives it the request's annotations and
+/// [`TAG`].
+///
+/// # Errors
+/// [`BuildError::WrongMachine`] if it is for another platform; [`BuildError::Unsupported`] if it is no image.
+pub(crate) async fn finish(
+    engine: &str,
+    out: &Path,
+    pushed: &Digest,
+    request: &DockerfileRequest,
+) -> Result<BuiltLayout, BuildError> {
+    let tag: Tag = TAG.parse()?;
+    let repository = Repository::layout(out);
+    let found = repository.manifest(&Selector::Digest(pushed.clone())).await?;
+    let Some((mut image, built)) = found.and_then(|built| Some((built.as_image()?.clone(), built))) else {
+        return Err(BuildError::Unsupported {
+            what: format!("the result of {engine}, which has no image manifest {pushed},"),
+        });
+    };
+    let platform = platform_of(engine, &repository, &image.config).await?;
+    if !request.platform.matches(&platform) {
+        return Err(BuildError::WrongMachine {
+            path: request.dockerfile.clone(),
+            found: platform.to_string(),
+            wanted: request.platform.to_string(),
+        });
+    }
+    image.annotations.clone_from(&request.annotations);
+    let manifest = Manifest::image(&image)?;
+    repository.put_manifest(&manifest, Some(&tag)).await?;
+    if manifest.digest() != built.digest() {
+        repository.delete_manifest(built.digest()).await?;
+    }
+    Ok(BuiltLayout { layout: out.to_path_buf(), tag: TAG.to_owned(), manifest })
+}
+
+async fn platform_of(engine: &str, repository: &Repository, config: &Descriptor) -> Result<Platform, BuildError> {
+    let config = repository.blob(config).await?;
+    serde_json::from_slice(&config)
+        .map_err(|error| BuildError::Unsupported { what: format!("the image configuration of {engine} ({error})") })
+}
