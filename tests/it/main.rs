@@ -5,6 +5,7 @@ mod cargo_service;
 mod copy;
 mod dockerfile;
 mod due;
+mod ecr;
 mod hash;
 mod image;
 mod json;

@@ -84,6 +84,8 @@ pub(crate) enum Command {
     Copy(CopyArgs),
     /// Compare the base images of shipper.lock with their registries, or take newer ones
     Base(BaseArgs),
+    /// Repositories and retention in Amazon ECR
+    Ecr(EcrArgs),
     /// Print every setting with its origin
     Config(ConfigArgs),
     /// Print shell completions
@@ -197,6 +199,67 @@ pub(crate) enum BaseAction {
         #[arg(value_name = "REF")]
         references: Vec<String>,
     },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct EcrArgs {
+    #[command(subcommand)]
+    pub(crate) action: EcrAction,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum EcrAction {
+    /// Lifecycle policies: which images are deleted, and when
+    Lifecycle(LifecycleArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LifecycleArgs {
+    #[command(subcommand)]
+    pub(crate) action: LifecycleAction,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum LifecycleAction {
+    /// Check a policy and print its canonical text
+    Render(RenderArgs),
+    /// Tell what a policy would do to the images of a repository
+    Simulate(SimulateArgs),
+    /// Compare what two policies do; exit with 1 when they differ
+    Diff(DiffArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RenderArgs {
+    /// A policy document
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: PathBuf,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SimulateArgs {
+    /// A policy document
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: PathBuf,
+    /// What `aws ecr describe-images` prints
+    #[arg(long, value_name = "FILE")]
+    pub(crate) images: PathBuf,
+    /// The time of the evaluation, such as 2026-01-31T12:00:00Z; now where it is not given
+    #[arg(long, value_name = "TIME")]
+    pub(crate) now: Option<String>,
+    /// Say of each image why
+    #[arg(long)]
+    pub(crate) explain: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DiffArgs {
+    /// A policy document
+    #[arg(value_name = "BEFORE")]
+    pub(crate) before: PathBuf,
+    /// A policy document
+    #[arg(value_name = "AFTER")]
+    pub(crate) after: PathBuf,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -51,6 +51,7 @@ fn run(arguments: Vec<OsString>) -> ExitCode {
         Command::Inspect(args) => commands::inspect::run(&cli.global, args, &terminal),
         Command::Push(args) | Command::Copy(args) => commands::copy::run(&cli.global, args, &terminal),
         Command::Base(args) => commands::base::run(&cli.global, args, &terminal),
+        Command::Ecr(args) => commands::ecr::run(&cli.global, args, &terminal),
         Command::Config(args) => commands::config::run(&cli.global, args, &terminal),
         Command::Completions(args) => commands::completions::run(args, &terminal),
     };

@@ -205,6 +205,24 @@ pub enum Error {
         /// As written.
         destination: String,
     },
+    /// A document that was passed is not what it should be, or says what can not be done.
+    #[error("use {}", path.display())]
+    Document {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the place.
+        #[source]
+        source: shipper_ecr::Error,
+    },
+    /// A time that is none.
+    #[error("use the time `{text}`")]
+    Time {
+        /// As written.
+        text: String,
+        /// What is wrong.
+        #[source]
+        source: jiff::Error,
+    },
     /// A reference names nothing.
     #[error("find {reference}")]
     NoImage {
@@ -259,6 +277,8 @@ impl Error {
             Self::Store { source, .. } => source.hint(),
             Self::Push { source, .. } | Self::BaseName { source, .. } => source.hint(),
             Self::Build { source, .. } | Self::Toolchain { source, .. } => source.hint(),
+            Self::Document { source, .. } => source.hint(),
+            Self::Time { .. } => Some("write it as 2026-01-31T12:00:00Z".to_owned()),
             Self::Exists { .. } => Some("`--force` overwrites it".to_owned()),
             _ => None,
         }

@@ -10,6 +10,7 @@ mod hashing;
 mod images;
 mod init;
 mod inputs;
+mod lifecycle;
 mod lock;
 mod names;
 mod outdated;
@@ -26,6 +27,9 @@ pub use git::Head;
 pub use hashing::{Hashed, HashedEntry, hash_directory, hash_service};
 pub use images::{Copied, Inspected, Part, copy, inspect};
 pub use init::{Initialised, init, write_file};
+pub use lifecycle::{
+    LifecycleDiff, SimulatedImage, SimulatedImages, diff_lifecycle, render_lifecycle, simulate_lifecycle,
+};
 pub use outdated::{BaseState, LockedBase, base_outdated, base_update};
 pub use project::{CONFIG_FILE, Directories, Options, Project};
 pub use ship::{Planned, ShipOptions, Shipped, plan, ship};

@@ -1,0 +1,116 @@
+//! Lifecycle policies in files: canonical text, differences, simulation. Nothing is asked of AWS.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use shipper_ecr::{Fate, ImageFacts, LifecyclePolicy};
+
+use crate::Error;
+
+/// An image and what a policy does to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SimulatedImage {
+    /// `sha256:..`.
+    pub digest: String,
+    /// Its tags, in the order of the listing.
+    pub tags: Vec<String>,
+    /// Priority of the rule that acts on it, or may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<u32>,
+    /// Why; filled in where an explanation was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// The images of a repository by what a policy does to them, each list in the order of the listing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SimulatedImages {
+    /// Deleted.
+    pub expire: Vec<SimulatedImage>,
+    /// Left as they are.
+    pub keep: Vec<SimulatedImage>,
+    /// Deleted or left: the documentation can be read both ways.
+    pub uncertain: Vec<SimulatedImage>,
+    /// Moved to the archive.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub archive: Vec<SimulatedImage>,
+    /// Traps in the policy.
+    #[serde(skip)]
+    pub lints: Vec<String>,
+}
+
+/// What differs between two policies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LifecycleDiff {
+    /// One line for each rule that was added (`+`), removed (`-`), changed (`~`) or moved (`>`).
+    pub changes: Vec<String>,
+    /// Whether the canonical texts differ as well.
+    pub spelled_differently: bool,
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })
+}
+
+fn policy(path: &Path) -> Result<LifecyclePolicy, Error> {
+    LifecyclePolicy::parse(&read(path)?).map_err(|source| Error::Document { path: path.to_owned(), source })
+}
+
+/// The canonical text of the policy in a file, with its traps.
+///
+/// # Errors
+/// [`Error::Read`]; [`Error::Document`] with the place.
+pub fn render_lifecycle(path: &Path) -> Result<(String, Vec<String>), Error> {
+    let policy = policy(path)?;
+    let lints = shipper_ecr::lints(&policy, &[]).iter().map(ToString::to_string).collect();
+    Ok((policy.canonical_json(), lints))
+}
+
+/// What changes from the policy in `before` to that in `after`.
+///
+/// # Errors
+/// As [`render_lifecycle`].
+pub fn diff_lifecycle(before: &Path, after: &Path) -> Result<LifecycleDiff, Error> {
+    let (before, after) = (policy(before)?, policy(after)?);
+    Ok(LifecycleDiff {
+        changes: before.changes_to(&after).iter().map(ToString::to_string).collect(),
+        spelled_differently: before.canonical_json() != after.canonical_json(),
+    })
+}
+
+/// What the policy in a file would do to the images in another, which holds the output of `aws ecr describe-images`.
+/// `now` is a time in RFC 3339; the clock's where it is absent.
+///
+/// # Errors
+/// [`Error::Read`]; [`Error::Document`] with the place; [`Error::Time`].
+pub fn simulate_lifecycle(
+    path: &Path,
+    images: &Path,
+    now: Option<&str>,
+    explained: bool,
+) -> Result<SimulatedImages, Error> {
+    let now = match now {
+        Some(text) => text.parse().map_err(|source| Error::Time { text: text.to_owned(), source })?,
+        None => Timestamp::now(),
+    };
+    let policy = policy(path)?;
+    let listed = ImageFacts::parse_describe_images(&read(images)?)
+        .map_err(|source| Error::Document { path: images.to_owned(), source })?;
+    let simulation = shipper_ecr::simulate(&policy, &listed, now);
+    let mut report = SimulatedImages {
+        lints: shipper_ecr::lints(&policy, &listed).iter().map(ToString::to_string).collect(),
+        ..SimulatedImages::default()
+    };
+    for (image, verdict) in listed.into_iter().zip(simulation.verdicts) {
+        let (list, rule) = match verdict.fate {
+            Fate::Keep => (&mut report.keep, None),
+            Fate::Expire(rule) => (&mut report.expire, Some(rule)),
+            Fate::Archive(rule) => (&mut report.archive, Some(rule)),
+            Fate::Uncertain(rule) => (&mut report.uncertain, Some(rule)),
+        };
+        let why = explained.then(|| verdict.why.to_string());
+        list.push(SimulatedImage { digest: image.digest, tags: image.tags, rule, why });
+    }
+    Ok(report)
+}
