@@ -176,3 +176,57 @@ fn buildx_builds_what_buildah_builds() {
     ship("buildah").ok().says("nothing is due");
     ship("kaniko").exits(2).says("`kaniko` is none of auto, buildx, buildah");
 }
+
+#[test]
+fn a_secret_reaches_its_step_and_nothing_else() {
+    need!(require_tool("buildah"));
+    let engine = need!(DockerEngine::start(Suite::Stable, ImageStore::Containerd));
+    let umoci = need!(Umoci::find());
+    let busybox = need!(require_tool("busybox"));
+    const VALUE: &str = "canary-4711-value";
+    for builder in ["buildx", "buildah"] {
+        let project = Project::new(
+            "[service.app]\ndockerfile = 'Dockerfile'\nnetwork = 'host'\n\
+             secrets = { token = { env = 'MY_TOKEN' }, key = { file = 'key.pem' } }\n",
+        );
+        std::fs::copy(&busybox, project.path().join("busybox")).expect("copies");
+        project.repo.write(
+            "Dockerfile",
+            "FROM scratch\nCOPY busybox /bin/sh\nSHELL [\"/bin/sh\", \"-c\"]\n\
+             RUN --mount=type=secret,id=token --mount=type=secret,id=key \
+             read t < /run/secrets/token; read k < /run/secrets/key; echo ${#t} ${#k} > /lengths; echo seen\n",
+        );
+        project.repo.write(".gitignore", "key.pem\n");
+        project.repo.write("key.pem", format!("{VALUE}-key\n"));
+        let ship = |variable: Option<&str>| {
+            let mut command = project.command(["ship", "--json"]);
+            command.envs(engine.variables()).env("SHIPPER_BUILDER", builder);
+            if let Some(value) = variable {
+                command.env("MY_TOKEN", value);
+            }
+            crate::support::Ran::of(&command.output().expect("starts"))
+        };
+        let missing = ship(None).exits(4);
+        assert!(missing.stdout.contains("the secret `token` is not there"), "{builder}: {}", missing.stdout);
+        let ran = ship(Some(VALUE)).ok();
+        let tag = text(&project.plan()["services"][0]["tag"]);
+        let images = project.path().join(".shipper/images");
+        let layout =
+            std::fs::read_dir(&images).expect("a project").next().expect("one").expect("reads").path().join("app");
+        let to = tempfile::tempdir().expect("a directory");
+        let rootfs = umoci.unpack(&layout, &tag, &to.path().join("bundle"));
+        let lengths = std::fs::read_to_string(rootfs.join("lengths")).expect("the step ran");
+        assert_eq!(lengths, format!("{} {}\n", VALUE.len(), VALUE.len() + 4), "{builder}");
+        // Unpacked image, layout, run record, stage, logs, caches: the value is in none, in whatever form.
+        for place in [to.path(), &images, &project.path().join(".shipper/runs"), project.cache()] {
+            for (path, bytes) in crate::support::tree(place) {
+                let found = shipper_testkit::secret::forms_in(&bytes, VALUE);
+                assert!(found.is_empty(), "{builder}: {path}: {found:?}");
+            }
+        }
+        assert!(shipper_testkit::secret::forms_in(ran.stdout.as_bytes(), VALUE).is_empty());
+        // Another value is no reason to build.
+        let ran = ship(Some("another")).ok();
+        assert!(ran.stdout.contains("\"action\":\"reuse\""), "{}", ran.stdout);
+    }
+}

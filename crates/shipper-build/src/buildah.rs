@@ -51,7 +51,7 @@ pub async fn buildah(request: &DockerfileRequest, log: &dyn BuildLog) -> Result<
     prepare(&work)?;
     // A copy under a fixed name: buildah runs the C preprocessor on files that are called `.in`.
     work.write("Dockerfile", &text)?;
-    let mut engine = Engine::new(&work, &request.environment).await?;
+    let mut engine = Engine::new(&work, &request.environment, request.secret_flags()?.variables).await?;
 
     let mut times = dockerfile::times(&text);
     let id = loop {
@@ -97,6 +97,9 @@ async fn build(
     }
     if let Some(network) = request.network {
         command = command.arg("--network").arg(network.as_str());
+    }
+    for (flag, value) in request.secret_flags()?.flags {
+        command = command.arg(flag).arg(value);
     }
     for (name, value) in &request.args {
         command = command.arg("--build-arg").arg(format!("{name}={value}"));

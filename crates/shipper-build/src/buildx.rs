@@ -73,7 +73,10 @@ impl Buildx {
     }
 
     async fn command(&self, request: &DockerfileRequest, work: &Work) -> Result<Process, BuildError> {
-        let mut command = Process::new(&self.docker, work.root(), self.environment.clone());
+        let secrets = request.secret_flags()?;
+        let mut environment = self.environment.clone();
+        environment.extend(secrets.variables);
+        let mut command = Process::new(&self.docker, work.root(), environment);
         command = command.args(["buildx", "build", "--progress", "rawjson", "--provenance=false", "--sbom=false"]);
         command = command.arg("--platform").arg(request.platform.to_string());
         command = command.args(["--file", DOCKERFILE, "--metadata-file", METADATA]);
@@ -83,6 +86,9 @@ impl Buildx {
         }
         if let Some(network) = request.network {
             command = command.arg("--network").arg(network.as_str());
+        }
+        for (flag, value) in secrets.flags {
+            command = command.arg(flag).arg(value);
         }
         if !request.args.contains_key("SOURCE_DATE_EPOCH") {
             command = command.args(["--build-arg", "SOURCE_DATE_EPOCH=0"]);

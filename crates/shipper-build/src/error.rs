@@ -141,6 +141,14 @@ pub enum BuildError {
         /// The file with everything it wrote.
         log: Option<PathBuf>,
     },
+    /// A secret that the build names is not there.
+    #[error("the secret `{id}` is not there: {place} is not set or no file")]
+    SecretMissing {
+        /// Its id.
+        id: String,
+        /// Where it should be.
+        place: String,
+    },
     /// The Dockerfile uses an image that the request does not bring.
     #[error("the base image `{reference}` is neither locked nor a service, or there is none for {platform}")]
     BaseMissing {

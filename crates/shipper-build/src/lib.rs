@@ -29,7 +29,7 @@ pub use check::{CheckFailure, run_check};
 pub use environment::Environment;
 pub use error::{BuildError, Exit, TAIL_LINES, ToolchainProblem};
 pub use log::{BuildLog, NoLog, Step};
-pub use request::{BuiltLayout, DockerfileRequest, Network};
+pub use request::{BuiltLayout, DockerfileRequest, Network, SecretSource};
 pub use rustc::{RustcIdentity, rustc_identity};
 pub use system::ca_bundle_digest;
 pub use target::LinkMode;

@@ -36,6 +36,10 @@ pub struct DockerfileRequest {
     pub bases: BTreeMap<String, String>,
     /// The network of `RUN` steps; the builder's default if absent.
     pub network: Option<Network>,
+    /// What `RUN --mount=type=secret` may read, by id.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// What `RUN --mount=type=ssh` may use: `ID` for the caller's agent, or `ID=SOCKET-OR-KEY`.
+    pub ssh: Vec<String>,
     /// Where `PATH`, proxies and the place of registry credentials are taken from.
     pub environment: Environment,
 }
@@ -49,6 +53,67 @@ pub struct BuiltLayout {
     pub tag: String,
     /// The image's manifest.
     pub manifest: Manifest,
+}
+
+/// Where a secret is. Its value passes to the builder by the environment or by a path, never by an argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// In this variable of the request's environment.
+    Environment(String),
+    /// In this file.
+    File(PathBuf),
+}
+
+/// What a builder's command line says about secrets and agents.
+pub(crate) struct SecretFlags {
+    /// `--secret` and `--ssh` with their values.
+    pub(crate) flags: Vec<(&'static str, String)>,
+    /// The variables that must be visible for them.
+    pub(crate) variables: Environment,
+}
+
+impl DockerfileRequest {
+    /// The flags for the request's secrets and agents.
+    ///
+    /// # Errors
+    /// [`BuildError::SecretMissing`] where a variable is not set or a file is not there: a builder would say so in
+    /// the middle of the build, or give the step nothing.
+    pub(crate) fn secret_flags(&self) -> Result<SecretFlags, BuildError> {
+        let mut flags = Vec::new();
+        let mut variables = Environment::new();
+        for (id, source) in &self.secrets {
+            let missing = |place: String| BuildError::SecretMissing { id: id.clone(), place };
+            let source = match source {
+                SecretSource::Environment(name) => {
+                    let value = self.environment.get(name).ok_or_else(|| missing(format!("the variable {name}")))?;
+                    variables.set(name, value);
+                    format!("id={id},type=env,src={name}")
+                }
+                SecretSource::File(path) if path.is_file() => {
+                    csv(&[&format!("id={id}"), &format!("src={}", path.display())])
+                }
+                SecretSource::File(path) => return Err(missing(path.display().to_string())),
+            };
+            flags.push(("--secret", source));
+        }
+        if !self.ssh.is_empty() {
+            variables.extend(self.environment.pick(|name| name == "SSH_AUTH_SOCK"));
+        }
+        flags.extend(self.ssh.iter().map(|one| ("--ssh", one.clone())));
+        Ok(SecretFlags { flags, variables })
+    }
+}
+
+/// Fields of a flag's value, quoted where they need it: both builders read it as a line of CSV.
+fn csv(fields: &[&str]) -> String {
+    let quote = |field: &&str| {
+        if field.contains([',', '"', '\n']) {
+            format!("\"{}\"", field.replace('"', "\"\""))
+        } else {
+            (*field).to_owned()
+        }
+    };
+    fields.iter().map(quote).collect::<Vec<_>>().join(",")
 }
 
 /// The network that `RUN` steps have.
@@ -117,4 +182,15 @@ async fn platform_of(engine: &str, repository: &Repository, config: &Descriptor)
     let config = repository.blob(config).await?;
     serde_json::from_slice(&config)
         .map_err(|error| BuildError::Unsupported { what: format!("the image configuration of {engine} ({error})") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_with_a_comma_is_one_field() {
+        assert_eq!(csv(&["id=a", "src=/x"]), "id=a,src=/x");
+        assert_eq!(csv(&["id=a", "src=/x,y/\"z\""]), "id=a,\"src=/x,y/\"\"z\"\"\"");
+    }
 }

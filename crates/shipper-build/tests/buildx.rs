@@ -69,6 +69,8 @@ impl Fixture {
             named: BTreeMap::new(),
             bases: BTreeMap::new(),
             network: Some(Network::Host),
+            secrets: BTreeMap::new(),
+            ssh: Vec::new(),
             environment,
         };
         fs::write(&request.dockerfile, dockerfile).unwrap();

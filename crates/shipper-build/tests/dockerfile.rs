@@ -89,6 +89,8 @@ fn fixture(dockerfile: &str, files: &[(&str, &str)]) -> Result<Fixture, Skip> {
         named: BTreeMap::new(),
         bases: BTreeMap::new(),
         network: None,
+        secrets: BTreeMap::new(),
+        ssh: Vec::new(),
         environment: Environment::of_process(),
     };
     let fixture = Fixture { dir, request };

@@ -456,6 +456,15 @@ fn recipe_values(service: &Service, platform: &str, half: &Half) -> BTreeMap<Str
             if let Some((bytes, _)) = &half.dockerfile {
                 set("dockerfile", shipper_hash::FileDigest::of(bytes).to_string());
             }
+            // Values of secrets count nowhere: a rotated credential is no reason to build.
+            let ids: Vec<&str> = recipe.secrets.keys().map(String::as_str).collect();
+            if !ids.is_empty() {
+                set("secrets", ids.join(","));
+            }
+            let agents: Vec<&str> = recipe.ssh.iter().filter_map(|one| one.split('=').next()).collect();
+            if !agents.is_empty() {
+                set("ssh", agents.join(","));
+            }
             if let Some(network) = recipe.network {
                 set("network", format!("{network:?}").to_lowercase());
             }

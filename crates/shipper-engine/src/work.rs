@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use shipper_build::{
     AssembleRequest, BuildError, BuildLog, Builder, BuilderChoice, CargoRecipe, DockerfileRequest, ImageOptions,
-    LinkMode, Network, Step, assemble, run_check,
+    LinkMode, Network, SecretSource, Step, assemble, run_check,
 };
 use shipper_oci::{BaseImage, Compression, Manifest, Repository, Selector};
-use shipper_plan::{Base, BuilderConfig, CompressionConfig, LinkConfig, NetworkConfig, Recipe};
+use shipper_plan::{Base, BuilderConfig, CompressionConfig, LinkConfig, NetworkConfig, Recipe, SecretConfig};
 use shipper_report::{Action, Event, Phase, PlannedService};
 use tokio::sync::OnceCell;
 
@@ -245,11 +245,26 @@ async fn build(job: &Job, platform: &Platform, directory: &Path) -> Result<Platf
                     NetworkConfig::Host => Network::Host,
                     NetworkConfig::None => Network::None,
                 }),
+                secrets: recipe.secrets.iter().map(|(id, source)| (id.clone(), secret(&job.project, source))).collect(),
+                ssh: recipe.ssh.clone(),
                 environment: environment(&job.project.environment),
             };
             let builder = job.builder().await.map_err(job.failed())?;
             let built = builder.build(&request, &Log { job, phase: Phase::Build }).await.map_err(job.failed())?;
             Ok(PlatformImage::Copied { manifest: built.manifest, from: Repository::layout(&built.layout) })
+        }
+    }
+}
+
+/// Where a secret is, with relative paths below the project and `~/` below the home directory.
+fn secret(project: &Project, source: &SecretConfig) -> SecretSource {
+    match source {
+        SecretConfig::Env(name) => SecretSource::Environment(name.clone()),
+        SecretConfig::File(path) => {
+            SecretSource::File(match path.strip_prefix("~/").zip(environment(&project.environment).home()) {
+                Some((below, home)) => home.join(below),
+                None => project.root.join(path),
+            })
         }
     }
 }

@@ -132,6 +132,12 @@ pub struct ServiceConfig {
     /// Build arguments of the Dockerfile. They are no secrets.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub args: BTreeMap<String, String>,
+    /// Secrets of the Dockerfile's `RUN --mount=type=secret`, by id. Only the ids count for the image's key.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, SecretConfig>,
+    /// SSH agents or keys of the Dockerfile's `RUN --mount=type=ssh`: `default`, or `ID=SOCKET-OR-KEY`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ssh: Vec<String>,
     /// The image that layers are put on: `scratch` (default), a registry reference, `oci:DIR:TAG`, or a name in `needs`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
@@ -183,6 +189,16 @@ pub struct ServiceConfig {
     /// Any text; another text gives the service another identity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub salt: Option<String>,
+}
+
+/// Where a secret is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub enum SecretConfig {
+    /// In this environment variable.
+    Env(String),
+    /// In this file; a relative path is relative to the project, `~/` is the home directory.
+    File(String),
 }
 
 /// How a Cargo package is built.

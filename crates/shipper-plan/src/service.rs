@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{CargoConfig, CompressionConfig, Config, LinkConfig, NetworkConfig, ServiceConfig};
+use crate::config::{CargoConfig, CompressionConfig, Config, LinkConfig, NetworkConfig, SecretConfig, ServiceConfig};
 use crate::error::Error;
 use crate::settings::{Settings, is_name};
 
@@ -83,6 +83,10 @@ pub struct DockerfileRecipe {
     pub args: BTreeMap<String, String>,
     /// The network of `RUN` steps.
     pub network: Option<NetworkConfig>,
+    /// Secrets by id.
+    pub secrets: BTreeMap<String, SecretConfig>,
+    /// SSH agents and keys: `ID` or `ID=SOCKET-OR-KEY`.
+    pub ssh: Vec<String>,
 }
 
 /// What assembled layers are put on.
@@ -219,6 +223,11 @@ fn resolve(name: &str, config: &ServiceConfig, settings: &Settings, host: &str) 
     })
 }
 
+/// Whether a builder takes `id` as the id of a secret or agent without quoting it.
+fn is_id(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+}
+
 fn recipe(config: &ServiceConfig, key: &dyn Fn(&str) -> String) -> Result<Recipe, Error> {
     let assembled = config.cargo.is_some() || !config.binary.is_empty() || !config.files.is_empty();
     let Some(dockerfile) = &config.dockerfile else {
@@ -226,6 +235,8 @@ fn recipe(config: &ServiceConfig, key: &dyn Fn(&str) -> String) -> Result<Recipe
             ("context", config.context.is_some()),
             ("target", config.target.is_some()),
             ("network", config.network.is_some()),
+            ("secrets", !config.secrets.is_empty()),
+            ("ssh", !config.ssh.is_empty()),
             ("args", !config.args.is_empty()),
         ] {
             if given {
@@ -271,11 +282,22 @@ fn recipe(config: &ServiceConfig, key: &dyn Fn(&str) -> String) -> Result<Recipe
             "make it a service of its own and name it in `needs`",
         ));
     }
+    let ids = config.secrets.keys().map(|id| ("secrets", id.as_str()));
+    let agents = config.ssh.iter().map(|one| ("ssh", one.split('=').next().unwrap_or_default()));
+    if let Some((field, id)) = ids.chain(agents).find(|(_, id)| !is_id(id)) {
+        return Err(Error::invalid_with(
+            key(field),
+            format!("`{id}` is no id"),
+            "use letters, digits, `_`, `.` and `-`, as in `RUN --mount=type=secret,id=..`",
+        ));
+    }
     Ok(Recipe::Dockerfile(DockerfileRecipe {
         dockerfile: inside(dockerfile, &key("dockerfile"))?,
         context: inside(config.context.as_deref().unwrap_or("."), &key("context"))?,
         target: config.target.clone(),
         network: config.network,
+        secrets: config.secrets.clone(),
+        ssh: config.ssh.clone(),
         args: config.args.clone(),
     }))
 }
@@ -385,6 +407,9 @@ mod tests {
         check("[service.a]\nbinary = { 'linux/amd64' = 'b' }\ncargo = { package = 'p' }", "comes from `cargo` already");
         check("[service.a]\ndockerfile = 'D'\nfiles = { '/a' = 'b' }", "stands alone");
         check("[service.a]\nfiles = { '/a' = 'b' }\ntarget = 't'", "`service.a.target`: there is no Dockerfile");
+        check("[service.a]\nfiles = { '/a' = 'b' }\nssh = ['default']", "`service.a.ssh`: there is no Dockerfile");
+        check("[service.a]\ndockerfile = 'D'\nsecrets = { 'a,b' = { env = 'X' } }", "`a,b` is no id");
+        check("[service.a]\ndockerfile = 'D'\nssh = ['=/key']", "`` is no id");
         check("[service.a]\nfiles = { '/a' = 'b' }\nbase = 'oci:dir'", "has no tag");
         check("[service.a]\nfiles = { '/a' = 'b' }\ncheck = [[]]", "command 1 is empty");
         check("[service.a]\nfiles = { '/a' = 'b' }\nneeds = { x = 'bb' }", "find service `bb`");

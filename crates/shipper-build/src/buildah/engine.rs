@@ -86,11 +86,20 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Finds the program and the way to start it.
-    pub(super) async fn new(work: &Work, environment: &Environment) -> Result<Engine, BuildError> {
+    /// Finds the program and the way to start it. `secrets` are variables that it must see as well.
+    pub(super) async fn new(
+        work: &Work,
+        environment: &Environment,
+        secrets: Environment,
+    ) -> Result<Engine, BuildError> {
         let program = environment.find_program("buildah").ok_or_else(missing)?;
         let mut visible = environment.machine_and_network();
         visible.extend(environment.pick(|name| CREDENTIALS.contains(&name)));
+        // buildah fails where this directory has no file, which is no error for docker.
+        if visible.get("DOCKER_CONFIG").is_some_and(|directory| !Path::new(directory).join("config.json").exists()) {
+            visible.remove("DOCKER_CONFIG");
+        }
+        visible.extend(secrets);
         visible.set("TMPDIR", work.path("tmp"));
         visible.set("CONTAINERS_CONF", work.path("containers.conf"));
         let mut base = Process::new(&program, work.root(), visible.clone());
