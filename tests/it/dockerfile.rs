@@ -130,6 +130,51 @@ fn a_dockerfile_that_does_not_parse_is_a_usage_error_with_its_line() {
 }
 
 #[test]
+fn a_dockerfile_that_is_no_file_of_the_project_is_refused_at_once() {
+    let check = |target: &str, says: &str| {
+        let project = Project::new(COPY_ALL);
+        project.repo.symlink(target, "Dockerfile");
+        project.run(["plan"]).exits(2).says("cannot read").says(says);
+    };
+    check("/dev/zero", "a link leads out of the project");
+    check("/etc/hostname", "a link leads out of the project");
+    let project = Project::new(COPY_ALL);
+    project.repo.write("real.Dockerfile", "FROM scratch\nCOPY a /\n");
+    project.repo.write("a", "a");
+    project.repo.symlink("real.Dockerfile", "Dockerfile");
+    project.run(["plan"]).ok();
+    project.repo.write("shipper.toml", format!("{COPY_ALL}user = '1:1'\n"));
+    project.run(["plan"]).exits(2).says("the Dockerfile decides this").says("hint: use `USER`");
+}
+
+#[test]
+fn one_reference_for_two_platforms_is_refused_and_not_guessed() {
+    let registry = need!(shipper_testkit::DockerRegistry::start());
+    let other = if cfg!(target_arch = "aarch64") { "amd64" } else { "arm64" };
+    let name = format!("{}/base:1", registry.host());
+    let project = Project::new(&format!("[service.app]\ndockerfile = 'Dockerfile'\nplatforms = ['linux/{other}']\n"));
+    project
+        .repo
+        .write("Dockerfile", format!("FROM --platform=$BUILDPLATFORM {name} AS b\nFROM {name}\nCOPY --from=b /a /\n"));
+    // An index with an image for each of the two platforms.
+    let images: String = ["amd64", "arm64"].map(|machine| format!("\"linux/{machine}\" = \"{machine}\"")).join(", ");
+    let base = Project::new(&format!(
+        "[project]\nname = 'base'\n[service.base]\nbinary = {{ {images} }}\nfiles = {{ '/a' = 'a' }}\n"
+    ));
+    base.repo.write("a", "a");
+    for (machine, code) in [("amd64", 62), ("arm64", 183)] {
+        base.repo.write(machine, crate::support::program(code));
+    }
+    base.ship();
+    let layout = base.layout("base/base");
+    let tag = text(&base.plan()["services"][0]["tag"]);
+    base.run(["copy", &format!("oci:{}:{tag}", layout.display()), &name]).ok();
+    project.run(["plan"]).exits(2).says("it is used for two platforms").says("hint: name the image of one of the two");
+    project.repo.write("Dockerfile", format!("FROM {name}\n"));
+    project.run(["plan"]).ok();
+}
+
+#[test]
 fn what_no_key_can_hold_is_said() {
     let check = |dockerfile: &str, says: &str| {
         let project = Project::new(COPY_ALL);

@@ -5,18 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 use shipper_testkit::{DockerRegistry, Skopeo, Umoci, need, require_tool};
 
-use crate::support::{Project, Ran, text};
-
-/// A statically linked ELF program's headers, with one empty segment: enough to be recognised, for `e_machine` 62
-/// (x86-64) or 183 (AArch64).
-fn program(machine: u8) -> Vec<u8> {
-    let mut program = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, machine, 0, 1, 0, 0, 0];
-    program.resize(64 + 56, 0);
-    // Offset, size and number of program headers; then the one there is, of type PT_LOAD.
-    (program[32], program[52], program[54], program[56], program[58]) = (64, 64, 56, 1, 64);
-    program[64] = 1;
-    program
-}
+use crate::support::{Project, Ran, program, text};
 
 /// The manifest of a service's identity in the embedded layout, as skopeo reads it.
 fn manifest(project: &Project, skopeo: &Skopeo, service: usize) -> Value {
@@ -148,8 +137,11 @@ fn a_base_of_a_registry_is_locked_and_moves_only_with_the_lock() {
     project.ship().says("nothing is due");
     project.repo.remove("shipper.lock");
     assert_eq!(project.due()["app"], "base-moved");
-    project.repo.write("shipper.lock", "nonsense = 1\n");
-    project.run(["plan"]).exits(2).says("shipper.lock");
+    let typo = lock.replace("sha256:", "sha526:");
+    for damaged in ["nonsense = 1\n", &typo] {
+        project.repo.write("shipper.lock", damaged);
+        project.run(["plan"]).exits(2).says("shipper.lock");
+    }
 }
 
 #[test]
@@ -183,6 +175,26 @@ fn a_base_that_moved_is_said_and_taken_on_request() {
 }
 
 #[test]
+fn which_of_its_needs_a_service_is_put_on_is_part_of_its_key() {
+    let config = |base: &str| {
+        format!(
+            "[project]\nname = 'demo'\n[service.one]\nfiles = {{ '/one' = 'one' }}\n[service.two]\nfiles = {{ '/two' = 'two' }}\n\
+             [service.top]\nfiles = {{ '/top' = 'top' }}\nneeds = {{ a = 'one', b = 'two' }}\n{base}"
+        )
+    };
+    let project = Project::new(&config("base = 'a'\n"));
+    for path in ["one/f", "two/f", "top/f"] {
+        project.repo.write(path, path);
+    }
+    project.ship();
+    for base in ["base = 'b'\n", ""] {
+        project.repo.write("shipper.toml", config(base));
+        assert_eq!(project.due()["top"], "recipe-changed", "{base}");
+        project.ship();
+    }
+}
+
+#[test]
 fn a_refreshed_service_has_another_identity_and_keeps_it() {
     let project = Project::two_services();
     project.ship();
@@ -202,7 +214,7 @@ fn a_base_without_the_platform_or_without_an_image_is_an_error() {
     let config = |base: &str| format!("[service.app]\nfiles = {{ '/app' = 'app' }}\nbase = '{base}'\n");
     let project = Project::new(&config(&format!("{}/nothing:1", registry.host())));
     project.repo.write("app/file", "x");
-    project.run(["ship"]).exits(3).says("nothing:1");
+    project.run(["ship"]).exits(4).says("nothing:1");
     project.repo.write("shipper.toml", config("127.0.0.1:1/base:1"));
     project.run(["ship"]).exits(3).says("127.0.0.1:1");
     project.repo.write("shipper.toml", config("not a reference"));

@@ -311,24 +311,15 @@ impl BuildError {
         move |source| BuildError::Io { action, path, source }
     }
 
-    /// Whether the user's code or recipe failed, rather than this machine or a peer: compiler errors and failing steps.
+    /// Whether nothing can be said about the inputs, because a registry or the network did not answer.
     #[must_use]
-    pub fn is_build_failure(&self) -> bool {
-        matches!(self, BuildError::CompileFailed { .. } | BuildError::EngineFailed { step: "build", .. })
-    }
-
-    /// Whether something is missing on this machine that the user can install, start or set up.
-    #[must_use]
-    pub fn is_missing_tool(&self) -> bool {
-        matches!(
-            self,
-            BuildError::EngineMissing { .. }
-                | BuildError::EngineUnreachable { .. }
-                | BuildError::EngineLimited { .. }
-                | BuildError::ToolchainMissing { .. }
-                | BuildError::TargetMissing { .. }
-                | BuildError::LinkerMissing { .. }
-        )
+    pub fn is_unknown(&self) -> bool {
+        match self {
+            BuildError::CargoFailed { step, .. } => *step == "fetch",
+            BuildError::EngineFailed { step, .. } => *step == "pull",
+            BuildError::Image(source) => source.is_unknown(),
+            _ => false,
+        }
     }
 
     /// The last lines of the process that failed, oldest first; empty where no process failed.
@@ -379,7 +370,7 @@ impl BuildError {
                 Some("move these settings to .cargo/config.toml of the repository, where they are part of the key".to_owned())
             }
             BuildError::BaseMissing { .. } => {
-                Some("lock it with `shipper base update`; bases of other platforms than the image's are not supported".to_owned())
+                Some("plan again, which locks what is missing; a base for another platform needs buildx".to_owned())
             }
             BuildError::NotInLock { .. } => {
                 Some("update Cargo.lock with `cargo update --workspace` and commit it".to_owned())

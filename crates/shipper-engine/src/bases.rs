@@ -42,7 +42,7 @@ impl<'a> Bases<'a> {
     /// Digest of `platform`'s image manifest of a registry reference: from the lock, else from the registry.
     ///
     /// # Errors
-    /// [`Error::NotLocked`], [`Error::Base`], [`Error::Store`].
+    /// [`Error::NotLocked`], [`Error::BaseAbsent`], [`Error::Store`].
     pub(crate) async fn locked(&mut self, service: &Service, reference: &str, platform: &str) -> Result<String, Error> {
         if let Some(digest) = self.lock.digest(reference, platform) {
             return Ok(digest.to_owned());
@@ -66,7 +66,7 @@ impl<'a> Bases<'a> {
     /// Digest of `platform`'s image manifest of a layout's tag, as it is now.
     ///
     /// # Errors
-    /// [`Error::Base`], [`Error::Store`].
+    /// [`Error::BaseAbsent`], [`Error::Store`].
     pub(crate) async fn layout(
         &self,
         service: &Service,
@@ -84,7 +84,7 @@ impl<'a> Bases<'a> {
     /// The repository and selector of a registry reference, docker's short names expanded.
     ///
     /// # Errors
-    /// [`Error::Base`].
+    /// [`Error::BaseName`].
     pub(crate) fn registry(&self, service: &Service, reference: &str) -> Result<(Repository, Selector), Error> {
         located(self.project, reference).map_err(|source| invalid(service, reference, source))
     }
@@ -156,7 +156,7 @@ pub(crate) async fn resolve(
 /// As [`resolve`], for an image that a service can not do without.
 ///
 /// # Errors
-/// [`Error::Base`] where there is none, [`Error::Store`] where it could not be told.
+/// [`Error::BaseAbsent`] where there is none, [`Error::Store`] where it could not be told.
 pub(crate) async fn platform_manifest(
     service: &Service,
     reference: &str,
@@ -169,5 +169,5 @@ pub(crate) async fn platform_manifest(
         Resolved::Gone => "there is no such image".to_owned(),
         Resolved::Others(known) => format!("it has no image for {platform}, only for {}", known.join(", ")),
     };
-    Err(Error::Base { service: service.name.clone(), reference: reference.to_owned(), problem })
+    Err(Error::BaseAbsent { service: service.name.clone(), reference: reference.to_owned(), problem })
 }

@@ -127,9 +127,19 @@ pub enum Error {
         #[source]
         source: Box<shipper_oci::Error>,
     },
-    /// A base image can not be resolved.
+    /// There is no such base image, or none for the platform.
     #[error("resolve the base image `{reference}` of `{service}`: {problem}")]
-    Base {
+    BaseAbsent {
+        /// The service.
+        service: String,
+        /// The reference as written.
+        reference: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A base image is asked for in a way that can not be served.
+    #[error("use the base image `{reference}` of `{service}`: {problem}")]
+    BaseUnusable {
         /// The service.
         service: String,
         /// The reference as written.
@@ -244,12 +254,15 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
+            Self::Build { source, .. } if source.is_unknown() => ExitCode::Unknown,
             Self::Build { .. } | Self::Check { .. } | Self::Need { .. } | Self::Stage { .. } => ExitCode::BuildFailed,
+            Self::BaseAbsent { .. } => ExitCode::BuildFailed,
             Self::Push { source, .. } if source.is_unknown() => ExitCode::Unknown,
             Self::Push { .. } | Self::Identity { .. } => ExitCode::PushFailed,
             Self::NoImage { .. } => ExitCode::No,
             Self::Store { source, .. } if is_usage(source) => ExitCode::Usage,
-            Self::Store { .. } | Self::Base { .. } => ExitCode::Unknown,
+            Self::Store { .. } | Self::Write { .. } => ExitCode::Unknown,
+            Self::Read { source, .. } if is_denied(source) => ExitCode::Unknown,
             _ => ExitCode::Usage,
         }
     }
@@ -265,6 +278,9 @@ impl Error {
             }
             Self::NoInput { hint, .. } => Some(hint.clone()),
             Self::Locked { hint, .. } => hint.clone(),
+            Self::BaseUnusable { problem, .. } if problem.ends_with("two platforms") => {
+                Some("name the image of one of the two by another tag or by its digest".to_owned())
+            }
             Self::NoBinary { known, .. } if known.is_empty() => Some("the package has no binary".to_owned()),
             Self::NoBinary { known, .. } => Some(format!("set `bin` to one of {}", known.join(", "))),
             Self::NotLocked { .. } => {
@@ -318,6 +334,15 @@ impl Error {
         }
         chain
     }
+}
+
+/// Whether the system refused or failed, so that nothing is known of the file.
+fn is_denied(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind as Kind;
+    !matches!(
+        error.kind(),
+        Kind::NotFound | Kind::NotADirectory | Kind::IsADirectory | Kind::InvalidInput | Kind::InvalidData
+    )
 }
 
 /// Whether the user wrote something that is no name, or a client option that can not be used.

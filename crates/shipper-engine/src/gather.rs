@@ -1,7 +1,7 @@
 //! From configuration and files to contexts, inputs documents and keys.
 //!
 //! One listing of the tree serves all services. Nothing is written and no process is started, except `rustc -vV`
-//! outside the repository where a project names no exact toolchain.
+//! outside the repository where a project names no exact toolchain, and the file that remembers its answer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -27,7 +27,7 @@ pub(crate) struct Platform {
     pub(crate) context: Arc<Context>,
     /// The closure of a cargo service.
     pub(crate) cargo: Option<Arc<Compiled>>,
-    /// The ignore file that applied, where it would apply again: named for the builder.
+    /// The Dockerfile that was analysed, for the builder.
     pub(crate) dockerfile: Option<Arc<Vec<u8>>>,
 }
 
@@ -300,7 +300,7 @@ fn dockerfile(tree: &Tree, service: &Service, recipe: &DockerfileRecipe, platfor
         path: path.to_owned(),
         problem,
     };
-    let bytes = std::fs::read(tree.root().join(&recipe.dockerfile))
+    let bytes = crate::read::inside(tree.root(), &recipe.dockerfile)
         .map_err(|source| Error::Read { path: tree.root().join(&recipe.dockerfile), source })?;
     let options = BuildOptions {
         target: recipe.target.clone(),
@@ -338,7 +338,7 @@ fn ignore_file(root: &Path, recipe: &DockerfileRecipe) -> Result<Option<IgnoreFi
     let [own, shared] = shipper_dockerfile::ignore_file_candidates(&recipe.dockerfile);
     let shared = if recipe.context == "." { shared } else { format!("{}/{shared}", recipe.context) };
     for path in [own, shared] {
-        match std::fs::read(root.join(&path)) {
+        match crate::read::inside(root, &path) {
             Ok(bytes) => return IgnoreFile::parse(&bytes).map(Some).map_err(|error| (path, error.to_string())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err((path, error.to_string())),
@@ -374,7 +374,7 @@ async fn document(
             own.map(|own| own.inputs.key())
         });
         let Some(key) = key else {
-            return Err(Error::Base {
+            return Err(Error::BaseUnusable {
                 service: service.name.clone(),
                 reference: name.clone(),
                 problem: format!("`{need}` is not built for {platform}"),
@@ -391,7 +391,9 @@ async fn document(
             let digest = bases.layout(service, directory, tag, platform).await?;
             document.bases.insert(format!("oci:{directory}:{tag}"), digest);
         }
-        Base::Scratch | Base::Service(_) => {}
+        // `needs` has the keys of all of them; which one the layers are put on is one more fact.
+        Base::Service(need) => drop(document.recipe.insert("base".to_owned(), need.clone())),
+        Base::Scratch => {}
     }
     if let (Recipe::Dockerfile(recipe), Some((_, analysis))) = (&service.recipe, &half.dockerfile) {
         document.target.clone_from(&recipe.target);
@@ -405,7 +407,7 @@ async fn document(
                 BasePlatform::Named(named) => named,
                 BasePlatform::Builder => &host,
                 BasePlatform::Unknown => {
-                    return Err(Error::Base {
+                    return Err(Error::BaseUnusable {
                         service: service.name.clone(),
                         reference: base.reference.clone(),
                         problem: format!("line {}: its platform is not known before the build", base.line),
@@ -413,7 +415,14 @@ async fn document(
                 }
             };
             let digest = bases.locked(service, &base.reference, wanted).await?;
-            document.bases.insert(base.reference.clone(), digest);
+            // Builders are told what a reference means, not what it means for each platform.
+            if document.bases.insert(base.reference.clone(), digest.clone()).is_some_and(|other| other != digest) {
+                return Err(Error::BaseUnusable {
+                    service: service.name.clone(),
+                    reference: base.reference.clone(),
+                    problem: format!("line {}: it is used for two platforms", base.line),
+                });
+            }
         }
     }
     Ok(document)
@@ -438,7 +447,7 @@ fn recipe_values(service: &Service, platform: &str, half: &Half) -> BTreeMap<Str
                 set("cargo.profile", recipe.profile.clone());
                 set("cargo.features", recipe.features.join(","));
                 set("cargo.default-features", (!recipe.no_default_features).to_string());
-                set("cargo.link", format!("{:?}", recipe.link).to_lowercase());
+                set("cargo.link", shipper_plan::word(&recipe.link));
                 set("cargo.rustc", compiled.rustc.to_string());
                 set("cargo.rustflags", json(&recipe.rustflags));
                 for (name, value) in &recipe.env {
@@ -466,7 +475,7 @@ fn recipe_values(service: &Service, platform: &str, half: &Half) -> BTreeMap<Str
                 set("ssh", agents.join(","));
             }
             if let Some(network) = recipe.network {
-                set("network", format!("{network:?}").to_lowercase());
+                set("network", shipper_plan::word(&network));
             }
         }
     }
@@ -487,7 +496,7 @@ fn image_values(service: &Service) -> BTreeMap<String, String> {
     set("image.ca-certificates".to_owned(), bundle);
     set("image.entrypoint".to_owned(), image.entrypoint.as_deref().map(json));
     set("image.cmd".to_owned(), image.cmd.as_deref().map(json));
-    set("image.compression".to_owned(), image.compression.map(|kind| format!("{kind:?}").to_lowercase()));
+    set("image.compression".to_owned(), image.compression.map(|kind| shipper_plan::word(&kind)));
     if !image.expose.is_empty() {
         let ports: Vec<String> = image.expose.iter().map(u16::to_string).collect();
         set("image.expose".to_owned(), Some(ports.join(",")));

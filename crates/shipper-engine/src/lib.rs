@@ -17,6 +17,7 @@ mod outdated;
 mod probe;
 mod project;
 mod publish;
+mod read;
 mod record;
 mod ship;
 mod work;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use shipper_oci::Digest;
 
 use crate::Error;
 
@@ -44,7 +45,7 @@ impl Lock {
     /// [`Error::Lock`] where the file can not be read or is not a lock of this version.
     pub(crate) fn read(root: &Path) -> Result<Self, Error> {
         let path = root.join(LOCK_FILE);
-        let text = match std::fs::read_to_string(&path) {
+        let text = match crate::read::small_text(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(Self { version: 1, ..Self::default() });
@@ -53,11 +54,16 @@ impl Lock {
         };
         let lock: Self =
             toml::from_str(&text).map_err(|error| Error::Lock { path: path.clone(), problem: error.to_string() })?;
-        if lock.version == 1 {
-            Ok(lock)
-        } else {
-            Err(Error::Lock { path, problem: format!("version {} is not known", lock.version) })
+        if lock.version != 1 {
+            return Err(Error::Lock { path, problem: format!("version {} is not known", lock.version) });
         }
+        if let Some((reference, platform, digest)) =
+            lock.entries().find(|(.., digest)| digest.parse::<Digest>().is_err())
+        {
+            let problem = format!("`{digest}` of `{reference}` for {platform} is no digest");
+            return Err(Error::Lock { path, problem });
+        }
+        Ok(lock)
     }
 
     /// The locked digest of `reference` for `platform`.
@@ -111,17 +117,18 @@ mod tests {
     fn a_lock_reads_back_and_the_same_lock_is_the_same_text() {
         let dir = tempfile::tempdir().expect("a directory");
         let mut lock = Lock::read(dir.path()).expect("an empty lock");
-        lock.set("nginx:1.29", "linux/arm64", "sha256:2");
-        lock.set("nginx:1.29", "linux/amd64", "sha256:1");
+        let [one, two] = ["1", "2"].map(|digit| format!("sha256:{}", digit.repeat(64)));
+        lock.set("nginx:1.29", "linux/arm64", &two);
+        lock.set("nginx:1.29", "linux/amd64", &one);
         lock.set_salt("api", "0f");
         lock.write(dir.path()).expect("writes");
         let text = std::fs::read_to_string(dir.path().join(LOCK_FILE)).expect("reads");
         let read = Lock::read(dir.path()).expect("reads");
         assert_eq!(read, lock);
-        assert_eq!(read.digest("nginx:1.29", "linux/arm64"), Some("sha256:2"));
+        assert_eq!(read.digest("nginx:1.29", "linux/arm64"), Some(two.as_str()));
         assert_eq!(read.digest("nginx:1.29", "linux/s390x"), None);
         assert_eq!(read.salt("api"), Some("0f"));
-        let all = [("nginx:1.29", "linux/amd64", "sha256:1"), ("nginx:1.29", "linux/arm64", "sha256:2")];
+        let all = [("nginx:1.29", "linux/amd64", &*one), ("nginx:1.29", "linux/arm64", &*two)];
         assert_eq!(read.entries().collect::<Vec<_>>(), all);
         read.write(dir.path()).expect("writes");
         assert_eq!(std::fs::read_to_string(dir.path().join(LOCK_FILE)).expect("reads"), text);
@@ -130,7 +137,8 @@ mod tests {
     #[test]
     fn a_lock_that_can_not_be_understood_is_an_error_and_never_empty() {
         let dir = tempfile::tempdir().expect("a directory");
-        for text in ["version = 2", "basis = 1", "[base"] {
+        let typo = "[base.'a'.platforms]\n'linux/amd64' = 'sha256:12'";
+        for text in ["version = 2", "basis = 1", "[base", typo] {
             std::fs::write(dir.path().join(LOCK_FILE), text).expect("writes");
             assert!(matches!(Lock::read(dir.path()), Err(Error::Lock { .. })), "{text}");
         }

@@ -102,7 +102,7 @@ impl Project {
         let config = match &config_path {
             Some(path) => {
                 let text =
-                    std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.clone(), source })?;
+                    crate::read::small_text(path).map_err(|source| Error::Read { path: path.clone(), source })?;
                 Config::parse(&text)?
             }
             None => shipper_plan::discover(&found(&root, &directories)?, &name),

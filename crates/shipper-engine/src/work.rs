@@ -12,13 +12,14 @@ use shipper_build::{
     LinkMode, Network, SecretSource, Step, assemble, run_check,
 };
 use shipper_oci::{BaseImage, Compression, Manifest, Repository, Selector};
-use shipper_plan::{Base, BuilderConfig, CompressionConfig, LinkConfig, NetworkConfig, Recipe, SecretConfig};
+use shipper_plan::{Base, BuilderConfig, CompressionConfig, Existing, LinkConfig, NetworkConfig, Recipe, SecretConfig};
 use shipper_report::{Action, Event, Phase, PlannedService};
 use tokio::sync::OnceCell;
 
-use crate::bases::Bases;
+use crate::bases::located;
 use crate::gather::{Gathered, Platform, environment};
 use crate::names::{KEY, SERVICE, tag};
+use crate::probe::existing;
 use crate::publish::{PlatformImage, publish};
 use crate::{Error, Events, Project};
 
@@ -117,10 +118,14 @@ impl Job {
         Ok(path)
     }
 
-    /// The image of a platform under its own identity.
+    /// The image of a platform under its own identity, by the skip rule once more: the tag may have moved since the plan.
     async fn stored(&self, platform: &Platform) -> Result<Option<Manifest>, Error> {
-        let selector = Selector::Tag(tag(&platform.inputs.key().identity_tag()));
-        let failed = |source| Error::Store { action: format!("read {}", self.repository.reference(&selector)), source };
+        let own = std::slice::from_ref(&platform.inputs.platform);
+        let existing = existing(&self.repository, &platform.inputs.key(), own).await?;
+        let Existing::Verified { reference } = existing else { return Ok(None) };
+        let failed = |source| Error::Store { action: format!("read {reference}"), source };
+        let digest = reference.rsplit_once('@').map_or(reference.as_str(), |(_, digest)| digest);
+        let selector = Selector::Digest(digest.parse().map_err(failed)?);
         self.repository.manifest(&selector).await.map_err(failed)
     }
 
@@ -237,9 +242,9 @@ async fn build(job: &Job, platform: &Platform, directory: &Path) -> Result<Platf
                 target: recipe.target.clone(),
                 args: recipe.args.clone(),
                 platform: parsed(job, platform)?,
-                labels: job.labels(platform),
+                labels: job.gathered.service.image.labels.clone().into_iter().chain(job.labels(platform)).collect(),
                 annotations: job.labels(platform),
-                named: named_images(job, platform).await?,
+                named: named_images(job, platform, &directory.join("needs")).await?,
                 bases: platform.inputs.bases.clone(),
                 network: recipe.network.map(|network| match network {
                     NetworkConfig::Host => Network::Host,
@@ -306,7 +311,8 @@ async fn base_image(job: &Job, platform: &Platform) -> Result<Option<(Repository
     let (reference, repository, digest) = match &service.base {
         Base::Scratch => return Ok(None),
         Base::Registry(reference) => {
-            let (repository, _) = Bases::new(&job.project, true)?.registry(service, reference)?;
+            let (repository, _) = located(&job.project, reference)
+                .map_err(|source| Error::Store { action: format!("read the base image `{reference}`"), source })?;
             (reference.clone(), repository, locked(reference))
         }
         Base::Layout { directory, tag } => {
@@ -343,17 +349,24 @@ async fn image_of(repository: &Repository, digest: &str, platform: &str) -> ship
     repository.manifest(&selector).await?.ok_or_else(|| missing(&selector))
 }
 
-/// The images that a Dockerfile uses by the names in `needs`, as layouts that a builder on this machine can read.
-async fn named_images(job: &Job, platform: &Platform) -> Result<BTreeMap<String, String>, Error> {
+/// The images that a Dockerfile uses by the names in `needs`, as layouts below `place` that a builder on this machine can
+/// read. `place` belongs to the locked directory of the platform.
+async fn named_images(job: &Job, platform: &Platform, place: &Path) -> Result<BTreeMap<String, String>, Error> {
     let mut named = BTreeMap::new();
-    for (name, (repository, digest)) in &job.needs {
+    for (position, (name, (repository, digest))) in job.needs.iter().enumerate() {
         let store =
             |source| Error::Store { action: format!("fetch `{name}` for `{}`", job.gathered.service.name), source };
         let manifest = image_of(repository, digest, &platform.inputs.platform).await.map_err(store)?;
-        let layout = job.directory_for("needs")?.join(name);
+        // Its name may hold what a path can not.
+        let layout = place.join(position.to_string());
         let selector = Selector::Digest(manifest.digest().clone());
-        let tags = [tag("image")];
-        shipper_oci::copy(repository, &selector, &Repository::layout(&layout), &tags).await.map_err(store)?;
+        let present = Repository::layout(&layout).manifest(&Selector::Tag(tag("image"))).await.ok().flatten();
+        if present.is_none_or(|present| present.digest() != manifest.digest()) {
+            // An earlier image would stay beside this one for ever.
+            let _ = fs::remove_dir_all(&layout);
+            let tags = [tag("image")];
+            shipper_oci::copy(repository, &selector, &Repository::layout(&layout), &tags).await.map_err(store)?;
+        }
         named.insert(name.clone(), format!("oci:{}:image", layout.display()));
     }
     Ok(named)

@@ -10,6 +10,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, nearest};
 
+/// The word that `shipper.toml` has for a value of one of its enumerations: stable, so that it may be part of a key.
+#[must_use]
+pub fn word<T: Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
+/// The value that a word of `shipper.toml` stands for.
+pub(crate) fn from_word<T: serde::de::DeserializeOwned>(word: &str) -> Option<T> {
+    serde_json::from_value(serde_json::Value::String(word.to_owned())).ok()
+}
+
 /// The file `shipper.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

@@ -11,7 +11,7 @@ mod settings;
 
 pub use config::{
     BuilderConfig, CargoConfig, CompressionConfig, Config, LinkConfig, NetworkConfig, OneOrMany, ProjectConfig,
-    SecretConfig, ServiceConfig, UntrackedConfig,
+    SecretConfig, ServiceConfig, UntrackedConfig, word,
 };
 pub use discover::{Discovered, DiscoveredDockerfile, DiscoveredPackage, discover, render};
 pub use error::Error;
@@ -19,4 +19,4 @@ pub use inputs::{InputsDocument, hash_argument};
 pub use order::{in_order, with_needs};
 pub use plan::{Existing, PlatformFacts, Previous, ServiceFacts, plan};
 pub use service::{Base, CargoRecipe, DockerfileRecipe, ImageOptions, Recipe, Service};
-pub use settings::{Origin, Overrides, Setting, Settings, VARIABLES};
+pub use settings::{Origin, Overrides, Setting, Settings};

@@ -174,6 +174,13 @@ fn resolve(name: &str, config: &ServiceConfig, settings: &Settings, host: &str) 
         ));
     }
     let recipe = recipe(config, &key)?;
+    if let Some(unusable) = config.needs.keys().find(|alias| !is_alias(alias)) {
+        return Err(Error::invalid_with(
+            key("needs"),
+            format!("`{unusable}` is no name that `FROM` could use"),
+            "use letters, digits, `.`, `_`, `-`, and `/` and `:` between them",
+        ));
+    }
     let mut platforms = config.platforms.clone();
     if platforms.is_empty() {
         match &recipe {
@@ -221,6 +228,13 @@ fn resolve(name: &str, config: &ServiceConfig, settings: &Settings, host: &str) 
         exclude: config.exclude.clone(),
         salt: config.salt.clone(),
     })
+}
+
+/// Whether `FROM` or `base` can use the name: an image's name without a digest (distribution/reference, `reference`).
+fn is_alias(name: &str) -> bool {
+    let inside = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    name.split(['/', ':'])
+        .all(|part| part.bytes().all(inside) && part.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric))
 }
 
 /// Whether a builder takes `id` as the id of a secret or agent without quoting it.
@@ -281,6 +295,25 @@ fn recipe(config: &ServiceConfig, key: &dyn Fn(&str) -> String) -> Result<Recipe
             "a Dockerfile stands alone",
             "make it a service of its own and name it in `needs`",
         ));
+    }
+    for (field, given, instruction) in [
+        ("base", config.base.is_some(), "FROM"),
+        ("user", config.user.is_some(), "USER"),
+        ("expose", !config.expose.is_empty(), "EXPOSE"),
+        ("env", !config.env.is_empty(), "ENV"),
+        ("entrypoint", config.entrypoint.is_some(), "ENTRYPOINT"),
+        ("cmd", config.cmd.is_some(), "CMD"),
+        ("workdir", config.workdir.is_some(), "WORKDIR"),
+        ("ca-certificates", config.ca_certificates, "COPY"),
+        ("compression", config.compression.is_some(), "COPY"),
+    ] {
+        if given {
+            return Err(Error::invalid_with(
+                key(field),
+                "the Dockerfile decides this",
+                format!("use `{instruction}` in the Dockerfile"),
+            ));
+        }
     }
     let ids = config.secrets.keys().map(|id| ("secrets", id.as_str()));
     let agents = config.ssh.iter().map(|one| ("ssh", one.split('=').next().unwrap_or_default()));
@@ -410,6 +443,13 @@ mod tests {
         check("[service.a]\nfiles = { '/a' = 'b' }\nssh = ['default']", "`service.a.ssh`: there is no Dockerfile");
         check("[service.a]\ndockerfile = 'D'\nsecrets = { 'a,b' = { env = 'X' } }", "`a,b` is no id");
         check("[service.a]\ndockerfile = 'D'\nssh = ['=/key']", "`` is no id");
+        check("[service.a]\ndockerfile = 'D'\nuser = '1:1'", "`service.a.user`: the Dockerfile decides this");
+        for name in ["/etc/x", "../../x", "a/../b", "", "a:"] {
+            let needs = format!(
+                "[service.a]\ndockerfile = 'D'\nneeds = {{ '{name}' = 'b' }}\n[service.b]\nfiles = {{ '/a' = 'b' }}"
+            );
+            check(&needs, "is no name that `FROM` could use");
+        }
         check("[service.a]\nfiles = { '/a' = 'b' }\nbase = 'oci:dir'", "has no tag");
         check("[service.a]\nfiles = { '/a' = 'b' }\ncheck = [[]]", "command 1 is empty");
         check("[service.a]\nfiles = { '/a' = 'b' }\nneeds = { x = 'bb' }", "find service `bb`");

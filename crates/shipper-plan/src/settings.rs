@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::config::{BuilderConfig, Config, UntrackedConfig};
+use crate::config::{BuilderConfig, Config, UntrackedConfig, from_word, word};
 use crate::error::Error;
 
 /// Where a value comes from.
@@ -65,15 +65,6 @@ pub struct Settings {
     pub builder: Setting<BuilderConfig>,
 }
 
-/// The environment variables that settings are read from, with what they set.
-pub const VARIABLES: [(&str, &str); 5] = [
-    ("SHIPPER_REGISTRY", "project.registry"),
-    ("SHIPPER_REPOSITORY", "project.repository"),
-    ("SHIPPER_CONCURRENCY", "project.concurrency"),
-    ("SHIPPER_UNTRACKED", "project.untracked"),
-    ("SHIPPER_BUILDER", "project.builder"),
-];
-
 fn pick<T>(
     flag: Option<T>,
     environment: Option<(T, &'static str)>,
@@ -85,6 +76,18 @@ fn pick<T>(
         (None, Some((value, name)), _) => Setting { value, origin: Origin::Environment(name) },
         (None, None, Some(value)) => Setting { value, origin: Origin::File },
         (None, None, None) => Setting { value: default(), origin: Origin::Default },
+    }
+}
+
+/// A value that an environment variable chooses by its word.
+fn chosen<T: serde::de::DeserializeOwned>(
+    variable: Option<(String, &'static str)>,
+    words: &str,
+) -> Result<Option<(T, &'static str)>, Error> {
+    let Some((text, name)) = variable else { return Ok(None) };
+    match from_word(&text) {
+        Some(value) => Ok(Some((value, name))),
+        None => Err(Error::invalid(name, format!("`{text}` is none of {words}"))),
     }
 }
 
@@ -122,30 +125,8 @@ impl Settings {
                 name,
             )),
         };
-        let untracked = match variable("SHIPPER_UNTRACKED") {
-            None => None,
-            Some((text, name)) => Some((
-                match text.as_str() {
-                    "include" => UntrackedConfig::Include,
-                    "ignore" => UntrackedConfig::Ignore,
-                    "deny" => UntrackedConfig::Deny,
-                    _ => return Err(Error::invalid(name, format!("`{text}` is none of include, ignore, deny"))),
-                },
-                name,
-            )),
-        };
-        let builder = match variable("SHIPPER_BUILDER") {
-            None => None,
-            Some((text, name)) => Some((
-                match text.as_str() {
-                    "auto" => BuilderConfig::Auto,
-                    "buildx" => BuilderConfig::Buildx,
-                    "buildah" => BuilderConfig::Buildah,
-                    _ => return Err(Error::invalid(name, format!("`{text}` is none of auto, buildx, buildah"))),
-                },
-                name,
-            )),
-        };
+        let untracked = chosen(variable("SHIPPER_UNTRACKED"), "include, ignore, deny")?;
+        let builder = chosen(variable("SHIPPER_BUILDER"), "auto, buildx, buildah")?;
         let in_ci = environment.get("CI").is_some_and(|ci| !matches!(ci.as_str(), "" | "0" | "false"));
         let settings = Self {
             registry: pick(overrides.registry.clone(), variable("SHIPPER_REGISTRY"), project.registry.clone(), || {
@@ -188,8 +169,8 @@ impl Settings {
             ("project.registry", self.registry.value.clone(), self.registry.origin),
             ("project.repository", self.repository.value.clone(), self.repository.origin),
             ("project.concurrency", self.concurrency.value.to_string(), self.concurrency.origin),
-            ("project.untracked", format!("{:?}", self.untracked.value).to_lowercase(), self.untracked.origin),
-            ("project.builder", format!("{:?}", self.builder.value).to_lowercase(), self.builder.origin),
+            ("project.untracked", word(&self.untracked.value), self.untracked.origin),
+            ("project.builder", word(&self.builder.value), self.builder.origin),
         ]
     }
 }
