@@ -151,9 +151,41 @@ fn check_fails_when_work_is_due_and_force_builds_the_same_bytes() {
 #[test]
 fn no_push_builds_and_writes_nothing() {
     let project = Project::two_services();
-    project.run(["ship", "--no-push"]).ok().says("2 built");
+    let pushed = project.run(["ship", "--no-push", "--json"]).ok().events().pop().expect("events");
     assert!(!project.path().join(".shipper/images").exists());
     assert_eq!(project.due().len(), 2);
+    assert_eq!(pushed["images"]["docs"]["digest"], project.ship_digests()["docs"], "the same bytes");
+    // Also what is built on something that is not pushed.
+    let config = format!("{TWO_SERVICES}base = 'd'\nneeds = {{ d = 'docs' }}\n");
+    project.repo.write("shipper.toml", config.replacen("[service.docs]", "[service.docs]\nsalt = 'new'", 1));
+    project.run(["ship", "--no-push"]).ok().says("2 built");
+    assert_eq!(project.due().len(), 2);
+}
+
+#[test]
+fn runs_at_the_same_time_agree() {
+    let project = Project::two_services();
+    let expected = project.ship_digests();
+    for _ in 0..10 {
+        std::fs::remove_dir_all(project.path().join(".shipper/images")).expect("images");
+        let mut runs: Vec<_> = (0..4)
+            .map(|_| {
+                let mut command = project.command(["ship", "--json"]);
+                command
+                    .stdout(std::process::Stdio::piped())
+                    .stderr(std::process::Stdio::piped())
+                    .spawn()
+                    .expect("starts")
+            })
+            .collect();
+        for run in runs.drain(..) {
+            let ran = crate::support::Ran::of(&run.wait_with_output().expect("ends")).ok();
+            let images = ran.events().pop().expect("events")["images"].clone();
+            for (service, digest) in &expected {
+                assert_eq!(images[service]["digest"], *digest, "{service}");
+            }
+        }
+    }
 }
 
 #[test]

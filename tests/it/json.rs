@@ -58,6 +58,27 @@ fn a_run_is_lines_of_events_and_the_record_holds_the_same() {
     assert_eq!(record.lines().collect::<Vec<_>>(), lasting);
 }
 
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_ends_its_processes_and_says_so() {
+    let project = Project::two_services();
+    let config = format!("{}check = [['sh', '-c', 'echo waiting; exec sleep 600']]\n", crate::support::TWO_SERVICES);
+    project.repo.write("shipper.toml", config);
+    let mut command = project.command(["ship", "--json"]);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("starts");
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().expect("a pipe")));
+    let mut seen = lines.by_ref().map_while(Result::ok);
+    assert!(seen.any(|line| line.contains("waiting")), "the check begins");
+    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("signals");
+    let last = lines.map_while(Result::ok).last().expect("a last event");
+    let last: serde_json::Value = serde_json::from_str(&last).expect("JSON");
+    assert_eq!((&last["event"], &last["exit-code"]), (&"run-finished".into(), &130.into()));
+    assert_eq!(child.wait().expect("ends").code(), Some(130));
+    project.repo.write("shipper.toml", crate::support::TWO_SERVICES);
+    project.ship();
+}
+
 #[test]
 fn a_failed_run_ends_with_its_exit_code() {
     let project = Project::new("[service.a]\nfiles = { '/a' = 'a' }\ncheck = [['false']]");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use shipper_testkit::{Interrupted, KillPlan};
 
-use crate::support::{Project, text};
+use crate::support::{Project, TWO_SERVICES, program, text};
 
 /// How many runs are killed.
 const ROUNDS: usize = 200;
@@ -19,6 +19,11 @@ fn a_killed_run_leaves_no_tag_on_an_incomplete_image_and_the_next_run_converges(
     for file in 0..40 {
         project.repo.write(format!("docs/{file}"), vec![u8::try_from(file).expect("small"); 50_000]);
     }
+    // An index of two platforms is one more thing that can be incomplete.
+    let binary = "[service.both]\nbinary = { 'linux/amd64' = 'amd64', 'linux/arm64' = 'arm64' }\n";
+    project.repo.write("shipper.toml", format!("{TWO_SERVICES}{binary}"));
+    project.repo.write("amd64", program(62));
+    project.repo.write("arm64", program(183));
     let expected = project.ship_digests();
     let whole = wipe_and_time(&project);
     let mut plan = KillPlan::new(20_261_121, Duration::ZERO, whole);
@@ -71,7 +76,11 @@ fn assert_layout_is_sound(images: &Path) {
                 .unwrap_or_else(|error| panic!("{digest} is named and missing: {error}"));
             assert_eq!(sha256(&bytes), digest);
             assert_eq!(bytes.len() as u64, descriptor["size"].as_u64().expect("a size"));
-            if text(&descriptor["mediaType"]).starts_with("application/vnd.oci.image.manifest") {
+            let kind = text(&descriptor["mediaType"]);
+            if ["application/vnd.oci.image.manifest", "application/vnd.oci.image.index"]
+                .iter()
+                .any(|of| kind.starts_with(of))
+            {
                 let manifest: BTreeMap<String, Value> = serde_json::from_slice(&bytes).expect("a manifest");
                 open.extend(manifest.get("config").cloned());
                 for list in ["layers", "manifests"] {

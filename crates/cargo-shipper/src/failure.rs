@@ -27,11 +27,8 @@ impl From<Error> for Failure {
 }
 
 impl From<io::Error> for Failure {
-    /// Writing to stdout or starting the runtime failed. A reader that has gone away is no failure.
+    /// Writing to stdout or starting the runtime failed.
     fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::BrokenPipe {
-            return Self::told(ExitCode::Done);
-        }
         Self { exit_code: ExitCode::Unknown, chain: vec![format!("cannot write the output: {error}")], hint: None }
     }
 }

@@ -330,8 +330,8 @@ impl<'a> Build<'a> {
         let names: Vec<&str> =
             metadata.packages().iter().filter(strange).map(|package| package.name.as_str()).collect();
         if !names.is_empty() {
-            self.log.line(&format!(
-                "warning: {} outside the workspace root: the binary will differ in another directory",
+            self.log.warning(&format!(
+                "{} outside the workspace root: the binary will differ in another directory",
                 names.join(", ")
             ));
         }
@@ -342,8 +342,8 @@ impl<'a> Build<'a> {
         for (name, file) in binaries {
             for dir in [self.place.stage, self.place.work, &self.homes.user] {
                 if flags::contains(file, dir.as_os_str().as_encoded_bytes()).map_err(BuildError::io("read", file))? {
-                    self.log.line(&format!(
-                        "warning: the binary `{name}` contains the path {}; it differs in another directory",
+                    self.log.warning(&format!(
+                        "the binary `{name}` contains the path {}; it differs in another directory",
                         dir.display()
                     ));
                 }

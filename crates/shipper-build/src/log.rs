@@ -7,6 +7,11 @@ pub trait BuildLog: Send + Sync {
     /// One line for people, without a line ending: a rendered compiler diagnostic, a warning, a builder's output.
     fn line(&self, line: &str);
 
+    /// Something that a person should know although the build goes on. Also a line.
+    fn warning(&self, text: &str) {
+        self.line(&format!("warning: {text}"));
+    }
+
     /// One step of progress.
     fn step(&self, step: &Step) {
         let _ = step;

@@ -14,8 +14,10 @@ use crate::{Error, Project};
 pub(crate) struct Bases<'a> {
     project: &'a Project,
     lock: Lock,
-    /// Whether something was added that the file does not have.
-    added: bool,
+    /// What the file does not have yet: reference, platform and digest.
+    added: Vec<(String, String, String)>,
+    /// New salts by service.
+    refreshed: BTreeMap<String, String>,
     /// Whether entries may be added.
     locked: bool,
     /// Platform digests by reference, as the registries told in this run.
@@ -28,7 +30,14 @@ impl<'a> Bases<'a> {
     /// # Errors
     /// [`Error::Lock`].
     pub(crate) fn new(project: &'a Project, locked: bool) -> Result<Self, Error> {
-        Ok(Self { lock: Lock::read(&project.root)?, project, added: false, locked, seen: BTreeMap::new() })
+        Ok(Self {
+            lock: Lock::read(&project.root)?,
+            project,
+            added: Vec::new(),
+            refreshed: BTreeMap::new(),
+            locked,
+            seen: BTreeMap::new(),
+        })
     }
 
     /// Writes what was added.
@@ -36,7 +45,17 @@ impl<'a> Bases<'a> {
     /// # Errors
     /// [`Error::Lock`].
     pub(crate) fn save(&self) -> Result<(), Error> {
-        if self.added { self.lock.write(&self.project.root).map(drop) } else { Ok(()) }
+        if self.added.is_empty() && self.refreshed.is_empty() {
+            return Ok(());
+        }
+        Lock::update(&self.project.root, |lock| {
+            for (reference, platform, digest) in &self.added {
+                lock.set(reference, platform, digest);
+            }
+            for (service, salt) in &self.refreshed {
+                lock.set_salt(service, salt);
+            }
+        })
     }
 
     /// Digest of `platform`'s image manifest of a registry reference: from the lock, else from the registry.
@@ -58,7 +77,7 @@ impl<'a> Bases<'a> {
         let digest =
             platform_manifest(service, reference, &repository, &selector, platform).await?.digest().to_string();
         self.lock.set(reference, platform, &digest);
-        self.added = true;
+        self.added.push((reference.to_owned(), platform.to_owned(), digest.clone()));
         self.seen.insert(id, digest.clone());
         Ok(digest)
     }
@@ -97,8 +116,9 @@ impl<'a> Bases<'a> {
     /// Gives services another identity from now on.
     pub(crate) fn refresh(&mut self, services: &[String]) {
         for service in services {
-            self.lock.set_salt(service, &format!("{:016x}", fastrand::u64(..)));
-            self.added = true;
+            let salt = format!("{:016x}", fastrand::u64(..));
+            self.lock.set_salt(service, &salt);
+            self.refreshed.insert(service.clone(), salt);
         }
     }
 

@@ -7,7 +7,7 @@ use crate::Error;
 
 /// Cargo packages with binaries and Dockerfiles among the project's files.
 ///
-/// Packages below `examples/` and Dockerfiles below `tests/` or `fixtures/` are somebody's material, not services.
+/// What lies below a directory `examples`, `fixtures`, `testdata` or `tests` is somebody's material, not a service.
 ///
 /// # Errors
 /// [`Error::Tree`] where a manifest can not be read.

@@ -1,6 +1,6 @@
 //! The event spine: everything that a run tells goes through one [`Events`] handle to one [`EventSink`].
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -20,12 +20,22 @@ impl EventSink for Silent {
     fn emit(&self, _record: &Record) {}
 }
 
-/// Several sinks as one.
-pub struct Tee(pub Vec<Arc<dyn EventSink>>);
+/// Several sinks as one, which all see the records in one order.
+pub struct Tee {
+    sinks: Mutex<Vec<Arc<dyn EventSink>>>,
+}
+
+impl Tee {
+    /// The sinks, told in this order.
+    #[must_use]
+    pub fn new(sinks: Vec<Arc<dyn EventSink>>) -> Self {
+        Self { sinks: Mutex::new(sinks) }
+    }
+}
 
 impl EventSink for Tee {
     fn emit(&self, record: &Record) {
-        for sink in &self.0 {
+        for sink in self.sinks.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             sink.emit(record);
         }
     }

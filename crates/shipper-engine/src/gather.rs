@@ -91,21 +91,26 @@ pub(crate) async fn gather(
         let service = &project.services[name];
         let mut platforms = Vec::with_capacity(service.platforms.len());
         let mut shared: Option<Half> = None;
+        let mut told = BTreeSet::new();
         for platform in &service.platforms {
             let half = match shared.take() {
                 Some(half) => half,
                 None => half(project, tree, service, platform).await?,
             };
-            for warning in half.warnings() {
-                events.warn(Some(name), warning);
+            let context = half.context.hash().to_string();
+            // Platforms that share a context share what is said about it.
+            if told.insert(context.clone()) {
+                for warning in half.warnings() {
+                    events.warn(Some(name), warning);
+                }
+                events.emit(Event::ContextHashed {
+                    service: name.clone(),
+                    context,
+                    files: half.context.manifest().entries().len() as u64,
+                    bytes: half.context.manifest().bytes(),
+                });
             }
             let document = document(service, platform, &half, bases, &all).await?;
-            events.emit(Event::ContextHashed {
-                service: name.clone(),
-                context: document.context.clone(),
-                files: half.context.manifest().entries().len() as u64,
-                bytes: half.context.manifest().bytes(),
-            });
             platforms.push(Platform {
                 inputs: document,
                 context: Arc::clone(&half.context),

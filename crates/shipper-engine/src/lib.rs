@@ -33,7 +33,7 @@ pub use lifecycle::{
 };
 pub use outdated::{BaseState, LockedBase, base_outdated, base_update};
 pub use project::{CONFIG_FILE, Directories, Options, Project};
-pub use ship::{Planned, ShipOptions, Shipped, plan, ship};
+pub use ship::{Planned, ShipOptions, Shipped, plan, ship, ship_until};
 pub use shipper_plan::{Origin, Overrides};
 pub use shipper_report::{
     Action, Event, ExitCode, FORMAT, FileChange, Outcome, Phase, PlannedPlatform, PlannedService, Reason, Record,

@@ -1,6 +1,7 @@
 //! `shipper.lock`: which digest a base reference means, per platform. Committed, changed only by an explicit act.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -95,11 +96,28 @@ impl Lock {
         self.salt.insert(service.to_owned(), salt.to_owned());
     }
 
+    /// Reads the lock again, changes it and writes it, while no other run does the same: what another run added stays.
+    ///
+    /// # Errors
+    /// [`Error::Lock`] where it can not be read or written.
+    pub(crate) fn update(root: &Path, change: impl FnOnce(&mut Self)) -> Result<(), Error> {
+        let problem = |error: std::io::Error| Error::Lock { path: root.join(LOCK_FILE), problem: error.to_string() };
+        let private = root.join(".shipper");
+        crate::record::write_gitignore(&private).map_err(problem)?;
+        let held = File::options().create(true).append(true).open(private.join("lock")).map_err(problem)?;
+        // Held for a read and a write of a small file.
+        held.lock().map_err(problem)?;
+        let before = Self::read(root)?;
+        let mut after = before.clone();
+        change(&mut after);
+        if after == before { Ok(()) } else { after.write(root).map(drop) }
+    }
+
     /// Writes the lock atomically.
     ///
     /// # Errors
     /// [`Error::Lock`] where it can not be written.
-    pub(crate) fn write(&self, root: &Path) -> Result<PathBuf, Error> {
+    fn write(&self, root: &Path) -> Result<PathBuf, Error> {
         let path = root.join(LOCK_FILE);
         let problem = |problem: String| Error::Lock { path: path.clone(), problem };
         let body = toml::to_string(self).map_err(|error| problem(error.to_string()))?;
@@ -132,6 +150,21 @@ mod tests {
         assert_eq!(read.entries().collect::<Vec<_>>(), all);
         read.write(dir.path()).expect("writes");
         assert_eq!(std::fs::read_to_string(dir.path().join(LOCK_FILE)).expect("reads"), text);
+    }
+
+    #[test]
+    fn what_another_run_added_stays() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let digest = format!("sha256:{}", "1".repeat(64));
+        std::thread::scope(|scope| {
+            for run in 0..8 {
+                let (root, digest) = (dir.path(), &digest);
+                scope.spawn(move || {
+                    Lock::update(root, |lock| lock.set(&format!("base:{run}"), "linux/amd64", digest)).expect("writes");
+                });
+            }
+        });
+        assert_eq!(Lock::read(dir.path()).expect("reads").entries().count(), 8);
     }
 
     #[test]

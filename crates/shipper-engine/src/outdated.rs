@@ -51,7 +51,7 @@ pub struct LockedBase {
 /// [`Error::Lock`] for a lock that can not be read, [`Error::Locked`] for an entry that is no reference,
 /// [`Error::Store`] where a registry could not tell.
 pub async fn base_outdated(project: &Project) -> Result<Vec<LockedBase>, Error> {
-    states(project, &Lock::read(&project.root)?, |_| true).await
+    states(project, &Lock::read(&project.root)?, |_| true).await.into_iter().collect()
 }
 
 /// Writes the digests of now to `shipper.lock`: those of `references`, of all where it is empty. Returns every entry
@@ -60,27 +60,24 @@ pub async fn base_outdated(project: &Project) -> Result<Vec<LockedBase>, Error> 
 /// # Errors
 /// As [`base_outdated`], and [`Error::Locked`] for a reference that the lock does not have.
 pub async fn base_update(project: &Project, references: &[String]) -> Result<Vec<LockedBase>, Error> {
-    let mut lock = Lock::read(&project.root)?;
+    let lock = Lock::read(&project.root)?;
     if let Some(unknown) = references.iter().find(|wanted| !lock.entries().any(|(have, ..)| have == *wanted)) {
         let known: Vec<&str> = lock.entries().map(|(reference, ..)| reference).collect();
         return Err(Error::Locked {
             reference: unknown.clone(),
             problem: "shipper.lock has no such entry".to_owned(),
-            hint: nearest(unknown, &known),
+            hint: Some(known_entries(known)),
         });
     }
     let wanted = |reference: &str| references.is_empty() || references.iter().any(|wanted| wanted == reference);
-    let found = states(project, &lock, wanted).await?;
-    let mut moved = false;
-    for base in &found {
-        if let BaseState::Moved { digest } = &base.state {
-            lock.set(&base.reference, &base.platform, digest);
-            moved = true;
+    let found: Vec<LockedBase> = states(project, &lock, wanted).await.into_iter().collect::<Result<_, _>>()?;
+    Lock::update(&project.root, |lock| {
+        for base in &found {
+            if let BaseState::Moved { digest } = &base.state {
+                lock.set(&base.reference, &base.platform, digest);
+            }
         }
-    }
-    if moved {
-        lock.write(&project.root)?;
-    }
+    })?;
     Ok(found)
 }
 
@@ -88,43 +85,43 @@ pub async fn base_update(project: &Project, references: &[String]) -> Result<Vec
 /// can not be asked now is left out, because a plan does not depend on it.
 pub(crate) async fn noticed(project: &Project, lock: &Lock, is_used: impl Fn(&str) -> bool) -> Vec<LockedBase> {
     let states = tokio::time::timeout(PATIENCE, states(project, lock, is_used)).await;
-    let found = states.ok().and_then(Result::ok).unwrap_or_default();
-    found.into_iter().filter(|base| base.state != BaseState::Current).collect()
+    let told = states.unwrap_or_default().into_iter().flatten();
+    told.filter(|base| base.state != BaseState::Current).collect()
 }
 
-async fn states(project: &Project, lock: &Lock, wanted: impl Fn(&str) -> bool) -> Result<Vec<LockedBase>, Error> {
+/// One lookup for each entry of the lock that is wanted, all at the same time; in the order of the lock.
+async fn states(project: &Project, lock: &Lock, wanted: impl Fn(&str) -> bool) -> Vec<Result<LockedBase, Error>> {
     let mut lookups = JoinSet::new();
     for (position, (reference, platform, locked)) in
         lock.entries().filter(|(reference, ..)| wanted(reference)).enumerate()
     {
-        let (repository, selector) = located(project, reference).map_err(|source| Error::Locked {
-            reference: reference.to_owned(),
-            problem: source.to_string(),
-            hint: None,
-        })?;
+        let place = located(project, reference);
         let (reference, platform, locked) = (reference.to_owned(), platform.to_owned(), locked.to_owned());
-        lookups.spawn(async move {
+        let lookup = async move {
+            let (repository, selector) = place.map_err(|source| Error::Locked {
+                reference: reference.clone(),
+                problem: source.to_string(),
+                hint: None,
+            })?;
             let state = match resolve(&reference, &repository, &selector, &platform).await? {
                 Resolved::Image(manifest) if manifest.digest().to_string() == locked => BaseState::Current,
                 Resolved::Image(manifest) => BaseState::Moved { digest: manifest.digest().to_string() },
                 Resolved::Gone | Resolved::Others(_) => BaseState::Gone,
             };
-            Ok::<_, Error>((position, LockedBase { reference, platform, locked, state }))
-        });
+            Ok(LockedBase { reference, platform, locked, state })
+        };
+        lookups.spawn(async move { (position, lookup.await) });
     }
-    let mut found = Vec::with_capacity(lookups.len());
-    while let Some(one) = lookups.join_next().await {
-        found.push(one.expect("a lookup does not panic and is not cancelled")?);
-    }
+    let mut found = lookups.join_all().await;
     found.sort_by_key(|(position, _)| *position);
-    Ok(found.into_iter().map(|(_, base)| base).collect())
+    found.into_iter().map(|(_, base)| base).collect()
 }
 
-fn nearest(wanted: &str, known: &[&str]) -> Option<String> {
-    if known.is_empty() {
-        return Some("`shipper ship` writes an entry for each base image that it uses".to_owned());
-    }
-    let mut known = known.to_vec();
+/// What the lock has, for somebody who named something else.
+fn known_entries(mut known: Vec<&str>) -> String {
     known.dedup();
-    Some(format!("the lock has {} (not `{wanted}`)", known.join(", ")))
+    match known.as_slice() {
+        [] => "`shipper ship` writes an entry for each base image that it uses".to_owned(),
+        some => format!("the lock has {}", some.join(", ")),
+    }
 }

@@ -4,11 +4,9 @@
 //! digest (the store checks that), it carries the whole key, and every platform's child is there. One GET an image,
 //! one HEAD a child, and the config only where a label alone carries the key. No layer is pulled.
 
-use std::collections::BTreeMap;
-
-use shipper_hash::{BuildKey, Manifest as ContextManifest};
+use shipper_hash::BuildKey;
 use shipper_oci::{Manifest, ManifestKind, Repository, Selector};
-use shipper_plan::{Existing, InputsDocument, Previous};
+use shipper_plan::{Existing, Previous};
 
 use crate::Error;
 use crate::git::Head;
@@ -110,9 +108,7 @@ async fn at_tag(repository: &Repository, name: &str) -> Option<Previous> {
     let key = stored_key(repository, &manifest).await.ok()??;
     let identity: BuildKey = key.parse().ok()?;
     let stored = repository.manifest(&Selector::Tag(tag(&identity.inputs_tag()))).await.ok()?;
-    let platforms: BTreeMap<String, (InputsDocument, Option<ContextManifest>)> = match stored {
-        Some(artifact) => inputs::read(repository, &artifact).await,
-        None => BTreeMap::new(),
-    };
-    Some(Previous { key, platforms })
+    // Nothing can be compared with an image whose inputs are gone; the next hint may have them.
+    let platforms = inputs::read(repository, &stored?).await;
+    (!platforms.is_empty()).then_some(Previous { key, platforms })
 }

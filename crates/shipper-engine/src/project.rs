@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use etcetera::BaseStrategy as _;
 use shipper_hash::{FileDigest, Tree, TreeOptions, Untracked};
 use shipper_oci::{ClientOptions, CredentialSources, Credentials, Platform, Store};
 use shipper_plan::{Config, Discovered, Overrides, Service, Settings, UntrackedConfig};
@@ -62,7 +61,7 @@ impl Directories {
     fn new(root: &Path, environment: &BTreeMap<String, String>) -> Self {
         let user = match environment.get("SHIPPER_CACHE_DIR").filter(|dir| !dir.is_empty()) {
             Some(dir) => Some(PathBuf::from(dir)),
-            None => etcetera::choose_base_strategy().ok().map(|base| base.cache_dir().join("shipper")),
+            None => user_cache(environment).map(|cache| cache.join("shipper")),
         };
         let local = root.join(".shipper");
         // Without a home directory the cache lies in the project; `.shipper` is never part of a context.
@@ -84,6 +83,17 @@ impl Directories {
     pub fn service(&self, service: &str, platform: &str) -> PathBuf {
         self.cache.join("services").join(service).join(platform.replace('/', "-"))
     }
+}
+
+/// Where a user's caches lie (XDG Base Directory Specification, "XDG_CACHE_HOME"; `Library/Caches` on macOS,
+/// `LOCALAPPDATA` on Windows); `None` without a home directory.
+fn user_cache(environment: &BTreeMap<String, String>) -> Option<PathBuf> {
+    let absolute = |name: &str| environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    if cfg!(windows) {
+        return absolute("LOCALAPPDATA");
+    }
+    let below_home = if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" };
+    absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(below_home)))
 }
 
 impl Project {

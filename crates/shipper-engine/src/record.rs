@@ -14,7 +14,7 @@ use crate::events::EventSink;
 
 /// How many records are kept.
 const KEPT: usize = 100;
-/// How many of the newest records estimates are taken from.
+/// How many of the newest records with builds estimates are taken from.
 const CONSULTED: usize = 20;
 /// The longest record that is read, in bytes.
 const LIMIT: u64 = 4 << 20;
@@ -74,16 +74,24 @@ fn record_files(runs: &Path) -> Vec<PathBuf> {
 #[must_use]
 pub(crate) fn estimates(directory: &Path) -> BTreeMap<String, u64> {
     let mut durations: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for path in record_files(&directory.join("runs")).into_iter().rev().take(CONSULTED) {
+    let mut consulted = 0;
+    for path in record_files(&directory.join("runs")).into_iter().rev() {
+        if consulted == CONSULTED {
+            break;
+        }
         let Ok(file) = File::open(&path) else { continue };
+        let mut builds = false;
         for line in BufReader::new(file.take(LIMIT)).lines().map_while(Result::ok) {
             let Ok(record) = serde_json::from_str::<Record>(&line) else { continue };
             if let Event::ActionFinished { service, action: Action::Build, outcome: Outcome::Ok, duration_ms, .. } =
                 record.event
             {
                 durations.entry(service).or_default().push(duration_ms);
+                builds = true;
             }
         }
+        // Runs that found nothing to do say nothing about how long builds take.
+        consulted += usize::from(builds);
     }
     durations
         .into_iter()
@@ -122,6 +130,9 @@ mod tests {
             let recorder = Recorder::create(dir.path(), run).expect("writes");
             recorder.emit(&finished(duration, Outcome::Ok));
             recorder.emit(&finished(1, Outcome::Failed));
+        }
+        for run in 4..40 {
+            drop(Recorder::create(dir.path(), &run.to_string()).expect("writes"));
         }
         fs::write(dir.path().join("runs/4.jsonl"), "{\"torn").expect("writes");
         assert_eq!(estimates(dir.path()), [("api".to_owned(), 30)].into());

@@ -3,6 +3,7 @@
 //! Each result is persisted as soon as it exists. A failed service stops only those that are built on it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use shipper_oci::{Repository, Store};
@@ -26,7 +27,7 @@ pub struct ShipOptions {
     pub force: bool,
     /// Refuse base images that `shipper.lock` does not have.
     pub locked: bool,
-    /// Build, but write nothing to the registry.
+    /// Build, but write nothing to the registry: what is built lies in private layouts.
     pub no_push: bool,
     /// Services that get another identity from now on, by a salt in `shipper.lock`; they belong to the run. [`plan`]
     /// leaves them as they are.
@@ -69,17 +70,22 @@ pub struct Shipped {
     pub images: BTreeMap<String, ShippedImage>,
     /// What failed, in the order in which it did.
     pub failures: Vec<Error>,
+    /// Whether the run was asked to stop before it was done.
+    pub interrupted: bool,
 }
 
 impl Shipped {
-    /// What the process returns: the code of the first failure.
+    /// What the process returns: that of an interruption, else the code of the first failure.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
+        if self.interrupted {
+            return ExitCode::Interrupted;
+        }
         self.failures.first().map_or(ExitCode::Done, Error::exit_code)
     }
 }
 
-/// Gathers the facts and plans. Writes nothing but the stat cache; `shipper.lock` only for [`ship`].
+/// Gathers the facts and plans. Writes nothing but private caches; `shipper.lock` only for [`ship`].
 ///
 /// # Errors
 /// Whatever keeps the facts from being known; the plan is then not made at all.
@@ -197,17 +203,31 @@ async fn facts(
     })
 }
 
-/// Plans, and builds and pushes what is due.
+/// Plans, and builds and pushes what is due. As [`ship_until`] without an end.
+///
+/// # Errors
+/// As [`ship_until`].
+pub async fn ship(project: &Project, options: &ShipOptions, events: &Events) -> Result<Shipped, Error> {
+    ship_until(project, options, events, std::future::pending()).await
+}
+
+/// Plans, and builds and pushes what is due, until `stop` is ready: what runs then is ended, what was finished is kept.
 ///
 /// Events go to `events` and, as a record of the run, to `.shipper/runs`. The last event is
 /// [`Event::RunFinished`], whatever happened.
 ///
 /// # Errors
 /// What keeps the plan from being made. What fails afterwards is in [`Shipped::failures`].
-pub async fn ship(project: &Project, options: &ShipOptions, events: &Events) -> Result<Shipped, Error> {
+pub async fn ship_until(
+    project: &Project,
+    options: &ShipOptions,
+    events: &Events,
+    stop: impl Future<Output = ()>,
+) -> Result<Shipped, Error> {
+    tokio::pin!(stop);
     let run = run_id();
     let (events, unrecorded) = match Recorder::create(&project.directories.local, &run) {
-        Ok(recorder) => (events.with_sink(Arc::new(Tee(vec![events.sink(), Arc::new(recorder)]))), None),
+        Ok(recorder) => (events.with_sink(Arc::new(Tee::new(vec![events.sink(), Arc::new(recorder)]))), None),
         Err(error) => (events.clone(), Some(error)),
     };
     let head = git::head(&project.root);
@@ -222,12 +242,17 @@ pub async fn ship(project: &Project, options: &ShipOptions, events: &Events) -> 
     if let Some(error) = unrecorded {
         events.warn(None, format!("the run is not recorded: {error}"));
     }
-    let result = match planned(project, options, &events, Purpose::Ship).await {
-        Ok(planned) => {
+    let planned = tokio::select! {
+        planned = planned(project, options, &events, Purpose::Ship) => Some(planned),
+        () = &mut stop => None,
+    };
+    let result = match planned {
+        Some(Ok(planned)) => {
             let saved_ms = planned.saved_ms();
-            Ok((execute(project, options, planned, &events).await, saved_ms))
+            Ok((execute(project, options, planned, &events, stop).await, saved_ms))
         }
-        Err(error) => Err(error),
+        Some(Err(error)) => Err(error),
+        None => Ok((Shipped { images: BTreeMap::new(), failures: Vec::new(), interrupted: true }, 0)),
     };
     let (exit_code, images, saved_ms) = match &result {
         Ok((shipped, saved_ms)) => (shipped.exit_code(), shipped.images.clone(), *saved_ms),
@@ -263,9 +288,15 @@ fn run_id() -> String {
     format!("{stamp}-{}", std::process::id())
 }
 
-/// Runs the due services, each as soon as what it is built on is there.
-async fn execute(project: &Project, options: &ShipOptions, planned: Planned, events: &Events) -> Shipped {
-    let mut shipped = Shipped { images: BTreeMap::new(), failures: Vec::new() };
+/// Runs the due services, each as soon as what it is built on is there, until `stop`.
+async fn execute(
+    project: &Project,
+    options: &ShipOptions,
+    planned: Planned,
+    events: &Events,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
+) -> Shipped {
+    let mut shipped = Shipped { images: BTreeMap::new(), failures: Vec::new(), interrupted: false };
     let mut waiting: Vec<PlannedService> = Vec::new();
     for service in &planned.services {
         match (&service.image, service.action) {
@@ -277,6 +308,7 @@ async fn execute(project: &Project, options: &ShipOptions, planned: Planned, eve
     }
     let shared = Arc::new(project.clone());
     let builder = Arc::default();
+    let mut places: BTreeMap<String, Repository> = BTreeMap::new();
     let mut failed: BTreeSet<String> = BTreeSet::new();
     let mut running = JoinSet::new();
     loop {
@@ -302,7 +334,7 @@ async fn execute(project: &Project, options: &ShipOptions, planned: Planned, eve
                 gathered: planned.gathered[&service.service].clone(),
                 planned: service.clone(),
                 repository: planned.repositories[&service.service].clone(),
-                needs: needed(&planned, &shipped, &service.service),
+                needs: needed(&planned, &shipped, &places, &service.service),
                 branch: planned.head.branch.clone(),
                 force: options.force,
                 push: !options.no_push,
@@ -315,12 +347,22 @@ async fn execute(project: &Project, options: &ShipOptions, planned: Planned, eve
                 (service, began, result)
             });
         }
-        let Some(done) = running.join_next().await else { break };
+        let done = tokio::select! {
+            done = running.join_next() => done,
+            () = &mut stop => {
+                // Dropping a job ends every process that it started.
+                running.shutdown().await;
+                shipped.interrupted = true;
+                break;
+            }
+        };
+        let Some(done) = done else { break };
         let (service, began, result) = done.expect("a job does not panic and is not cancelled");
         let duration = events.elapsed_ms().saturating_sub(began);
         match result {
             Ok(done) => {
                 finished(events, &service, Outcome::Ok, Some(&done), duration);
+                places.insert(service.service.clone(), done.repository);
                 shipped.images.insert(service.service.clone(), shipped_image(&done.reference, &service));
             }
             Err(error) => {
@@ -334,12 +376,19 @@ async fn execute(project: &Project, options: &ShipOptions, planned: Planned, eve
     shipped
 }
 
-/// Where the images are that a service is built on, by the name that it uses for them.
-fn needed(planned: &Planned, shipped: &Shipped, service: &str) -> BTreeMap<String, (Repository, String)> {
+/// Where the images are that a service is built on, by the name that it uses for them: where this run put them, else in
+/// their repositories.
+fn needed(
+    planned: &Planned,
+    shipped: &Shipped,
+    places: &BTreeMap<String, Repository>,
+    service: &str,
+) -> BTreeMap<String, (Repository, String)> {
     let needs = &planned.gathered[service].service.needs;
     let located = needs.iter().filter_map(|(name, need)| {
         let image = shipped.images.get(need)?;
-        Some((name.clone(), (planned.repositories[need].clone(), image.digest.clone())))
+        let place = places.get(need).unwrap_or(&planned.repositories[need]).clone();
+        Some((name.clone(), (place, image.digest.clone())))
     });
     located.collect()
 }

@@ -3,9 +3,10 @@
 //! Its directory is locked for the time, so that two runs on one machine do not build in the same stage.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use shipper_build::{
     AssembleRequest, BuildError, BuildLog, Builder, BuilderChoice, CargoRecipe, DockerfileRequest, ImageOptions,
@@ -22,6 +23,9 @@ use crate::names::{KEY, SERVICE, tag};
 use crate::probe::existing;
 use crate::publish::{PlatformImage, publish};
 use crate::{Error, Events, Project};
+
+/// Pause between two attempts to take a directory that another run has.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Everything that one service's work needs.
 pub(crate) struct Job {
@@ -41,6 +45,8 @@ pub(crate) struct Job {
 
 /// What became of it.
 pub(crate) struct Done {
+    /// Where the image is: the service's repository, or a private layout if nothing is pushed.
+    pub(crate) repository: Repository,
     /// `repository@digest`.
     pub(crate) reference: String,
     pub(crate) digest: String,
@@ -77,32 +83,18 @@ pub(crate) async fn run(job: &Job) -> Result<Done, Error> {
             continue;
         }
         let directory = job.directory_for(&platform.inputs.platform)?;
-        locks.push(lock(&directory).await?);
+        locks.push(lock(job, &directory).await?);
         images.push(build(job, platform, &directory).await?);
     }
-    if !job.push {
-        return Ok(unpublished(job, &images));
-    }
-    let published =
-        publish(&job.repository, &job.gathered, &images, job.branch.as_deref(), job.force, &job.events).await?;
+    let repository = if job.push { job.repository.clone() } else { Repository::layout(job.directory_for("unpushed")?) };
+    let published = publish(&repository, &job.gathered, &images, job.branch.as_deref(), job.force, &job.events).await?;
     Ok(Done {
-        reference: job.repository.reference(&Selector::Digest(published.digest.clone())),
+        reference: repository.reference(&Selector::Digest(published.digest.clone())),
         digest: published.digest.to_string(),
         size: published.size,
-        uploaded: published.uploaded,
+        uploaded: if job.push { published.uploaded } else { 0 },
+        repository,
     })
-}
-
-/// What `--no-push` tells: the first platform's digest.
-fn unpublished(job: &Job, images: &[PlatformImage]) -> Done {
-    let digest = images.first().map(|image| image.manifest().digest().to_string()).unwrap_or_default();
-    let layers = images.iter().filter_map(|image| image.manifest().as_image()).flat_map(|image| &image.layers);
-    Done {
-        reference: format!("{}@{digest}", job.repository),
-        size: layers.map(|layer| layer.size).sum(),
-        digest,
-        uploaded: 0,
-    }
 }
 
 impl Job {
@@ -160,16 +152,24 @@ impl Job {
     }
 }
 
-/// Takes a directory for this process; waits for a process that has it.
-async fn lock(directory: &Path) -> Result<File, Error> {
+/// Takes a directory for this process; waits for a process that has it, and says so.
+async fn lock(job: &Job, directory: &Path) -> Result<File, Error> {
     let path = directory.join("lock");
-    let taken = path.clone();
-    let take = move || {
-        let file = File::options().create(true).append(true).open(&taken)?;
-        file.lock().map(|()| file)
-    };
-    let taken = tokio::task::spawn_blocking(take).await.expect("taking a lock does not panic");
-    taken.map_err(|source| Error::Write { path, source })
+    let failed = |source| Error::Write { path: path.clone(), source };
+    let file = File::options().create(true).append(true).open(&path).map_err(failed)?;
+    let mut told = false;
+    loop {
+        // Asked for again and again: a wait in the system could not be interrupted.
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        if !std::mem::replace(&mut told, true) {
+            job.progress(Phase::Stage, "waiting for another run".to_owned(), 0, 0);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Stages the platform's context and builds its image.
@@ -383,6 +383,10 @@ impl BuildLog for Log<'_> {
         if self.phase == Phase::Check {
             self.job.progress(self.phase, line.to_owned(), 0, 0);
         }
+    }
+
+    fn warning(&self, text: &str) {
+        self.job.events.warn(Some(&self.job.gathered.service.name), text);
     }
 
     fn step(&self, step: &Step) {

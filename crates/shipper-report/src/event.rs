@@ -122,7 +122,7 @@ pub enum Event {
         version: String,
         /// Identifier of the run.
         run: String,
-        /// The command, `ship` or `plan`.
+        /// The command, `ship`.
         command: String,
         /// The checked-out commit, where there is one.
         commit: Option<String>,

@@ -34,7 +34,7 @@ pub(crate) fn run(global: &Global, args: &HashArgs, terminal: &Terminal) -> Resu
     } else {
         if args.list {
             for entry in &hashed.entries {
-                writeln!(out, "{} {:<10} {:>9} {}", entry.digest, entry.kind, entry.size, entry.path)?;
+                writeln!(out, "{} {} {} {}", entry.digest, entry.kind, entry.size, entry.path)?;
             }
         }
         writeln!(out, "{}", hashed.context)?;

@@ -22,7 +22,7 @@ use crate::cli::{Global, Services};
 fn options(global: &Global) -> Options {
     Options {
         directory: global.directory.clone(),
-        config: global.config.clone(),
+        config: global.config.as_ref().map(|config| global.directory.join(config)),
         environment: std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect(),
@@ -39,7 +39,10 @@ fn service_options(global: &Global, services: &Services, concurrency: Option<u16
     }
 }
 
-/// Runs a future to its end on a runtime of its own.
+/// Runs a future to its end on a runtime of its own. What still blocks then (hashing, staging) is not waited for.
 fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(future);
+    runtime.shutdown_background();
+    Ok(result)
 }

@@ -24,7 +24,7 @@ pub(crate) fn run(global: &Global, args: &PlanArgs, terminal: &Terminal) -> Resu
     let planned = block_on(shipper_engine::plan(&project, &options, &events))??;
     let document = document(&planned);
     if let Some(path) = &args.out {
-        shipper_engine::write_file(path, format!("{document:#}\n").as_bytes())?;
+        shipper_engine::write_file(&global.directory.join(path), format!("{document:#}\n").as_bytes())?;
     }
     let mut out = terminal.stdout();
     if global.json {

@@ -22,24 +22,22 @@ pub(crate) fn run(global: &Global, args: &ShipArgs, terminal: &Terminal) -> Resu
     let sink: Arc<dyn EventSink> =
         if global.json { Arc::new(JsonLines::new(terminal)) } else { Arc::clone(&view) as Arc<dyn EventSink> };
     let events = Events::new(sink);
-    let finished = block_on(async {
-        let heartbeat = view.heartbeat();
-        tokio::pin!(heartbeat);
+    let shipped = block_on(async {
         tokio::select! {
-            shipped = shipper_engine::ship(&project, &options, &events) => Some(shipped),
-            () = interrupted() => None,
-            () = &mut heartbeat => unreachable!("the heartbeat goes on for ever"),
+            shipped = shipper_engine::ship_until(&project, &options, &events, interrupted()) => shipped,
+            () = view.heartbeat() => unreachable!("the heartbeat goes on for ever"),
         }
     })?;
-    match finished {
-        Some(Ok(shipped)) => Ok(shipped.exit_code()),
-        // The view has shown it.
-        Some(Err(error)) => Err(Failure::told(error.exit_code())),
-        None => {
-            view.close();
-            terminal.warning("interrupted; what was finished is kept, run again to go on");
-            Err(Failure::told(ExitCode::Interrupted))
+    match shipped {
+        Ok(shipped) => {
+            if shipped.interrupted {
+                view.close();
+                terminal.warning("interrupted; what was finished is kept, run again to go on");
+            }
+            Ok(shipped.exit_code())
         }
+        // The view has shown it.
+        Err(error) => Err(Failure::told(error.exit_code())),
     }
 }
 

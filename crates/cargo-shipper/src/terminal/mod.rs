@@ -46,9 +46,9 @@ impl Terminal {
         Self { color, quiet: global.quiet, verbose: global.verbose > 0, live }
     }
 
-    /// Where data goes.
+    /// Where data goes. A reader that has gone away is no failure, and changes nothing of what the process returns.
     pub(crate) fn stdout(&self) -> impl Write + use<> {
-        AutoStream::new(std::io::stdout(), self.color)
+        Patient(AutoStream::new(std::io::stdout(), self.color))
     }
 
     /// Writes lines for people. A reader that has gone away is none to tell about it.
@@ -115,6 +115,25 @@ impl Terminal {
             };
             let filter = tracing_subscriber::EnvFilter::new(filter);
             let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+        }
+    }
+}
+
+/// A writer that forgets what nobody reads any more.
+struct Patient<W>(W);
+
+impl<W: Write> Write for Patient<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            result => result,
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self.0.flush() {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            result => result,
         }
     }
 }
