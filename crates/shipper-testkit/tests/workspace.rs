@@ -11,7 +11,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("shipper-dockerfile", &[]),
     ("shipper-report", &[]),
     ("shipper-ecr", &[]),
-    ("shipper-oci", &[]),
+    ("shipper-tag", &[]),
+    ("shipper-oci", &["shipper-tag"]),
     ("shipper-hash", &["shipper-dockerfile"]),
     ("shipper-plan", &["shipper-hash", "shipper-report"]),
     ("shipper-build", &["shipper-hash", "shipper-oci"]),
@@ -38,6 +39,7 @@ const TEST_ONLY: &str = "shipper-testkit";
 /// Features given to cargo, most crates that may be compiled on Linux (the crate itself included).
 const BUDGETS: &[(&str, &[&str], usize)] = &[
     ("shipper-dockerfile", &[], 20),
+    ("shipper-tag", &[], 20),
     ("shipper-hash", &["--no-default-features"], 40),
     ("shipper-hash", &[], 130),
     ("shipper-ecr", &["--no-default-features"], 25),
@@ -50,6 +52,7 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
     ("shipper-plan", EFFECTS, "planning is pure"),
     ("shipper-report", EFFECTS, "reports are pure"),
     ("shipper-dockerfile", EFFECTS, "reading a Dockerfile is pure"),
+    ("shipper-tag", EFFECTS, "a policy is evaluated on facts alone"),
     ("shipper-hash", NETWORK, "hashing opens no socket"),
 ];
 
