@@ -14,3 +14,4 @@ mod project;
 mod registry;
 mod shop;
 mod support;
+mod tags;

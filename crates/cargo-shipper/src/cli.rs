@@ -86,6 +86,10 @@ pub(crate) enum Command {
     Base(BaseArgs),
     /// Repositories and retention in Amazon ECR
     Ecr(EcrArgs),
+    /// Print the facts of this run that names are made of
+    Facts(FactsArgs),
+    /// Print the names that an image gets on this run
+    Tags(TagsArgs),
     /// Print every setting with its origin
     Config(ConfigArgs),
     /// Print shell completions
@@ -110,6 +114,8 @@ pub(crate) struct Services {
     /// Read every file, whatever the stat cache says
     #[arg(long)]
     pub(crate) paranoid: bool,
+    #[command(flatten)]
+    pub(crate) run: Run,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -260,6 +266,69 @@ pub(crate) struct DiffArgs {
     /// A policy document
     #[arg(value_name = "AFTER")]
     pub(crate) after: PathBuf,
+}
+
+/// What is known better about the run than the CI system tells.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Run {
+    /// Name images as for this branch or tag: `refs/heads/NAME` or `refs/tags/NAME`
+    #[arg(long = "ref", value_name = "REF")]
+    pub(crate) git_ref: Option<String>,
+    /// Name images as for the pull request with this number
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) pr: Option<u64>,
+    /// Name images as for such a run
+    #[arg(long, value_name = "KIND")]
+    pub(crate) trigger: Option<Trigger>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Trigger {
+    Push,
+    PullRequest,
+    MergeQueue,
+    Tag,
+    Schedule,
+    Manual,
+    Local,
+}
+
+impl From<Trigger> for shipper_engine::tags::Trigger {
+    fn from(trigger: Trigger) -> Self {
+        match trigger {
+            Trigger::Push => Self::Push,
+            Trigger::PullRequest => Self::PullRequest,
+            Trigger::MergeQueue => Self::MergeQueue,
+            Trigger::Tag => Self::Tag,
+            Trigger::Schedule => Self::Schedule,
+            Trigger::Manual => Self::Manual,
+            Trigger::Local => Self::Local,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FactsArgs {
+    /// With this service's key, and the versions in its repository where names depend on them
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: Option<String>,
+    #[command(flatten)]
+    pub(crate) run: Run,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TagsArgs {
+    /// The names of this service's image, its identity included
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: Option<String>,
+    /// Evaluate these facts, as `shipper facts` printed them, and look at nothing else
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "git_ref", "pr", "trigger"])]
+    pub(crate) facts: Option<PathBuf>,
+    /// Print why each rule gives a name or none
+    #[arg(long)]
+    pub(crate) explain: bool,
+    #[command(flatten)]
+    pub(crate) run: Run,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -52,6 +52,8 @@ fn run(arguments: Vec<OsString>) -> ExitCode {
         Command::Push(args) | Command::Copy(args) => commands::copy::run(&cli.global, args, &terminal),
         Command::Base(args) => commands::base::run(&cli.global, args, &terminal),
         Command::Ecr(args) => commands::ecr::run(&cli.global, args, &terminal),
+        Command::Facts(args) => commands::tags::facts(&cli.global, args, &terminal),
+        Command::Tags(args) => commands::tags::tags(&cli.global, args, &terminal),
         Command::Config(args) => commands::config::run(&cli.global, args, &terminal),
         Command::Completions(args) => commands::completions::run(args, &terminal),
     };

@@ -11,6 +11,14 @@ pub enum Error {
     /// The configuration is wrong, or asks for what does not exist.
     #[error(transparent)]
     Plan(#[from] shipper_plan::Error),
+    /// The facts of the run can not be used.
+    #[error("use {what}: {problem}")]
+    Facts {
+        /// A flag, or the file.
+        what: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A file of the project can not be read.
     #[error("read {}", path.display())]
     Read {
@@ -179,6 +187,26 @@ pub enum Error {
         /// Digest built here.
         built: String,
     },
+    /// A name that never moves is on another image.
+    #[error("name `{service}` by {tag}: it names {existing}, this run has {wanted}")]
+    Anchor {
+        /// The service.
+        service: String,
+        /// The name.
+        tag: String,
+        /// Digest that it names.
+        existing: String,
+        /// Digest that it would have named.
+        wanted: String,
+    },
+    /// A name was moved by other runs each time it was looked at.
+    #[error("name `{service}` by {tag}: other runs move it without end")]
+    Restless {
+        /// The service.
+        service: String,
+        /// The name.
+        tag: String,
+    },
     /// Building failed.
     #[error("build `{service}`")]
     Build {
@@ -258,10 +286,10 @@ impl Error {
             Self::Build { .. } | Self::Check { .. } | Self::Need { .. } | Self::Stage { .. } => ExitCode::BuildFailed,
             Self::BaseAbsent { .. } => ExitCode::BuildFailed,
             Self::Push { source, .. } if source.is_unknown() => ExitCode::Unknown,
-            Self::Push { .. } | Self::Identity { .. } => ExitCode::PushFailed,
+            Self::Push { .. } | Self::Identity { .. } | Self::Anchor { .. } => ExitCode::PushFailed,
             Self::NoImage { .. } => ExitCode::No,
             Self::Store { source, .. } if is_usage(source) => ExitCode::Usage,
-            Self::Store { .. } | Self::Write { .. } => ExitCode::Unknown,
+            Self::Store { .. } | Self::Restless { .. } | Self::Write { .. } => ExitCode::Unknown,
             Self::Read { source, .. } if is_denied(source) => ExitCode::Unknown,
             _ => ExitCode::Usage,
         }
@@ -288,6 +316,11 @@ impl Error {
             }
             Self::Identity { .. } => Some(
                 "the build is not reproducible; the tag stays as it is; `shipper ship --refresh` gives it a new identity"
+                    .to_owned(),
+            ),
+            Self::Anchor { .. } => Some(
+                "the same commit gave another image, or two services share a repository; the name stays as it is, and the \
+                 image has its identity"
                     .to_owned(),
             ),
             Self::Store { source, .. } => source.hint(),

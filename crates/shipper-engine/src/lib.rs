@@ -4,6 +4,7 @@ mod bases;
 mod discover;
 mod error;
 mod events;
+mod facts;
 mod gather;
 mod git;
 mod hashing;
@@ -13,6 +14,7 @@ mod inputs;
 mod lifecycle;
 mod lock;
 mod names;
+mod naming;
 mod outdated;
 mod probe;
 mod project;
@@ -20,10 +22,12 @@ mod publish;
 mod read;
 mod record;
 mod ship;
+mod tagging;
 mod work;
 
 pub use error::Error;
 pub use events::{EventSink, Events, Silent, Tee};
+pub use facts::{FactsOverrides, gather_facts};
 pub use git::Head;
 pub use hashing::{Hashed, HashedEntry, hash_directory, hash_service};
 pub use images::{Copied, Inspected, Part, copy, inspect};
@@ -36,9 +40,15 @@ pub use project::{CONFIG_FILE, Directories, Options, Project};
 pub use ship::{Planned, ShipOptions, Shipped, plan, ship};
 pub use shipper_plan::{Origin, Overrides};
 pub use shipper_report::{
-    Action, Event, ExitCode, FORMAT, FileChange, Outcome, Phase, PlannedPlatform, PlannedService, Reason, Record,
-    ShippedImage, ValueChange,
+    Action, Event, ExitCode, FORMAT, FileChange, Name, NameOutcome, Outcome, Phase, PlannedPlatform, PlannedService,
+    Reason, Record, ShippedImage, ValueChange,
 };
+pub use tagging::{facts, read_facts, tags};
+
+/// Facts and names, as `shipper-tag` has them.
+pub mod tags {
+    pub use shipper_tag::{Facts, NotApplied, PlannedTag, TagPlan, Trigger};
+}
 
 /// Numbers with units.
 pub mod units {

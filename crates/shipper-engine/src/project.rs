@@ -7,6 +7,7 @@ use etcetera::BaseStrategy as _;
 use shipper_hash::{FileDigest, Tree, TreeOptions, Untracked};
 use shipper_oci::{ClientOptions, CredentialSources, Credentials, Platform, Store};
 use shipper_plan::{Config, Discovered, Overrides, Service, Settings, UntrackedConfig};
+use shipper_tag::Policy;
 
 use crate::Error;
 use crate::discover::discovered;
@@ -40,6 +41,8 @@ pub struct Project {
     pub config: Config,
     /// Project-wide values.
     pub settings: Settings,
+    /// Which names images get.
+    pub policy: Policy,
     /// Services by name.
     pub services: BTreeMap<String, Service>,
     /// The process environment that the project was opened with.
@@ -110,8 +113,19 @@ impl Project {
         let processors = std::thread::available_parallelism().map_or(1, |n| u16::try_from(n.get()).unwrap_or(u16::MAX));
         let settings = Settings::resolve(&config, &options.overrides, &options.environment, &name, processors)?;
         let services = config.services(&settings, &Platform::host().to_string())?;
+        let policy = config.policy()?;
         let environment = options.environment.clone();
-        Ok(Self { root, config_path, config, settings, services, environment, directories, paranoid: options.paranoid })
+        Ok(Self {
+            root,
+            config_path,
+            config,
+            settings,
+            policy,
+            services,
+            environment,
+            directories,
+            paranoid: options.paranoid,
+        })
     }
 
     /// The images' store.

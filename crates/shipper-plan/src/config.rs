@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, json_schema};
 use serde::{Deserialize, Serialize};
+use shipper_tag::{Placeholder, Policy, PolicyConfig};
 
 use crate::error::{Error, nearest};
 
@@ -35,6 +36,72 @@ pub struct Config {
     /// Services by name; a name is lower-case letters, digits and single `.`, `_`, `-` between them.
     #[serde(default)]
     pub service: BTreeMap<String, ServiceConfig>,
+    /// Which names images get, and how long they are kept.
+    #[serde(default, skip_serializing_if = "says_nothing")]
+    #[schemars(schema_with = "tags_schema")]
+    pub tags: PolicyConfig,
+}
+
+fn says_nothing(tags: &PolicyConfig) -> bool {
+    *tags == PolicyConfig::default()
+}
+
+/// The schema of `[tags]`, which `shipper-tag` reads by itself: a crate that stays light has no schemas.
+fn tags_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let keep = json_schema!({
+        "description": "How long images are kept: the newest so many, so many days (`\"3d\"`) or weeks (`\"2w\"`), or `\"forever\"`.",
+        "anyOf": [
+            { "type": "integer", "minimum": 1 },
+            { "type": "string", "pattern": "^([0-9]+[dw]|forever)$" },
+        ],
+    });
+    let only_keep = json_schema!({
+        "type": "object", "properties": { "keep": keep }, "required": ["keep"], "additionalProperties": false,
+    });
+    let family = json_schema!({
+        "description": "A family of names.",
+        "type": "object",
+        "properties": {
+            "on": {
+                "description": "On which runs it gives names: `branch:PATTERN`, `tag:PATTERN`, `pr`, `merge-queue`, `schedule`, `manual`, `local`, `dirty`; alternatives with `|`.",
+                "type": "string",
+            },
+            "tag": { "description": "Its immutable name, such as `pr-{pr}-{sha}`.", "type": "string" },
+            "alias": {
+                "description": "Names that move.", "type": "array", "items": { "type": "string" },
+            },
+            "keep": keep,
+        },
+        "required": ["on", "tag"],
+        "additionalProperties": false,
+    });
+    json_schema!({
+        "description": "Which names images get, and how long they are kept.",
+        "type": "object",
+        "properties": {
+            "preset": {
+                "description": "Which families there are to begin with. Default: `release`.",
+                "enum": ["release", "latest-on-main"],
+            },
+            "slug": {
+                "description": "How branches become parts of tags. Default: `safe`.",
+                "enum": ["safe", "gitlab", "docker-metadata"],
+            },
+            "short-sha": {
+                "description": "The least number of digits of a short commit. Default: 7.",
+                "type": "integer", "minimum": 4, "maximum": 64,
+            },
+            "default-branch": {
+                "description": "The default branch, where the CI system does not tell it.", "type": "string",
+            },
+            "untagged": keep,
+            "identity": only_keep,
+            "cache": only_keep,
+        },
+        "additionalProperties": {
+            "anyOf": [family, { "description": "Removes a family of the preset.", "const": false }],
+        },
+    })
 }
 
 /// The table `[project]`.
@@ -274,9 +341,17 @@ impl Config {
     /// [`Error::Syntax`] with the place, and with the nearest known key where a key is unknown.
     pub fn parse(text: &str) -> Result<Self, Error> {
         toml::from_str(text).map_err(|error| Error::Syntax {
-            nearest: nearest_key(error.message()),
+            nearest: nearest_key(error.message()).or_else(|| nearest_placeholder(error.message())),
             message: error.to_string().trim_end().to_owned(),
         })
+    }
+
+    /// The policy of names.
+    ///
+    /// # Errors
+    /// [`Error::Tags`] where families share a tag or can never give a name.
+    pub fn policy(&self) -> Result<Policy, Error> {
+        Ok(Policy::new(&self.tags)?)
     }
 
     /// The JSON schema of `shipper.toml`, for editors.
@@ -294,6 +369,13 @@ fn nearest_key(message: &str) -> Option<String> {
     nearest(unknown, quoted).map(str::to_owned)
 }
 
+/// The placeholder that is most like an unknown one: "unknown placeholder `{a}`".
+fn nearest_placeholder(message: &str) -> Option<String> {
+    let (_, unknown) = message.split_once("unknown placeholder `{")?;
+    let (unknown, _) = unknown.split_once('}')?;
+    nearest(unknown, Placeholder::ALL.iter().map(|(name, _)| *name)).map(|name| format!("{{{name}}}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -309,6 +391,10 @@ mod tests {
         check("[service.api]\ncargo = { pakage = 'x' }", "line 2", Some("did you mean `package`?"));
         check("[servcie.api]", "line 1", Some("did you mean `service`?"));
         check("[project]\nzzzzzzzzzzzzz = 1", "line 2", None);
+        check("[tags]\nuntaged = '1d'", "line 2", Some("did you mean `untagged`?"));
+        let placeholder = "[tags]\npr = { on = 'pr', tag = 'pr-{pr}-{sah}' }";
+        check(placeholder, "line 2, column 25", Some("did you mean `{sha}`?"));
+        check("[tags.pr]\non = 'pr'\ntag = 'x-{sha}'\nalais = ['x']", "line 4", Some("did you mean `alias`?"));
         check("[project", "line 1", None);
     }
 

@@ -70,7 +70,7 @@ pub fn discover(found: &Discovered, directory: &str) -> Config {
         };
         service.insert(name, config);
     }
-    Config { project: ProjectConfig { name: Some(project), ..ProjectConfig::default() }, service }
+    Config { project: ProjectConfig { name: Some(project), ..ProjectConfig::default() }, service, ..Config::default() }
 }
 
 /// A `shipper.toml` for people: the configuration with a few comments. Parses back to the same configuration.

@@ -90,6 +90,11 @@ impl Condition {
         self.clauses.iter().any(|clause| matches!(clause, Clause::Tag(pieces) if pieces.contains(&Piece::Semver)))
     }
 
+    /// Whether it can hold on somebody's machine.
+    pub(crate) fn is_for_local(&self) -> bool {
+        self.clauses.iter().any(|clause| matches!(clause, Clause::Dirty | Clause::Run(Trigger::Local)))
+    }
+
     pub(crate) fn met(&self, facts: &Facts, default_branch: Option<&str>) -> Met {
         let mut result = Met::No;
         for clause in &self.clauses {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{self, MapAccess, Visitor};
+use serde::de::{self, DeserializeSeed, MapAccess, Visitor};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -130,31 +130,48 @@ pub struct PolicyConfig {
 /// Keys of the table that are no families.
 const KEYS: [&str; 7] = ["preset", "slug", "short-sha", "default-branch", "untagged", "identity", "cache"];
 
-/// A family's table, or `false`.
-struct Entry(Option<FamilyConfig>);
+/// A family's table, or `false`, under this key.
+struct Entry<'a>(&'a str);
 
-impl<'de> Deserialize<'de> for Entry {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct EntryVisitor;
-        impl<'de> Visitor<'de> for EntryVisitor {
-            type Value = Entry;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a family such as { on = \"pr\", tag = \"pr-{pr}-{sha}\" }, or false")
-            }
-
-            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Entry, E> {
-                if value {
-                    return Err(E::invalid_value(de::Unexpected::Bool(true), &self));
-                }
-                Ok(Entry(None))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Entry, A::Error> {
-                FamilyConfig::deserialize(de::value::MapAccessDeserializer::new(map)).map(|family| Entry(Some(family)))
-            }
+impl Entry<'_> {
+    /// A key that is nearly one of the table's own is told, or `untaged = "1d"` would be a strange family.
+    fn unexpected<E: de::Error>(&self, found: de::Unexpected<'_>) -> E {
+        match nearest(self.0, KEYS.into_iter()) {
+            Some(_) => E::unknown_field(self.0, &KEYS),
+            None => E::invalid_type(found, self),
         }
-        deserializer.deserialize_any(EntryVisitor)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Entry<'_> {
+    type Value = Option<FamilyConfig>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Entry<'_> {
+    type Value = Option<FamilyConfig>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a family such as { on = \"pr\", tag = \"pr-{pr}-{sha}\" }, or false")
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Self::Value, E> {
+        if value { Err(self.unexpected(de::Unexpected::Bool(true))) } else { Ok(None) }
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Err(self.unexpected(de::Unexpected::Str(text)))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+        Err(self.unexpected(de::Unexpected::Signed(number)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        FamilyConfig::deserialize(de::value::MapAccessDeserializer::new(map)).map(Some)
     }
 }
 
@@ -180,19 +197,12 @@ impl<'de> Deserialize<'de> for PolicyConfig {
                         "identity" => config.identity = Some(map.next_value()?),
                         "cache" => config.cache = Some(map.next_value()?),
                         _ => {
-                            let entry = map.next_value::<Entry>().map_err(|error| with_hint(&key, error))?;
-                            config.families.push((key, entry.0));
+                            let family = map.next_value_seed(Entry(&key))?;
+                            config.families.push((key, family));
                         }
                     }
                 }
                 Ok(config)
-            }
-        }
-        /// A key that is nearly one of the table's own is told, or `untaged = "1d"` would be a strange family.
-        fn with_hint<E: de::Error>(key: &str, error: E) -> E {
-            match nearest(key, KEYS.into_iter()).filter(|_| error.to_string().contains("invalid type")) {
-                Some(_) => E::unknown_field(key, &KEYS),
-                None => error,
             }
         }
         deserializer.deserialize_map(PolicyVisitor)

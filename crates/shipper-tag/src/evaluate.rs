@@ -1,6 +1,8 @@
 //! A policy and the facts of a run give the names of an image, each with its reason, and a reason for each rule that
 //! gives none.
 
+use std::collections::BTreeSet;
+
 use semver::Version;
 use serde::Serialize;
 
@@ -127,6 +129,43 @@ pub fn evaluate(policy: &Policy, facts: &Facts) -> Result<TagPlan, Error> {
     // Within a role the order of the policy stays.
     evaluation.plan.tags.sort_by_key(|planned| planned.role);
     Ok(evaluation.plan)
+}
+
+impl Policy {
+    /// Whether aliases of this run depend on which versions there are; [`Policy::versions`] then tells those that are
+    /// among an image's tags.
+    #[must_use]
+    pub fn needs_versions(&self, facts: &Facts) -> bool {
+        self.versioned(facts).any(|family| !family.aliases().is_empty())
+    }
+
+    /// The versions among `tags`, by the families that give names on this run; `None` where their names do not tell
+    /// versions.
+    #[must_use]
+    pub fn versions<'t>(&self, facts: &Facts, tags: impl IntoIterator<Item = &'t Tag>) -> Option<BTreeSet<Version>> {
+        let evaluation = Evaluation { policy: self, facts, plan: TagPlan::default(), claimed: None };
+        let around = |family: &Family| {
+            family.anchor()?.around_version(|placeholder, width| evaluation.value(placeholder, width, None))
+        };
+        let around: Vec<(String, String)> = self.versioned(facts).map(around).collect::<Option<_>>()?;
+        if around.is_empty() {
+            return None;
+        }
+        let version = |tag: &Tag, (before, after): &(String, String)| {
+            let version = tag.as_str().strip_prefix(before.as_str())?.strip_suffix(after.as_str())?;
+            Version::parse(&version.replace('_', "+")).ok()
+        };
+        Some(tags.into_iter().flat_map(|tag| around.iter().filter_map(move |sides| version(tag, sides))).collect())
+    }
+
+    /// Families that read a version from what this run is about.
+    fn versioned<'a>(&'a self, facts: &'a Facts) -> impl Iterator<Item = &'a Family> {
+        let default = facts.default_branch.as_deref().or(self.default_branch());
+        self.families().filter(move |family| {
+            let met = family.rule().map(|rule| rule.on.met(facts, default));
+            matches!(met, Some(Met::Yes { version: Some(_), .. }))
+        })
+    }
 }
 
 struct Evaluation<'a> {

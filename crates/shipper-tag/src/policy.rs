@@ -241,6 +241,12 @@ impl Policy {
         self.default_branch.as_deref()
     }
 
+    /// Whether a run on somebody's machine can get names from a family of the configuration.
+    #[must_use]
+    pub fn names_local_runs(&self) -> bool {
+        self.families.iter().any(|family| family.condition().is_some_and(Condition::is_for_local))
+    }
+
     /// What else is never a family's: patterns of names that shipper writes for itself, with what they are.
     pub fn internal() -> impl Iterator<Item = (Glob, &'static str)> {
         INTERNAL.into_iter().map(|(glob, what)| (Glob::new(glob), what))

@@ -190,6 +190,25 @@ impl Template {
         language
     }
 
+    /// What stands before and after the version in the tags that `value` gives; `None` where the template has no
+    /// version, or something else in it has no value.
+    pub(crate) fn around_version(
+        &self,
+        value: impl Fn(Placeholder, Option<usize>) -> Option<String>,
+    ) -> Option<(String, String)> {
+        let mut sides = vec![String::new()];
+        for part in &self.parts {
+            let side = sides.last_mut()?;
+            match part {
+                Part::Literal(literal) => side.push_str(literal),
+                Part::Value(Placeholder::Version, _) => sides.push(String::new()),
+                Part::Value(placeholder, width) => side.push_str(&value(*placeholder, *width)?),
+            }
+        }
+        let [before, after] = sides.try_into().ok()?;
+        Some((before, after))
+    }
+
     /// The tag for the values that `value` knows; it is given the placeholder and its width. Slugs share the room that
     /// the rest leaves.
     pub(crate) fn render(

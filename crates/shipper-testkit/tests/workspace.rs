@@ -14,7 +14,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("shipper-tag", &[]),
     ("shipper-oci", &["shipper-tag"]),
     ("shipper-hash", &["shipper-dockerfile"]),
-    ("shipper-plan", &["shipper-hash", "shipper-report"]),
+    ("shipper-plan", &["shipper-hash", "shipper-report", "shipper-tag"]),
     ("shipper-build", &["shipper-hash", "shipper-oci"]),
     (
         "shipper-engine",
@@ -26,6 +26,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "shipper-oci",
             "shipper-plan",
             "shipper-report",
+            "shipper-tag",
         ],
     ),
     ("cargo-shipper", &["shipper-engine"]),

@@ -10,6 +10,7 @@ pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod plan;
 pub(crate) mod ship;
+pub(crate) mod tags;
 
 use std::future::Future;
 use std::io;
