@@ -1,9 +1,10 @@
 //! Names of images: what each CI system's environment gives, and what `ship` writes.
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
-use shipper_testkit::FakeRegistry;
+use shipper_testkit::{DockerRegistry, FakeRegistry, need};
 
 use crate::support::{Project, Ran, text};
 
@@ -336,4 +337,132 @@ fn a_pull_request_image_is_retagged_on_main_and_no_blob_travels() {
     let anchor = format!("main-{short}");
     assert_eq!(pairs(&named(&shipped, "docs")), [(anchor.as_str(), "unchanged"), ("edge", "unchanged")]);
     assert_eq!(text(&shipped.events().pop().expect("events")["images"]["docs"]["digest"]), digest);
+}
+
+/// The environment of a run for a git tag.
+fn release<'a>(tag: &'a str, head: &'a str) -> Vec<(&'a str, &'a str)> {
+    vec![("CIRCLECI", "true"), ("CIRCLE_SHA1", head), ("CIRCLE_TAG", tag)]
+}
+
+/// Releases 2.0.1 and then, from other content, 1.9.1, and returns what became of the names.
+fn back_port(project: &mut Project, registry: &str) -> Vec<Vec<(String, String)>> {
+    let target = format!("--registry={registry}");
+    let mut outcomes = Vec::new();
+    for tag in ["v2.0.1", "v1.9.1", "v2.0.2-rc.1", "v2.1.0"] {
+        project.repo.write("docs/index.md", tag);
+        let head = project.repo.commit(tag);
+        let ran = run(project, &release(tag, &head), &["ship", "docs", "--json", &target]).ok();
+        outcomes.push(named(&ran, "docs"));
+    }
+    outcomes
+}
+
+fn check_back_port(outcomes: &[Vec<(String, String)>]) {
+    let written =
+        |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), "written".to_owned())).collect::<Vec<_>>();
+    assert_eq!(outcomes[0], written(&["v2.0.1", "v2.0", "v2", "latest"]));
+    assert_eq!(outcomes[1], written(&["v1.9.1", "v1.9", "v1"]));
+    assert_eq!(outcomes[2], written(&["v2.0.2-rc.1"]));
+    assert_eq!(outcomes[3], written(&["v2.1.0", "v2.1", "v2", "latest"]));
+}
+
+#[test]
+fn a_back_port_does_not_move_latest_in_a_registry() {
+    let registry = need!(DockerRegistry::start());
+    let mut project = Project::two_services();
+    check_back_port(&back_port(&mut project, registry.host()));
+    let digest = |tag: &str| {
+        text(&project.run(["inspect", "--json", &format!("{}/demo/docs:{tag}", registry.host())]).ok().json()["digest"])
+    };
+    assert_eq!(digest("latest"), digest("v2.1.0"));
+    assert_eq!(digest("v1"), digest("v1.9.1"));
+    assert_eq!(digest("v2.0"), digest("v2.0.1"));
+}
+
+#[test]
+fn a_back_port_does_not_move_latest_in_a_layout() {
+    let mut project = Project::two_services();
+    let directory = tempfile::tempdir().expect("a directory");
+    let registry = format!("oci:{}", directory.path().display());
+    check_back_port(&back_port(&mut project, &registry));
+    let digest = |tag: &str| {
+        text(&project.run(["inspect", "--json", &format!("{registry}/demo/docs:{tag}")]).ok().json()["digest"])
+    };
+    assert_eq!(digest("latest"), digest("v2.1.0"));
+    assert_eq!(digest("v1"), digest("v1.9.1"));
+}
+
+#[test]
+fn a_name_that_never_moves_stays_and_its_aliases_with_it() {
+    let registry = need!(DockerRegistry::start());
+    let project = Project::two_services();
+    let target = format!("--registry={}", registry.host());
+    let head = project.repo.head();
+    run(&project, &release("v1.0.0", &head), &["ship", "docs", &target]).ok().says("Named docs latest");
+    let digest = |tag: &str| {
+        text(&project.run(["inspect", "--json", &format!("{}/demo/docs:{tag}", registry.host())]).ok().json()["digest"])
+    };
+    let first = digest("v1.0.0");
+    // The same version of other content: the tag was moved in git.
+    let mut project = project.clone_to();
+    project.repo.write("docs/index.md", "other\n");
+    let head = project.repo.commit("other");
+    let refused = run(&project, &release("v1.0.0", &head), &["ship", "docs", &target]).exits(5);
+    refused.says("cannot name `docs` by v1.0.0").says(&first).says("the name stays as it is");
+    assert_eq!((digest("v1.0.0"), digest("latest")), (first.clone(), first));
+    // What was built is kept under its identity: without the name in the way, nothing is built again.
+    run(&project, &release("v1.0.1", &head), &["ship", "docs", &target]).ok().says("Retagged docs");
+    assert_eq!(digest("latest"), digest("v1.0.1"));
+}
+
+#[test]
+fn runs_that_release_at_the_same_time_leave_latest_on_the_newest() {
+    let registry = need!(DockerRegistry::start());
+    let target = format!("--registry={}", registry.host());
+    let project = Project::two_services();
+    for round in 0..5 {
+        let versions = [format!("v{round}.9.1"), format!("v{round}.10.0"), format!("v{round}.9.3")];
+        let clones: Vec<(Project, String)> = versions
+            .iter()
+            .map(|version| {
+                let mut clone = project.clone_to();
+                clone.repo.write("docs/index.md", version);
+                let head = clone.repo.commit(version);
+                (clone, head)
+            })
+            .collect();
+        let started: Vec<_> = clones
+            .iter()
+            .zip(&versions)
+            .map(|((clone, head), version)| {
+                let mut command = clone.command(["ship", "docs", &target]);
+                command.envs(release(version, head)).stdout(Stdio::piped()).stderr(Stdio::piped());
+                command.spawn().expect("the binary starts")
+            })
+            .collect();
+        for child in started {
+            Ran::of(&child.wait_with_output().expect("it ends")).ok();
+        }
+        let digest = |tag: &str| {
+            text(
+                &project.run(["inspect", "--json", &format!("{}/demo/docs:{tag}", registry.host())]).ok().json()["digest"],
+            )
+        };
+        assert_eq!(digest("latest"), digest(&format!("v{round}.10.0")), "round {round}");
+        assert_eq!(digest(&format!("v{round}.9")), digest(&format!("v{round}.9.3")), "round {round}");
+    }
+}
+
+#[test]
+fn a_checkout_that_is_elsewhere_gives_no_name_of_a_commit() {
+    let project = Project::two_services();
+    let other = "0123456789012345678901234567890123456789";
+    let ran = run(&project, &[("CIRCLECI", "true"), ("CIRCLE_SHA1", other), ("CIRCLE_BRANCH", "x")], &["tags"]).ok();
+    assert_eq!(ran.stdout, "");
+    ran.says("the checkout is at");
+    project.repo.write("docs/index.md", "edited");
+    let head = project.repo.head();
+    let circle = [("CIRCLECI", "true"), ("CIRCLE_SHA1", head.as_str()), ("CIRCLE_BRANCH", "x")];
+    let explained = run(&project, &circle, &["tags", "--explain"]).ok();
+    assert!(explained.stdout.contains("the files are not those of the commit"), "{}", explained.stdout);
 }

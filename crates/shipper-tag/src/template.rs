@@ -219,20 +219,31 @@ impl Template {
         let mut fixed = 0;
         let mut values = Vec::with_capacity(self.parts.len());
         for part in &self.parts {
-            let (text, slug) = match part {
-                Part::Literal(literal) => (literal.clone(), false),
+            let (text, slugged) = match part {
+                Part::Literal(literal) => (literal.clone(), None),
                 Part::Value(placeholder, width) => {
                     let text = value(*placeholder, *width).filter(|text| !text.is_empty());
-                    (text.ok_or(Unrendered::NoValue(*placeholder))?, placeholder.is_slug())
+                    (text.ok_or(Unrendered::NoValue(*placeholder))?, placeholder.is_slug().then_some(*placeholder))
                 }
             };
-            fixed += if slug { 0 } else { text.len() };
-            values.push((text, slug));
+            fixed += if slugged.is_some() { 0 } else { text.len() };
+            values.push((text, slugged));
         }
-        let cut = values.iter().filter(|(_, slug)| *slug).count().max(1);
+        let cut = values.iter().filter(|(_, slugged)| slugged.is_some()).count().max(1);
         let room = MAX_TAG.saturating_sub(fixed) / cut;
-        let pieces = values.into_iter().map(|(text, is_slug)| if is_slug { slug(&text, slugs, room) } else { text });
-        let text: String = pieces.collect();
+        let mut text = String::new();
+        for (piece, slugged) in values {
+            match slugged {
+                None => text.push_str(&piece),
+                Some(placeholder) => {
+                    let slug = slug(&piece, slugs, room);
+                    if slug.is_empty() {
+                        return Err(Unrendered::NoValue(placeholder));
+                    }
+                    text.push_str(&slug);
+                }
+            }
+        }
         text.parse().map_err(|source| Unrendered::Invalid(Error::Tag { template: self.text.clone(), source }))
     }
 }
