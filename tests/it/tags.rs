@@ -33,7 +33,7 @@ fn event(project: &Project, event: &Value) -> String {
     path.to_str().expect("temporary paths are plain").to_owned()
 }
 
-fn lines(ran: &Ran) -> Vec<String> {
+fn lines_of(ran: &Ran) -> Vec<String> {
     ran.stdout.lines().map(str::to_owned).collect()
 }
 
@@ -191,7 +191,7 @@ fn each_ci_system_gives_the_same_names_for_the_same_run() {
     ];
     for (what, environment, expected) in table {
         let ran = run(&project, &environment, &["tags"]).ok();
-        assert_eq!(lines(&ran), expected, "{what}\n{}", ran.stderr);
+        assert_eq!(lines_of(&ran), expected, "{what}\n{}", ran.stderr);
     }
 }
 
@@ -202,10 +202,10 @@ fn a_schedule_names_the_day_and_flags_win_over_the_environment() {
     let path = event(&project, &json!({"repository": {"default_branch": "main"}}));
     let mut environment = github_push("refs/heads/main", &head, &path);
     environment[1].1 = "schedule";
-    let names = lines(&run(&project, &environment, &["tags"]).ok());
+    let names = lines_of(&run(&project, &environment, &["tags"]).ok());
     assert!(names[0].starts_with("nightly-20") && names[0].ends_with(&head[..7]), "{names:?}");
     assert_eq!(names[1], "nightly");
-    let names = |arguments: &[&str]| lines(&run(&project, &environment, arguments).ok());
+    let names = |arguments: &[&str]| lines_of(&run(&project, &environment, arguments).ok());
     assert_eq!(names(&["tags", "--pr", "7"]), [format!("pr-7-{}", &head[..7]), "pr-7".to_owned()]);
     assert_eq!(names(&["tags", "--ref", "refs/tags/v2.0.0"]), ["v2.0.0"]);
     assert_eq!(names(&["tags", "--trigger", "push"]), [format!("main-{}", &head[..7]), "edge".to_owned()]);
@@ -465,4 +465,22 @@ fn a_checkout_that_is_elsewhere_gives_no_name_of_a_commit() {
     let circle = [("CIRCLECI", "true"), ("CIRCLE_SHA1", head.as_str()), ("CIRCLE_BRANCH", "x")];
     let explained = run(&project, &circle, &["tags", "--explain"]).ok();
     assert!(explained.stdout.contains("the files are not those of the commit"), "{}", explained.stdout);
+}
+
+#[test]
+fn lines_of_the_metadata_action_are_evaluated_on_the_same_facts() {
+    let project = Project::two_services();
+    let head = project.repo.head();
+    let lines = project.cache().join("tags.txt");
+    std::fs::write(&lines, "tags: |\n  type=ref,event=branch\n  type=sha\n").expect("writes");
+    let file = lines.to_str().expect("plain");
+    let circle = [("CIRCLECI", "true"), ("CIRCLE_SHA1", head.as_str()), ("CIRCLE_BRANCH", "feature/a")];
+    let sha = format!("sha-{}", &head[..7]);
+    let safe = run(&project, &circle, &["tags", "--metadata-action", file]).ok();
+    assert_eq!(lines_of(&safe), ["feature-a-3jm2xtc2", &sha]);
+    let exact = run(&project, &circle, &["tags", "--metadata-action", file, "--bug-compatible", "--json"]).ok().json();
+    assert_eq!(exact["tags"], json!(["feature-a", sha]));
+    std::fs::write(&lines, "type=ref,event=branch\ntype=sha,fromat=long").expect("writes");
+    run(&project, &circle, &["tags", "--metadata-action", file]).exits(2).says("line 2").says("`format`");
+    run(&project, &circle, &["tags", "--bug-compatible"]).exits(2);
 }

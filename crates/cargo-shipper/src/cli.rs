@@ -324,6 +324,12 @@ pub(crate) struct TagsArgs {
     /// Evaluate these facts, as `shipper facts` printed them, and look at nothing else
     #[arg(long, value_name = "FILE", conflicts_with_all = ["service", "git_ref", "pr", "trigger"])]
     pub(crate) facts: Option<PathBuf>,
+    /// Evaluate the `tags:` and `flavor:` lines of docker/metadata-action in this file instead of the policy
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metadata_action: Option<PathBuf>,
+    /// Keep that action's mistakes: colliding and invalid names, `latest` on pre-releases and moved back
+    #[arg(long, requires = "metadata_action")]
+    pub(crate) bug_compatible: bool,
     /// Print why each rule gives a name or none
     #[arg(long)]
     pub(crate) explain: bool,

@@ -43,11 +43,11 @@ pub use shipper_report::{
     Action, Event, ExitCode, FORMAT, FileChange, Name, NameOutcome, Outcome, Phase, PlannedPlatform, PlannedService,
     Reason, Record, ShippedImage, ValueChange,
 };
-pub use tagging::{facts, read_facts, tags};
+pub use tagging::{facts, metadata_tags, read_facts, tags};
 
 /// Facts and names, as `shipper-tag` has them.
 pub mod tags {
-    pub use shipper_tag::{Facts, NotApplied, PlannedTag, TagPlan, Trigger};
+    pub use shipper_tag::{Compatibility, Facts, NotApplied, PlannedTag, TagPlan, Trigger};
 }
 
 /// Numbers with units.

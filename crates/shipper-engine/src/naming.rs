@@ -144,7 +144,7 @@ impl Naming {
                     (None, Some(_)) => NameOutcome::Written,
                 });
             }
-            repository.put_manifest(&target, Some(tag)).await.map_err(|error| self.pushing(repository, error))?;
+            move_tag(repository, &target, tag).await.map_err(|error| self.pushing(repository, error))?;
             // Read again: a version that was named meanwhile must not be hidden by this one.
             written = Some(target.digest().clone());
         }
@@ -182,18 +182,29 @@ impl Naming {
     }
 }
 
-/// Writes a name that moves to whatever was built last, and reads it back; another run may have it by then.
+/// Writes a name that moves to whatever was built last; another run may have it by then.
 async fn moved(repository: &Repository, manifest: &Manifest, tag: &Tag) -> Result<NameOutcome, Error> {
     if digest_of(repository, tag).await?.as_ref() == Some(manifest.digest()) {
         return Ok(NameOutcome::Unchanged);
     }
-    let selector = Selector::Tag(tag.clone());
-    let action = || format!("write {}", repository.reference(&selector));
-    repository.put_manifest(manifest, Some(tag)).await.map_err(|source| Error::Store { action: action(), source })?;
+    let action = || format!("write {}", repository.reference(&Selector::Tag(tag.clone())));
+    move_tag(repository, manifest, tag).await.map_err(|source| Error::Store { action: action(), source })?;
     Ok(match digest_of(repository, tag).await? {
         Some(found) if found == *manifest.digest() => NameOutcome::Written,
         found => NameOutcome::Overtaken { digest: found.map(|digest| digest.to_string()).unwrap_or_default() },
     })
+}
+
+/// Writes a name that may move. A store reads back what it wrote and tells a conflict where the name is on something else
+/// by then; for such a name that is another run's good right.
+///
+/// # Errors
+/// As [`Repository::put_manifest`], but for conflicts.
+pub(crate) async fn move_tag(repository: &Repository, manifest: &Manifest, tag: &Tag) -> shipper_oci::Result<()> {
+    match repository.put_manifest(manifest, Some(tag)).await {
+        Err(error) if !error.is_conflict() => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// The versions that the repository has images of.

@@ -8,7 +8,7 @@ use shipper_report::{Event, Name, Phase};
 
 use crate::gather::Gathered;
 use crate::names::{KEY, SERVICE, branch_tag, tag};
-use crate::naming::Naming;
+use crate::naming::{Naming, move_tag};
 use crate::probe::{existing, stored_key};
 use crate::{Error, Events, inputs};
 
@@ -115,7 +115,7 @@ pub(crate) async fn publish(
         name_existing(repository, service, naming, &digest).await?
     };
     if digest == *image.digest() {
-        repository.put_manifest(&image, Some(&tag(&branch_tag(branch)))).await.map_err(failed)?;
+        move_tag(repository, &image, &tag(&branch_tag(branch))).await.map_err(failed)?;
     }
     Ok(Published { digest, size, uploaded, names })
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use shipper_tag::{Facts, TagPlan, evaluate};
+use shipper_tag::{Compatibility, Facts, MetadataAction, MetadataTags, TagPlan, evaluate};
 
 use crate::bases::Bases;
 use crate::facts::{FactsOverrides, gather_facts};
@@ -59,4 +59,14 @@ pub fn read_facts(path: &Path) -> Result<Facts, Error> {
 /// [`Error::Plan`] for facts that can not be used, or a name that is no tag.
 pub fn tags(project: &Project, facts: &Facts) -> Result<TagPlan, Error> {
     Ok(evaluate(&project.policy, facts).map_err(shipper_plan::Error::from)?)
+}
+
+/// The names that lines of docker/metadata-action give on these facts.
+///
+/// # Errors
+/// [`Error::Read`]; [`Error::Plan`] with the line that can not be used.
+pub fn metadata_tags(path: &Path, facts: &Facts, compatibility: Compatibility) -> Result<MetadataTags, Error> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let action = MetadataAction::parse(&text).map_err(shipper_plan::Error::from)?;
+    Ok(action.evaluate(facts, compatibility).map_err(shipper_plan::Error::from)?)
 }

@@ -73,6 +73,14 @@ pub enum Error {
         #[source]
         source: InvalidTag,
     },
+    /// A line of docker/metadata-action that can not be used.
+    #[error("use line {line} of the metadata-action: {problem}")]
+    Metadata {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        problem: String,
+    },
     /// Facts that contradict themselves.
     #[error("use the facts: {problem}")]
     Facts {

@@ -6,6 +6,8 @@ mod error;
 mod evaluate;
 mod facts;
 mod language;
+#[cfg(feature = "metadata-action")]
+mod metadata;
 mod policy;
 mod reason;
 mod slug;
@@ -18,6 +20,8 @@ pub use error::Error;
 pub use evaluate::{NotApplied, PlannedTag, Precondition, Scope, TagPlan, evaluate};
 pub use facts::{Facts, ObjectId, PullRequest, Trigger, UtcTime};
 pub use language::Glob;
+#[cfg(feature = "metadata-action")]
+pub use metadata::{Compatibility, MetadataAction, MetadataTags};
 pub use policy::{CACHES, Family, IDENTITY, PINS, Policy, Role};
 pub use reason::{NotNamed, Why};
 pub use semver::Version;

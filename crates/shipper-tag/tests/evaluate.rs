@@ -337,7 +337,7 @@ fn whatever_the_facts_are_names_are_tags_of_their_family_and_of_no_other() {
         let Ok(plan) = evaluate(policy, &facts) else { return Ok(()) };
         for planned in &plan.tags {
             let tag = planned.tag.as_str();
-            let matching: Vec<&str> = policy.families().filter(|family| family.glob().matches(tag)).map(|family| family.id()).collect();
+            let matching: Vec<&str> = policy.families().filter(|family| family.glob().matches(tag)).map(shipper_tag::Family::id).collect();
             match planned.role {
                 Role::Alias => proptest::prop_assert!(matching.is_empty(), "{} {:?}", tag, matching),
                 _ => proptest::prop_assert_eq!(&matching, &[planned.family.as_str()], "{}", tag),

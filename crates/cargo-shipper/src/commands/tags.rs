@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use serde_json::json;
-use shipper_engine::tags::{Facts, TagPlan};
+use shipper_engine::tags::{Compatibility, Facts, TagPlan};
 use shipper_engine::{Events, ExitCode, FactsOverrides, Project};
 
 use crate::cli::{FactsArgs, Global, Run, TagsArgs};
@@ -35,8 +35,25 @@ pub(crate) fn tags(global: &Global, args: &TagsArgs, terminal: &Terminal) -> Res
         Some(path) => shipper_engine::read_facts(&global.directory.join(path))?,
         None => gathered(&project, &args.run, args.service.as_deref(), terminal)?,
     };
-    let plan = shipper_engine::tags(&project, &facts)?;
     let mut out = terminal.stdout();
+    if let Some(path) = &args.metadata_action {
+        let compatibility = if args.bug_compatible { Compatibility::Exact } else { Compatibility::Safe };
+        let found = shipper_engine::metadata_tags(&global.directory.join(path), &facts, compatibility)?;
+        if global.json {
+            let skipped: Vec<_> =
+                found.not_applied.iter().map(|(line, reason)| json!({"rule": line, "reason": reason})).collect();
+            writeln!(out, "{}", json!({"format": shipper_engine::FORMAT, "tags": found.tags, "not-applied": skipped}))?;
+            return Ok(ExitCode::Done);
+        }
+        for name in &found.tags {
+            writeln!(out, "{name}")?;
+        }
+        for (line, reason) in found.not_applied.iter().filter(|_| args.explain) {
+            writeln!(out, "- {line}  {reason}")?;
+        }
+        return Ok(ExitCode::Done);
+    }
+    let plan = shipper_engine::tags(&project, &facts)?;
     if global.json {
         let document = json!({"format": shipper_engine::FORMAT, "tags": plan.tags, "not-applied": plan.not_applied});
         writeln!(out, "{document}")?;
