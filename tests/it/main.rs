@@ -11,6 +11,7 @@ mod image;
 mod json;
 mod kill;
 mod project;
+mod ready;
 mod registry;
 mod shop;
 mod support;

@@ -84,6 +84,8 @@ pub(crate) enum Command {
     Copy(CopyArgs),
     /// Compare the base images of shipper.lock with their registries, or take newer ones
     Base(BaseArgs),
+    /// Tell whether an image can be pushed: 0 yes, 1 no, 3 could not tell
+    EcrReady(EcrReadyArgs),
     /// Repositories and retention in Amazon ECR
     Ecr(EcrArgs),
     /// Print the facts of this run that names are made of
@@ -205,6 +207,56 @@ pub(crate) enum BaseAction {
         #[arg(value_name = "REF")]
         references: Vec<String>,
     },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct EcrReadyArgs {
+    /// Name, URI or ARN of the repository
+    #[arg(long, value_name = "NAME|URI")]
+    pub(crate) repository: Option<String>,
+    /// Stack that has the repository among its outputs
+    #[arg(long, value_name = "NAME")]
+    pub(crate) stack: Option<String>,
+    /// Output of the stack that is the repository's URI or ARN; without a stack, the name of an export
+    #[arg(long, value_name = "KEY")]
+    pub(crate) output: Option<String>,
+    /// File that `cdk deploy --outputs-file` wrote
+    #[arg(long, value_name = "FILE")]
+    pub(crate) outputs_file: Option<PathBuf>,
+    /// Also ask for an image with this tag
+    #[arg(long, value_name = "TAG", conflicts_with = "offline")]
+    pub(crate) tag: Option<String>,
+    /// Wait for a stack that is changing, at most so long
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "10m", value_parser = duration)]
+    #[arg(conflicts_with = "offline")]
+    pub(crate) wait: Option<std::time::Duration>,
+    /// How long one call to AWS may take
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub(crate) timeout: std::time::Duration,
+    /// Let the outputs file decide, ask nothing of AWS
+    #[arg(long, requires = "outputs_file", conflicts_with = "repository")]
+    pub(crate) offline: bool,
+    /// Also append the answer to the file that GITHUB_OUTPUT names
+    #[arg(long)]
+    pub(crate) github_output: bool,
+    /// Run this where the answer is yes, and return its code; ends with `;`
+    #[arg(long = "then", value_name = "CMD ARG.. ;", num_args = 1.., value_terminator = ";", allow_hyphen_values = true)]
+    pub(crate) then: Vec<std::ffi::OsString>,
+    /// Run this where the answer is no, and return its code; ends with `;`
+    #[arg(long = "else", value_name = "CMD ARG.. ;", num_args = 1.., value_terminator = ";", allow_hyphen_values = true)]
+    pub(crate) otherwise: Vec<std::ffi::OsString>,
+}
+
+/// `90`, `90s`, `10m`, `1h`.
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let (number, unit) = match text.as_bytes().last() {
+        Some(b's') => (&text[..text.len() - 1], 1),
+        Some(b'm') => (&text[..text.len() - 1], 60),
+        Some(b'h') => (&text[..text.len() - 1], 3600),
+        _ => (text, 1),
+    };
+    let seconds: u32 = number.parse().map_err(|_| "write a number with `s`, `m` or `h`, such as 90s".to_owned())?;
+    Ok(std::time::Duration::from_secs(u64::from(seconds) * unit))
 }
 
 #[derive(Debug, Clone, Args)]

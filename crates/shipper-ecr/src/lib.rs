@@ -1,8 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "client")]
+mod client;
 mod error;
 mod lifecycle;
 
+#[cfg(feature = "client")]
+pub use client::{Ecr, ImagePresence, RepositoryFacts};
 pub use error::{Error, Syntax};
 pub use lifecycle::{
     Action, Children, Count, Fate, ImageFacts, LifecyclePolicy, Lint, MAX_CHARACTERS, MAX_RULES, PolicyChange, Problem,

@@ -252,6 +252,33 @@ pub enum Error {
         #[source]
         source: shipper_ecr::Error,
     },
+    /// A file of stack outputs, or an output of a stack, can not be used.
+    #[error("use {what}")]
+    Outputs {
+        /// The file, or the stack.
+        what: String,
+        /// What is wrong, with the place.
+        #[source]
+        source: shipper_cfn::Error,
+    },
+    /// AWS gave no answer.
+    #[error("{action}")]
+    Aws {
+        /// What was tried, as it fits after "cannot ".
+        action: String,
+        /// What happened.
+        #[source]
+        source: shipper_aws::Error,
+    },
+    /// Something is neither the name nor the URI of a repository.
+    #[error("use `{text}` as repository")]
+    RepositoryName {
+        /// As written.
+        text: String,
+    },
+    /// A guard was started without anything to look at.
+    #[error("tell whether an image can be pushed: no repository, stack or outputs file is named")]
+    NothingToLookAt,
     /// A time that is none.
     #[error("use the time `{text}`")]
     Time {
@@ -288,6 +315,7 @@ impl Error {
             Self::Push { source, .. } if source.is_unknown() => ExitCode::Unknown,
             Self::Push { .. } | Self::Identity { .. } | Self::Anchor { .. } => ExitCode::PushFailed,
             Self::NoImage { .. } => ExitCode::No,
+            Self::Aws { .. } | Self::Outputs { source: shipper_cfn::Error::Aws(_), .. } => ExitCode::Unknown,
             Self::Store { source, .. } if is_usage(source) => ExitCode::Usage,
             Self::Store { .. } | Self::Restless { .. } | Self::Write { .. } => ExitCode::Unknown,
             Self::Read { source, .. } if is_denied(source) => ExitCode::Unknown,
@@ -327,6 +355,12 @@ impl Error {
             Self::Push { source, .. } | Self::BaseName { source, .. } => source.hint(),
             Self::Build { source, .. } | Self::Toolchain { source, .. } => source.hint(),
             Self::Document { source, .. } => source.hint(),
+            Self::Outputs { source, .. } => source.hint(),
+            Self::Aws { source, .. } => source.hint(),
+            Self::RepositoryName { .. } => {
+                Some("write `shop/api`, or `123456789012.dkr.ecr.eu-west-1.amazonaws.com/shop/api`".to_owned())
+            }
+            Self::NothingToLookAt => Some("name one with `--repository`, or `--stack` and `--output`".to_owned()),
             Self::Time { .. } => Some("write it as 2026-01-31T12:00:00Z".to_owned()),
             Self::Exists { .. } => Some("`--force` overwrites it".to_owned()),
             _ => None,

@@ -20,6 +20,7 @@ mod probe;
 mod project;
 mod publish;
 mod read;
+mod ready;
 mod record;
 mod ship;
 mod tagging;
@@ -37,6 +38,7 @@ pub use lifecycle::{
 };
 pub use outdated::{BaseState, LockedBase, base_outdated, base_update};
 pub use project::{CONFIG_FILE, Directories, Options, Project};
+pub use ready::{Readiness, ReadyOptions, Verdict, ready};
 pub use ship::{Planned, ShipOptions, Shipped, plan, ship};
 pub use shipper_plan::{Origin, Overrides};
 pub use shipper_report::{

@@ -10,7 +10,9 @@ use serde_json::Value;
 const EDGES: &[(&str, &[&str])] = &[
     ("shipper-dockerfile", &[]),
     ("shipper-report", &[]),
-    ("shipper-ecr", &[]),
+    ("shipper-aws", &[]),
+    ("shipper-ecr", &["shipper-aws"]),
+    ("shipper-cfn", &["shipper-aws"]),
     ("shipper-tag", &[]),
     ("shipper-oci", &["shipper-tag"]),
     ("shipper-hash", &["shipper-dockerfile"]),
@@ -19,7 +21,9 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "shipper-engine",
         &[
+            "shipper-aws",
             "shipper-build",
+            "shipper-cfn",
             "shipper-dockerfile",
             "shipper-ecr",
             "shipper-hash",

@@ -1,0 +1,9 @@
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod name;
+mod session;
+
+pub use error::Error;
+pub use name::{AccountId, EcrRegistry, EcrRepository, NotEcr, Region, is_repository_name};
+pub use session::{Session, SessionOptions};
