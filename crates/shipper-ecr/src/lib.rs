@@ -4,6 +4,7 @@
 mod client;
 mod error;
 mod lifecycle;
+mod retention;
 
 #[cfg(feature = "client")]
 pub use client::{Ecr, ImagePresence, RepositoryFacts};
@@ -12,3 +13,4 @@ pub use lifecycle::{
     Action, Children, Count, Fate, ImageFacts, LifecyclePolicy, Lint, MAX_CHARACTERS, MAX_RULES, PolicyChange, Problem,
     Rule, Simulation, StorageClass, TagGlob, TagSelection, Verdict, Violation, Why, lints, simulate,
 };
+pub use retention::{FamilyRole, Keep, RetentionError, RetentionFamily, TagLocks, lifecycle, tag_locks};
