@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::{Project, text};
+use shipper_testkit::{ApiFault, Auth, FakeAws, FakeRegistry, Profile};
+
+use crate::support::{Project, Ran, TWO_SERVICES, text};
 
 const POLICY: &str = r#"{"rules":[
   {"rulePriority":1,"description":"in use","selection":{"tagStatus":"tagged","tagPrefixList":["env-"],"countType":"imageCountMoreThan","countNumber":9999},"action":{"type":"expire"}},
@@ -137,4 +139,116 @@ fn a_hundred_thousand_images_are_simulated_in_bounded_memory() {
     limited.args(inner.get_args()).current_dir(project.path());
     let ran = crate::support::Ran::of(&limited.output().expect("a shell starts")).ok();
     assert_eq!(ran.json()["expire"].as_array().map(Vec::len), Some(99_999));
+}
+
+const PASSWORD: &str = "ecr-canary-password";
+
+/// ECR with a data plane that wants the password of its own tokens, and a project with two services.
+struct World {
+    registry: FakeRegistry,
+    aws: FakeAws,
+    project: Project,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with_auth(Auth::basic("AWS", PASSWORD))
+    }
+
+    fn with_auth(auth: Auth) -> Self {
+        let registry = FakeRegistry::builder().profile(Profile::Ecr).auth(auth).start();
+        let aws = FakeAws::over(&registry);
+        Self { registry, aws, project: Project::two_services() }
+    }
+
+    /// Two services whose images go to ECR.
+    fn with_registry(registry: &str) -> Self {
+        let world = Self::new();
+        let config = TWO_SERVICES.replace("name = \"demo\"", &format!("name = \"demo\"\nregistry = {registry}"));
+        world.project.repo.write("shipper.toml", config);
+        world
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        let mut command = self.project.command(arguments);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
+            command.env_remove(name);
+        }
+        Ran::of(&command.envs(self.aws.environment()).output().expect("the binary starts"))
+    }
+}
+
+const HOST: &str = "\"123456789012.dkr.ecr.eu-west-1.amazonaws.com\"";
+
+#[test]
+fn images_are_shipped_to_ecr_without_a_docker_login() {
+    let world = World::with_registry(HOST);
+    for repository in ["demo/docs", "demo/site"] {
+        world.registry.create_repository(repository);
+    }
+    let ran = world.run(&["ship", "-vvv"]).ok();
+    assert!(world.registry.tags("demo/docs").iter().any(|(tag, _)| tag.starts_with("h-")));
+    // One password for all repositories of the registry, in no log however much is logged.
+    let logins = |aws: &FakeAws| aws.actions().iter().filter(|action| *action == "ecr:GetAuthorizationToken").count();
+    assert!(logins(&world.aws) <= 2, "{:?}", world.aws.actions());
+    for part in [PASSWORD, &base64(&format!("AWS:{PASSWORD}"))] {
+        let leak = ran.stderr.lines().chain(ran.stdout.lines()).find(|line| line.contains(part));
+        assert_eq!(leak, None);
+    }
+}
+
+#[test]
+fn a_password_that_has_expired_is_renewed_within_a_run() {
+    let world = World::with_auth(Auth::basic("AWS", PASSWORD).expires_after(8));
+    let config = TWO_SERVICES.replace("name = \"demo\"", &format!("name = \"demo\"\nregistry = {HOST}"));
+    world.project.repo.write("shipper.toml", config);
+    for repository in ["demo/docs", "demo/site"] {
+        world.registry.create_repository(repository);
+    }
+    world.run(&["ship"]).ok();
+    let logins = world.aws.actions().iter().filter(|action| *action == "ecr:GetAuthorizationToken").count();
+    assert!(logins > 2, "{logins} logins");
+    world.run(&["plan", "--check"]).ok();
+}
+
+fn base64(text: &str) -> String {
+    use ::base64::Engine as _;
+    ::base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+#[test]
+fn without_a_password_there_is_no_verdict() {
+    let world = World::with_registry(HOST);
+    world.aws.fault(ApiFault::deny("ecr:GetAuthorizationToken"));
+    world.run(&["plan"]).exits(3).says("access is denied").says("ecr:GetAuthorizationToken");
+}
+
+#[test]
+fn the_registry_of_a_stacks_repository() {
+    let world = World::with_registry("{ stack = \"ShopStack\", output = \"Uri\" }");
+    world.run(&["plan"]).exits(1).says("the stack does not exist").says("deploy the stack first");
+    for repository in ["demo/docs", "demo/site"] {
+        world.registry.create_repository(repository);
+    }
+    world.aws.set_stack("ShopStack", &["CREATE_COMPLETE"], &[("Uri", &world.aws.repository_uri("demo/docs"))]);
+    world.run(&["ship"]).ok();
+    world.run(&["plan", "--check"]).ok();
+    world.aws.fault(ApiFault::deny("ecr:DescribeRepositories"));
+    world.run(&["plan"]).exits(3).says("ecr:DescribeRepositories");
+    // What the user says on the command line wins, and AWS is not asked.
+    world.aws.clear_calls();
+    world.run(&["plan", "--registry", "oci:elsewhere"]).ok();
+    assert_eq!(world.aws.actions(), Vec::<String>::new());
+}
+
+#[test]
+fn the_only_service_goes_to_the_repository_that_the_stack_names() {
+    let world = World::new();
+    let config = "[project]\nregistry = { stack = 'S', outputs-file = 'cdk-outputs.json' }\n[service.docs]\nfiles = { '/srv' = 'docs' }\n";
+    world.project.repo.write("shipper.toml", config);
+    world.registry.create_repository("stack-made-name");
+    let outputs = format!("{{\"S\":{{\"Uri\":\"{}\"}}}}", world.aws.repository_uri("stack-made-name"));
+    world.project.repo.write("cdk-outputs.json", outputs);
+    world.run(&["ship"]).ok();
+    assert!(!world.registry.tags("stack-made-name").is_empty());
 }

@@ -2,9 +2,11 @@
 
 mod images;
 mod repositories;
+mod token;
 
 pub use images::ImagePresence;
 pub use repositories::RepositoryFacts;
+pub use token::RegistryLogin;
 
 use aws_sdk_ecr::Client;
 use shipper_aws::{AccountId, Error as AwsError, Session};

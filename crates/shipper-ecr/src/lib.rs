@@ -7,7 +7,7 @@ mod lifecycle;
 mod retention;
 
 #[cfg(feature = "client")]
-pub use client::{Ecr, ImagePresence, RepositoryFacts};
+pub use client::{Ecr, ImagePresence, RegistryLogin, RepositoryFacts};
 pub use error::{Error, Syntax};
 pub use lifecycle::{
     Action, Children, Count, Fate, ImageFacts, LifecyclePolicy, Lint, MAX_CHARACTERS, MAX_RULES, PolicyChange, Problem,

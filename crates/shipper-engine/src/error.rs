@@ -276,6 +276,24 @@ pub enum Error {
         /// As written.
         text: String,
     },
+    /// The stack that tells where images go has no repository yet.
+    #[error("push to the repository of {registry}: {reason}")]
+    NotReady {
+        /// The stack.
+        registry: String,
+        /// Why not.
+        reason: String,
+    },
+    /// It can not be told whether the stack has a repository.
+    #[error("tell whether {registry} has a repository: {reason}")]
+    NoVerdict {
+        /// The stack.
+        registry: String,
+        /// What happened.
+        reason: String,
+        /// What can be done.
+        hint: Option<String>,
+    },
     /// A guard was started without anything to look at.
     #[error("tell whether an image can be pushed: no repository, stack or outputs file is named")]
     NothingToLookAt,
@@ -314,7 +332,8 @@ impl Error {
             Self::BaseAbsent { .. } => ExitCode::BuildFailed,
             Self::Push { source, .. } if source.is_unknown() => ExitCode::Unknown,
             Self::Push { .. } | Self::Identity { .. } | Self::Anchor { .. } => ExitCode::PushFailed,
-            Self::NoImage { .. } => ExitCode::No,
+            Self::NoImage { .. } | Self::NotReady { .. } => ExitCode::No,
+            Self::NoVerdict { .. } => ExitCode::Unknown,
             Self::Aws { .. } | Self::Outputs { source: shipper_cfn::Error::Aws(_), .. } => ExitCode::Unknown,
             Self::Store { source, .. } if is_usage(source) => ExitCode::Usage,
             Self::Store { .. } | Self::Restless { .. } | Self::Write { .. } => ExitCode::Unknown,
@@ -360,6 +379,8 @@ impl Error {
             Self::RepositoryName { .. } => {
                 Some("write `shop/api`, or `123456789012.dkr.ecr.eu-west-1.amazonaws.com/shop/api`".to_owned())
             }
+            Self::NotReady { .. } => Some("deploy the stack first".to_owned()),
+            Self::NoVerdict { hint, .. } => hint.clone(),
             Self::NothingToLookAt => Some("name one with `--repository`, or `--stack` and `--output`".to_owned()),
             Self::Time { .. } => Some("write it as 2026-01-31T12:00:00Z".to_owned()),
             Self::Exists { .. } => Some("`--force` overwrites it".to_owned()),

@@ -22,6 +22,7 @@ mod publish;
 mod read;
 mod ready;
 mod record;
+mod registries;
 mod ship;
 mod tagging;
 mod work;

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy as _;
 use shipper_hash::{FileDigest, Tree, TreeOptions, Untracked};
-use shipper_oci::{ClientOptions, CredentialSources, Credentials, Platform, Store};
+use shipper_oci::{ClientOptions, Credentials, Platform};
 use shipper_plan::{Config, Discovered, Overrides, Service, Settings, UntrackedConfig};
 use shipper_tag::Policy;
 
 use crate::Error;
 use crate::discover::discovered;
+use crate::registries::EcrCredentials;
 
 /// Name of the configuration file.
 pub const CONFIG_FILE: &str = "shipper.toml";
@@ -128,23 +129,6 @@ impl Project {
         })
     }
 
-    /// The images' store.
-    ///
-    /// # Errors
-    /// [`Error::Store`] where the setting is neither a layout nor a registry.
-    pub fn store(&self) -> Result<Store, Error> {
-        let registry = &self.settings.registry;
-        let text = match registry.value.strip_prefix("oci:") {
-            // A relative layout lies in the project, wherever the command was called.
-            Some(dir) => format!("oci:{}", self.root.join(dir).display()),
-            None => registry.value.clone(),
-        };
-        Store::parse(&text, client_options(&self.environment)).map_err(|source| Error::Store {
-            action: format!("use registry `{}` ({})", registry.value, registry.origin),
-            source,
-        })
-    }
-
     /// Every setting as `(key, value, origin)`: project-wide values, then the services'.
     #[must_use]
     pub fn rows(&self) -> Vec<(String, String, String)> {
@@ -208,9 +192,7 @@ pub(crate) fn stat_cache_of(root: &Path, environment: &BTreeMap<String, String>)
 
 /// How registries are spoken to, with the credentials that the environment leads to.
 pub(crate) fn client_options(environment: &BTreeMap<String, String>) -> ClientOptions {
-    let home = environment.get("HOME").or_else(|| environment.get("USERPROFILE")).map(PathBuf::from);
-    let variables = environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
     let mut options = ClientOptions::default();
-    options.credentials = Credentials::new(CredentialSources::from_environment(variables, home.as_deref()));
+    options.credentials = Credentials::new(EcrCredentials::new(environment));
     options
 }

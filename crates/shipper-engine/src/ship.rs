@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use shipper_oci::{Digest, Repository, Store};
-use shipper_plan::{Existing, PlatformFacts, ServiceFacts};
+use shipper_oci::{Digest, Repository};
+use shipper_plan::{Existing, Origin, PlatformFacts, ServiceFacts};
 use shipper_report::{Action, Event, ExitCode, FORMAT, Name, Outcome, PlannedService, ShippedImage};
 use tokio::task::JoinSet;
 
@@ -17,6 +17,7 @@ use crate::git::{self, Head};
 use crate::naming::Naming;
 use crate::outdated::{self, LockedBase};
 use crate::record::{Recorder, estimates};
+use crate::registries::{self, Opened};
 use crate::{Error, Events, Project, Tee, probe, work};
 
 /// What to plan or ship.
@@ -113,7 +114,7 @@ async fn planned(
     }
     let order = selection(project, &wanted)?;
     let head = git::head(&project.root);
-    let store = project.store()?;
+    let opened = registries::open(project).await?;
     let tree = project.tree()?;
     let mut bases = Bases::new(project, options.locked)?;
     if purpose == Purpose::Ship {
@@ -135,7 +136,7 @@ async fn planned(
     let mut repositories = BTreeMap::new();
     let mut lookups = JoinSet::new();
     for (position, one) in gathered.iter().enumerate() {
-        let repository = repository(&store, one)?;
+        let repository = repository(project, &opened, one)?;
         repositories.insert(one.service.name.clone(), repository.clone());
         let (one, head, forced) = (one.clone(), head.clone(), options.force);
         let (policy, run) = (project.policy.clone(), run.clone());
@@ -167,14 +168,17 @@ async fn planned(
     Ok(Planned { services, head, outdated, gathered, estimates, repositories, naming })
 }
 
-/// Where a service's images are.
-pub(crate) fn repository(store: &Store, gathered: &Gathered) -> Result<Repository, Error> {
-    let name = &gathered.service.repository;
+/// The repository of a service: its own, the template's, or the only service's the one that the stack names.
+pub(crate) fn repository(project: &Project, opened: &Opened, gathered: &Gathered) -> Result<Repository, Error> {
+    let is_unnamed = project.settings.repository.origin == Origin::Default && project.services.len() == 1;
+    let is_unnamed = is_unnamed && project.config.service.values().all(|service| service.repository.is_none());
+    let of_stack = opened.repository.as_ref().filter(|_| is_unnamed).map(|found| &found.name);
+    let name = of_stack.unwrap_or(&gathered.service.repository);
     let name = name.parse().map_err(|source| Error::Store {
         action: format!("use `{name}` as repository of `{}`", gathered.service.name),
         source,
     })?;
-    Ok(store.repository(&name))
+    Ok(opened.store.repository(&name))
 }
 
 /// What the store knows about one service.

@@ -111,10 +111,11 @@ pub struct ProjectConfig {
     /// The project's name; default: the name of the directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Where images go: `oci:DIR` for image layouts on disk, or a registry's host with an optional path.
+    /// Where images go: `oci:DIR` for image layouts on disk, a registry's host with an optional path, or
+    /// `{ stack = "..", output = "..", outputs-file = ".." }` for the registry of a stack's repository.
     /// Default: `oci:.shipper/images`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub registry: Option<String>,
+    pub registry: Option<RegistryConfig>,
     /// Template of repository names; `{project}` and `{service}` are replaced. Default: `{project}/{service}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
@@ -140,6 +141,60 @@ pub enum BuilderConfig {
     Buildx,
     /// `buildah`, without a daemon.
     Buildah,
+}
+
+/// Where images go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RegistryConfig {
+    /// `oci:DIR`, or a registry's host with an optional path.
+    Named(String),
+    /// Where the repository of a stack is.
+    OfStack(StackConfig),
+}
+
+/// A repository among the outputs of a CDK or CloudFormation stack, found as `shipper ecr-ready` finds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StackConfig {
+    /// Name of the stack.
+    pub stack: String,
+    /// The output that is the repository's URI or ARN. Default: the only one that is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// File that `cdk deploy --outputs-file` wrote, relative to the project; looked at before AWS is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outputs_file: Option<String>,
+}
+
+impl std::fmt::Display for StackConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "stack {}", self.stack)?;
+        self.output.iter().try_for_each(|output| write!(f, ", output {output}"))
+    }
+}
+
+impl<'de> Deserialize<'de> for RegistryConfig {
+    /// By hand, so that a mistake in the table is told as such and not as "did not match any variant".
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> serde::de::Visitor<'de> for Reader {
+            type Value = RegistryConfig;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a registry's host, `oci:DIR`, or a table with `stack`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<RegistryConfig, E> {
+                Ok(RegistryConfig::Named(text.to_owned()))
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<RegistryConfig, A::Error> {
+                StackConfig::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(RegistryConfig::OfStack)
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
 }
 
 /// What is done with files that git neither tracks nor ignores.
@@ -395,6 +450,7 @@ mod tests {
         let placeholder = "[tags]\npr = { on = 'pr', tag = 'pr-{pr}-{sah}' }";
         check(placeholder, "line 2, column 25", Some("did you mean `{sha}`?"));
         check("[tags.pr]\non = 'pr'\ntag = 'x-{sha}'\nalais = ['x']", "line 4", Some("did you mean `alias`?"));
+        check("[project]\nregistry = { stak = 'x' }", "line 2", Some("did you mean `stack`?"));
         check("[project", "line 1", None);
     }
 

@@ -59,6 +59,7 @@ struct Inner {
     registry: Arc<Shared>,
     url: String,
     account: Mutex<String>,
+    ecr: Mutex<ecr::State>,
     stacks: Mutex<cloudformation::Stacks>,
     script: fault::Script,
     calls: Mutex<Vec<Call>>,
@@ -104,6 +105,7 @@ impl FakeAws {
             registry: registry.shared(),
             url: format!("http://{address}"),
             account: Mutex::new(ACCOUNT.to_owned()),
+            ecr: Mutex::default(),
             stacks: Mutex::default(),
             script: fault::Script::default(),
             calls: Mutex::default(),
@@ -158,6 +160,39 @@ impl FakeAws {
     /// Adds an export.
     pub fn add_export(&self, name: &str, value: &str) {
         lock(&self.inner.stacks).exports.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Stops the clock of ECR at so many seconds since the Unix epoch. It runs with the machine's until then.
+    pub fn set_time(&self, seconds: i64) {
+        lock(&self.inner.ecr).clock = Some(seconds);
+    }
+
+    /// Says when an image was pushed, in seconds since the Unix epoch.
+    pub fn set_pushed_at(&self, repository: &str, digest: &str, seconds: i64) {
+        lock(&self.inner.ecr).pushed.insert((repository.to_owned(), digest.to_owned()), seconds);
+    }
+
+    /// Gives a repository a tag, as CloudFormation does for those it owns.
+    pub fn tag_repository(&self, repository: &str, key: &str, value: &str) {
+        let mut state = lock(&self.inner.ecr);
+        state.about(repository).tags.insert(key.to_owned(), value.to_owned());
+    }
+
+    /// The lifecycle policy of a repository.
+    #[must_use]
+    pub fn lifecycle_policy(&self, repository: &str) -> Option<String> {
+        lock(&self.inner.ecr).about(repository).lifecycle.clone()
+    }
+
+    /// Gives a repository a lifecycle policy.
+    pub fn set_lifecycle_policy(&self, repository: &str, text: &str) {
+        lock(&self.inner.ecr).about(repository).lifecycle = Some(text.to_owned());
+    }
+
+    /// The policy on who may do what in a repository.
+    #[must_use]
+    pub fn repository_policy(&self, repository: &str) -> Option<String> {
+        lock(&self.inner.ecr).about(repository).policy.clone()
     }
 
     /// Adds a fault; the first that fits a call strikes.

@@ -33,6 +33,7 @@ pub use profile::Profile;
 pub use store::{Mutability, StoredManifest};
 
 pub(crate) use serve::Shared;
+pub(crate) use store::{References, Repository, digest_like};
 
 use auth::Guard;
 use serve::Desk;
