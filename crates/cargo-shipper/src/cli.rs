@@ -267,8 +267,120 @@ pub(crate) struct EcrArgs {
 
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum EcrAction {
+    /// Create the repositories of the services where they are missing, and make them as asked for
+    Ensure(EnsureArgs),
     /// Lifecycle policies: which images are deleted, and when
     Lifecycle(LifecycleArgs),
+    /// Delete images in two phases: a plan, then its execution
+    Gc(GcArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct EnsureArgs {
+    /// Names of repositories; those of all services where none is named
+    #[arg(value_name = "REPOSITORY")]
+    pub(crate) repositories: Vec<String>,
+    /// Make tags immutable that match this pattern; up to five
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) lock: Vec<String>,
+    /// Scan images when they are pushed
+    #[arg(long)]
+    pub(crate) scan_on_push: bool,
+    /// Key that layers are encrypted with; fixed at creation
+    #[arg(long, value_name = "ARN")]
+    pub(crate) kms_key: Option<String>,
+    /// Tag of the repository
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) tags: Vec<(String, String)>,
+    /// Let AWS Lambda pull
+    #[arg(long)]
+    pub(crate) lambda_pull: bool,
+    /// Change nothing; exit with 1 when something would be changed
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// The registry of ECR; the configuration's where it is not given
+    #[arg(long, value_name = "HOST")]
+    pub(crate) registry: Option<String>,
+}
+
+/// `KEY=VALUE`.
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    pair.map(|(key, value)| (key.to_owned(), value.to_owned())).ok_or_else(|| "write KEY=VALUE".to_owned())
+}
+
+/// What must not be deleted.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct InUseArgs {
+    /// An image that is in use: `NAME:TAG` or `NAME@DIGEST`, with or without the registry's host
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) in_use: Vec<String>,
+    /// A file with a JSON list of images that are in use
+    #[arg(long, value_name = "FILE")]
+    pub(crate) in_use_file: Option<PathBuf>,
+    /// Images with tags that match this are in use; `env-*` always
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) in_use_tag: Vec<String>,
+}
+
+/// A repository, a policy and what must not be deleted.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RetentionArgs {
+    /// Name or URI of the repository
+    #[arg(long, value_name = "NAME|URI")]
+    pub(crate) repository: String,
+    /// A policy document
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: PathBuf,
+    #[command(flatten)]
+    pub(crate) in_use: InUseArgs,
+    /// The time of the evaluation, such as 2026-01-31T12:00:00Z; now where it is not given
+    #[arg(long, value_name = "TIME")]
+    pub(crate) now: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GcArgs {
+    #[command(subcommand)]
+    pub(crate) action: GcAction,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum GcAction {
+    /// Write what would be deleted: what a policy certainly deletes, less what is in use, held or younger than a day
+    Plan(GcPlanArgs),
+    /// Check a plan against what is there and in use now, then delete
+    Apply(GcApplyArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GcPlanArgs {
+    #[command(flatten)]
+    pub(crate) retention: RetentionArgs,
+    /// Where to write the plan; stdout where it is not given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GcApplyArgs {
+    /// What `gc plan` wrote
+    #[arg(value_name = "PLAN")]
+    pub(crate) plan: PathBuf,
+    #[command(flatten)]
+    pub(crate) in_use: InUseArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ApplyArgs {
+    #[command(flatten)]
+    pub(crate) retention: RetentionArgs,
+    /// Also compare with the preview of ECR itself, and stop where it says something else
+    #[arg(long)]
+    pub(crate) verify_remote: bool,
+    /// Write nothing; exit with 1 when the policy would be written
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -283,8 +395,10 @@ pub(crate) enum LifecycleAction {
     Render(RenderArgs),
     /// Tell what a policy would do to the images of a repository
     Simulate(SimulateArgs),
-    /// Compare what two policies do; exit with 1 when they differ
+    /// Compare what two policies do, or a repository's and one in a file; exit with 1 when they differ
     Diff(DiffArgs),
+    /// Put a policy, unless it could delete what is in use
+    Apply(ApplyArgs),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -312,12 +426,15 @@ pub(crate) struct SimulateArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DiffArgs {
-    /// A policy document
-    #[arg(value_name = "BEFORE")]
-    pub(crate) before: PathBuf,
-    /// A policy document
-    #[arg(value_name = "AFTER")]
-    pub(crate) after: PathBuf,
+    /// A policy document; the older of two, or the one to compare a repository's with
+    #[arg(value_name = "POLICY")]
+    pub(crate) policy: PathBuf,
+    /// Another policy document
+    #[arg(value_name = "AFTER", required_unless_present = "repository", conflicts_with = "repository")]
+    pub(crate) after: Option<PathBuf>,
+    /// Name or URI of a repository whose policy is the older
+    #[arg(long, value_name = "NAME|URI")]
+    pub(crate) repository: Option<String>,
 }
 
 /// What is known better about the run than the CI system tells.

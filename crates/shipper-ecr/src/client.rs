@@ -1,9 +1,13 @@
 //! Calls to ECR.
 
+mod ensure;
 mod images;
+mod listing;
+mod policy;
 mod repositories;
 mod token;
 
+pub use ensure::{Drift, RepositoryChange, RepositoryGoal, RepositoryState};
 pub use images::ImagePresence;
 pub use repositories::RepositoryFacts;
 pub use token::RegistryLogin;

@@ -7,7 +7,9 @@ mod lifecycle;
 mod retention;
 
 #[cfg(feature = "client")]
-pub use client::{Ecr, ImagePresence, RegistryLogin, RepositoryFacts};
+pub use client::{
+    Drift, Ecr, ImagePresence, RegistryLogin, RepositoryChange, RepositoryFacts, RepositoryGoal, RepositoryState,
+};
 pub use error::{Error, Syntax};
 pub use lifecycle::{
     Action, Children, Count, Fate, ImageFacts, LifecyclePolicy, Lint, MAX_CHARACTERS, MAX_RULES, PolicyChange, Problem,

@@ -276,6 +276,63 @@ pub enum Error {
         /// As written.
         text: String,
     },
+    /// A list of what is in use can not be read.
+    #[error("use {} as list of what is in use: {problem}", path.display())]
+    InUseFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the place.
+        problem: String,
+    },
+    /// A plan of `gc` can not be read.
+    #[error("use {} as plan: {problem}", path.display())]
+    GcFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the place.
+        problem: String,
+    },
+    /// What is in use would be deleted.
+    #[error("go on: {image} is in use ({reference}): {why}")]
+    InUse {
+        /// Digest of the image.
+        image: String,
+        /// What says that it is in use.
+        reference: String,
+        /// What would delete it.
+        why: String,
+    },
+    /// An image of a plan has been named anew since.
+    #[error("carry out the plan: the tags of {image} have changed since it was made")]
+    PlanOutdated {
+        /// Digest of the image.
+        image: String,
+    },
+    /// ECR's preview of a policy says something else than the simulation.
+    #[error("trust the simulation: of {image} it says that {ours}, and ECR {theirs}")]
+    Disagreement {
+        /// Digest of the image.
+        image: String,
+        /// What the simulation says.
+        ours: String,
+        /// What ECR says.
+        theirs: String,
+    },
+    /// What was written is not what is there afterwards.
+    #[error("keep the policy of `{repository}`: another one is there after it was written")]
+    NotKept {
+        /// The repository.
+        repository: String,
+    },
+    /// The registry is not one of ECR.
+    #[error("ensure repositories in `{registry}`: it is not a registry of ECR")]
+    NoEcrRegistry {
+        /// As configured.
+        registry: String,
+    },
+    /// A repository differs in what can not be changed.
+    #[error(transparent)]
+    Drift(shipper_ecr::Drift),
     /// The stack that tells where images go has no repository yet.
     #[error("push to the repository of {registry}: {reason}")]
     NotReady {
@@ -332,7 +389,13 @@ impl Error {
             Self::BaseAbsent { .. } => ExitCode::BuildFailed,
             Self::Push { source, .. } if source.is_unknown() => ExitCode::Unknown,
             Self::Push { .. } | Self::Identity { .. } | Self::Anchor { .. } => ExitCode::PushFailed,
-            Self::NoImage { .. } | Self::NotReady { .. } => ExitCode::No,
+            Self::NoImage { .. }
+            | Self::NotReady { .. }
+            | Self::InUse { .. }
+            | Self::PlanOutdated { .. }
+            | Self::Disagreement { .. }
+            | Self::NotKept { .. }
+            | Self::Drift(_) => ExitCode::No,
             Self::NoVerdict { .. } => ExitCode::Unknown,
             Self::Aws { .. } | Self::Outputs { source: shipper_cfn::Error::Aws(_), .. } => ExitCode::Unknown,
             Self::Store { source, .. } if is_usage(source) => ExitCode::Usage,
@@ -379,6 +442,15 @@ impl Error {
             Self::RepositoryName { .. } => {
                 Some("write `shop/api`, or `123456789012.dkr.ecr.eu-west-1.amazonaws.com/shop/api`".to_owned())
             }
+            Self::InUseFile { .. } => {
+                Some("it is a JSON list of image references: [\"123456789012.dkr.ecr.eu-west-1.amazonaws.com/shop/api:v1\"]".to_owned())
+            }
+            Self::InUse { .. } => Some("put a rule that protects it first, or take it out of use".to_owned()),
+            Self::PlanOutdated { .. } | Self::GcFile { .. } => Some("make the plan anew".to_owned()),
+            Self::Disagreement { .. } => {
+                Some("nothing was written; report it with the output of `aws ecr describe-images`".to_owned())
+            }
+            Self::NoEcrRegistry { .. } => Some("set `registry` to the host of one".to_owned()),
             Self::NotReady { .. } => Some("deploy the stack first".to_owned()),
             Self::NoVerdict { hint, .. } => hint.clone(),
             Self::NothingToLookAt => Some("name one with `--repository`, or `--stack` and `--output`".to_owned()),

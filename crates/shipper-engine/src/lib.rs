@@ -2,6 +2,7 @@
 
 mod bases;
 mod discover;
+mod ensure;
 mod error;
 mod events;
 mod facts;
@@ -23,10 +24,12 @@ mod read;
 mod ready;
 mod record;
 mod registries;
+mod retention;
 mod ship;
 mod tagging;
 mod work;
 
+pub use ensure::{EnsureOptions, Ensured, ensure};
 pub use error::Error;
 pub use events::{EventSink, Events, Silent, Tee};
 pub use facts::{FactsOverrides, gather_facts};
@@ -40,7 +43,12 @@ pub use lifecycle::{
 pub use outdated::{BaseState, LockedBase, base_outdated, base_update};
 pub use project::{CONFIG_FILE, Directories, Options, Project};
 pub use ready::{Readiness, ReadyOptions, Verdict, ready};
+pub use retention::{
+    AppliedLifecycle, Collected, GcPlan, InUse, RetentionOptions, apply_gc, apply_lifecycle, diff_remote_lifecycle,
+    plan_gc,
+};
 pub use ship::{Planned, ShipOptions, Shipped, plan, ship};
+pub use shipper_ecr::RepositoryGoal;
 pub use shipper_plan::{Origin, Overrides};
 pub use shipper_report::{
     Action, Event, ExitCode, FORMAT, FileChange, Name, NameOutcome, Outcome, Phase, PlannedPlatform, PlannedService,

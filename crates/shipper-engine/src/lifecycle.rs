@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use shipper_ecr::{Fate, ImageFacts, LifecyclePolicy};
 
 use crate::Error;
 
 /// An image and what a policy does to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SimulatedImage {
     /// `sha256:..`.
     pub digest: String,
@@ -53,8 +53,16 @@ fn read(path: &Path) -> Result<String, Error> {
     std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })
 }
 
-fn policy(path: &Path) -> Result<LifecyclePolicy, Error> {
+pub(crate) fn policy(path: &Path) -> Result<LifecyclePolicy, Error> {
     LifecyclePolicy::parse(&read(path)?).map_err(|source| Error::Document { path: path.to_owned(), source })
+}
+
+/// A time in RFC 3339; the clock's where it is absent.
+pub(crate) fn time(text: Option<&str>) -> Result<Timestamp, Error> {
+    match text {
+        Some(text) => text.parse().map_err(|source| Error::Time { text: text.to_owned(), source }),
+        None => Ok(Timestamp::now()),
+    }
 }
 
 /// The canonical text of the policy in a file, with its traps.
@@ -90,10 +98,7 @@ pub fn simulate_lifecycle(
     now: Option<&str>,
     explained: bool,
 ) -> Result<SimulatedImages, Error> {
-    let now = match now {
-        Some(text) => text.parse().map_err(|source| Error::Time { text: text.to_owned(), source })?,
-        None => Timestamp::now(),
-    };
+    let now = time(now)?;
     let policy = policy(path)?;
     let listed = ImageFacts::parse_describe_images(&read(images)?)
         .map_err(|source| Error::Document { path: images.to_owned(), source })?;
