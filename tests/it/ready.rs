@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use shipper_testkit::aws::{GITHUB_IDENTITY, GITHUB_REQUEST_TOKEN};
 use shipper_testkit::{ApiFault, FakeAws, FakeRegistry, Profile};
 
 use crate::support::{Project, Ran, text};
@@ -172,6 +173,34 @@ fn without_credentials_region_or_network_there_is_no_verdict() {
     let mut dead = world.command(&BY_STACK);
     let ran = Ran::of(&dead.env("AWS_ENDPOINT_URL", "http://127.0.0.1:1").output().expect("the binary starts"));
     ran.exits(3).says("cloudformation:DescribeStacks");
+}
+
+/// The command as a job of GitHub Actions that may ask for an identity, with a role and nothing else.
+fn as_github_job(world: &World, url: &str) -> Ran {
+    let mut command = world.command(&["--repository", "shop/api", "-vvv"]);
+    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+    command.env("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/deploy");
+    command.env("ACTIONS_ID_TOKEN_REQUEST_URL", url).env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", GITHUB_REQUEST_TOKEN);
+    Ran::of(&command.output().expect("the binary starts"))
+}
+
+#[test]
+fn a_job_of_github_actions_gets_its_role_without_a_further_step() {
+    let world = World::new();
+    let url = format!("{}/github?api-version=2", world.aws.url());
+    let ran = as_github_job(&world, &url).ok();
+    assert_eq!(world.aws.actions(), ["github:IdToken", "sts:AssumeRoleWithWebIdentity", "ecr:DescribeRepositories"]);
+    assert_eq!(world.aws.calls()[0].parameters["query"], "api-version=2&audience=sts.amazonaws.com");
+    for secret in [GITHUB_REQUEST_TOKEN, GITHUB_IDENTITY, "canary-secret-of-a-role", "canary-session-token"] {
+        let leak = ran.stderr.lines().chain(ran.stdout.lines()).find(|line| line.contains(secret));
+        assert_eq!(leak, None);
+    }
+    world.aws.fault(ApiFault::fail("github:IdToken", u32::MAX, 403, "Forbidden"));
+    as_github_job(&world, &url).exits(3).says("id-token: write");
+    // The request token does not cross the network in the clear.
+    world.aws.clear_calls();
+    as_github_job(&world, "http://192.0.2.1/github").exits(3).says("is not https");
+    assert_eq!(world.aws.actions(), Vec::<String>::new());
 }
 
 #[test]

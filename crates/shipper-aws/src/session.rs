@@ -6,7 +6,9 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 
+use crate::github::GithubJob;
 use crate::{AccountId, Error, Region};
 
 /// What a session is to use instead of the environment's values.
@@ -61,6 +63,11 @@ impl Session {
         let mut config = loader.load().await;
         if let (None, Some(region)) = (config.region(), &options.fallback_region) {
             config = config.into_builder().region(aws_config::Region::new(region.as_str().to_owned())).build();
+        }
+        // The standard chain knows a token in a file only; GitHub hands one out on request.
+        if let Some(job) = GithubJob::from_environment(|name| std::env::var(name).ok(), &config) {
+            let provider = SharedCredentialsProvider::new(job);
+            config = config.into_builder().credentials_provider(provider).build();
         }
         Self { config }
     }

@@ -17,12 +17,13 @@ use std::thread::JoinHandle;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Response, StatusCode};
+use axum::http::{HeaderMap, Response, StatusCode, Uri};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 pub use fault::ApiFault;
+pub use sts::GITHUB_IDENTITY;
 
 use crate::registry::{FakeRegistry, Shared};
 
@@ -245,8 +246,31 @@ fn run(listener: TcpListener, inner: Arc<Inner>, stopped: oneshot::Receiver<()>,
     runtime.shutdown_background();
 }
 
-async fn handle(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: Bytes) -> Response<Body> {
+/// What a job shows GitHub to get its identity token.
+pub const GITHUB_REQUEST_TOKEN: &str = "canary-request-token-of-a-job";
+
+/// GitHub's answer to a job that asks for its identity token.
+fn github(inner: &Inner, uri: &Uri, authorization: &str) -> Answer {
+    let call = Call {
+        action: "github:IdToken".to_owned(),
+        parameters: json!({"query": uri.query().unwrap_or_default()}),
+        scope: String::new(),
+    };
+    lock(&inner.calls).push(call);
+    match inner.script.strike("github:IdToken") {
+        Some(fault) => fault.answer("github:IdToken"),
+        None if authorization == format!("Bearer {GITHUB_REQUEST_TOKEN}") => {
+            Answer::Json(json!({"count": 1, "value": GITHUB_IDENTITY}))
+        }
+        None => Answer::Refused(401, "Unauthorized", String::new()),
+    }
+}
+
+async fn handle(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response<Body> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if uri.path() == "/github" {
+        return respond(github(&inner, &uri, header("authorization")), true);
+    }
     let target = header("x-amz-target");
     let (action, parameters) = match target.strip_prefix("AmazonEC2ContainerRegistry_V20150921.") {
         Some(operation) => (format!("ecr:{operation}"), serde_json::from_slice(&body).unwrap_or_default()),
