@@ -489,3 +489,29 @@ fn a_repository_of_a_stack_is_reported_and_left() {
     world.aws.fault(ApiFault::deny("ecr:DescribeRepositories"));
     world.run(&["ecr", "ensure"]).exits(3).says("access is denied");
 }
+
+#[test]
+fn the_tag_policy_gives_retention_and_locks() {
+    let world = World::with_registry(HOST);
+    let rendered = world.run(&["ecr", "lifecycle", "render"]).ok().stdout;
+    let policy: serde_json::Value = serde_json::from_str(&rendered).expect("JSON");
+    let rules = policy["rules"].as_array().expect("rules");
+    let lists: Vec<&str> = rules.iter().filter_map(|rule| rule["selection"]["tagPatternList"][0].as_str()).collect();
+    assert_eq!(lists[..4], ["env-*", "latest", "edge", "nightly"], "pins and aliases come first: {lists:?}");
+    assert!(lists.contains(&"h-*") && lists.contains(&"pr-*-*"), "{lists:?}");
+    // The same policy can be tried, put, compared and is then the repository's.
+    world.registry.create_repository("demo/docs");
+    world.run(&["ecr", "lifecycle", "apply", "--repository", "demo/docs", "--verify-remote"]).ok();
+    assert_eq!(world.aws.lifecycle_policy("demo/docs").map(|text| text + "\n"), Some(rendered));
+    world.run(&["ecr", "lifecycle", "diff", "--repository", "demo/docs"]).ok();
+    // What a family keeps is what its rule says.
+    let config = std::fs::read_to_string(world.project.path().join("shipper.toml")).expect("a file");
+    let tags = "[tags]\npr = { on = 'pr', tag = 'pr-{pr}-{sha}', keep = 7 }\n";
+    world.project.repo.write("shipper.toml", format!("{config}{tags}"));
+    let changed = world.run(&["ecr", "lifecycle", "diff", "--repository", "demo/docs"]).exits(1).stdout;
+    assert!(changed.contains("-> pr-*-*: expire beyond 7 images"), "{changed}");
+    // Filters of five patterns with two wildcards each; the others are said to be detected only.
+    let ran = world.run(&["ecr", "ensure", "demo/docs", "--lock-tags"]).ok();
+    assert!(ran.stdout.contains("make tags immutable that match h-*, m-*"), "{}", ran.stdout);
+    ran.says("only detected").says("v*.*.*");
+}

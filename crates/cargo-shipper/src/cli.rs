@@ -283,6 +283,9 @@ pub(crate) struct EnsureArgs {
     /// Make tags immutable that match this pattern; up to five
     #[arg(long, value_name = "PATTERN")]
     pub(crate) lock: Vec<String>,
+    /// Make the tags immutable that the tag policy of shipper.toml says are, as far as ECR can be told
+    #[arg(long, conflicts_with = "lock")]
+    pub(crate) lock_tags: bool,
     /// Scan images when they are pushed
     #[arg(long)]
     pub(crate) scan_on_push: bool,
@@ -329,9 +332,9 @@ pub(crate) struct RetentionArgs {
     /// Name or URI of the repository
     #[arg(long, value_name = "NAME|URI")]
     pub(crate) repository: String,
-    /// A policy document
+    /// A policy document; what the tag policy of shipper.toml asks for where it is not given
     #[arg(long, value_name = "FILE")]
-    pub(crate) policy: PathBuf,
+    pub(crate) policy: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) in_use: InUseArgs,
     /// The time of the evaluation, such as 2026-01-31T12:00:00Z; now where it is not given
@@ -403,16 +406,16 @@ pub(crate) enum LifecycleAction {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RenderArgs {
-    /// A policy document
+    /// A policy document; what the tag policy of shipper.toml asks for where it is not given
     #[arg(long, value_name = "FILE")]
-    pub(crate) policy: PathBuf,
+    pub(crate) policy: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SimulateArgs {
-    /// A policy document
+    /// A policy document; what the tag policy of shipper.toml asks for where it is not given
     #[arg(long, value_name = "FILE")]
-    pub(crate) policy: PathBuf,
+    pub(crate) policy: Option<PathBuf>,
     /// What `aws ecr describe-images` prints
     #[arg(long, value_name = "FILE")]
     pub(crate) images: PathBuf,
@@ -426,9 +429,9 @@ pub(crate) struct SimulateArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DiffArgs {
-    /// A policy document; the older of two, or the one to compare a repository's with
-    #[arg(value_name = "POLICY")]
-    pub(crate) policy: PathBuf,
+    /// A policy document; the older of two, or the one to compare a repository's with (the tag policy's where none is given)
+    #[arg(value_name = "POLICY", required_unless_present = "repository")]
+    pub(crate) policy: Option<PathBuf>,
     /// Another policy document
     #[arg(value_name = "AFTER", required_unless_present = "repository", conflicts_with = "repository")]
     pub(crate) after: Option<PathBuf>,

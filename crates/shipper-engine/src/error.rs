@@ -276,6 +276,9 @@ pub enum Error {
         /// As written.
         text: String,
     },
+    /// The families of tags give no lifecycle policy.
+    #[error(transparent)]
+    Retention(shipper_ecr::RetentionError),
     /// A list of what is in use can not be read.
     #[error("use {} as list of what is in use: {problem}", path.display())]
     InUseFile {

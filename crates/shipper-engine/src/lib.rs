@@ -38,7 +38,8 @@ pub use hashing::{Hashed, HashedEntry, hash_directory, hash_service};
 pub use images::{Copied, Inspected, Part, copy, inspect};
 pub use init::{Initialised, init, write_file};
 pub use lifecycle::{
-    LifecycleDiff, SimulatedImage, SimulatedImages, diff_lifecycle, render_lifecycle, simulate_lifecycle,
+    LifecycleDiff, PolicySource, SimulatedImage, SimulatedImages, derive_lifecycle, diff_lifecycle, render_lifecycle,
+    simulate_lifecycle,
 };
 pub use outdated::{BaseState, LockedBase, base_outdated, base_update};
 pub use project::{CONFIG_FILE, Directories, Options, Project};

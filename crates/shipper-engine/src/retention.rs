@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use shipper_aws::{AccountId, EcrRegistry, EcrRepository, Session, SessionOptions, is_repository_name};
 use shipper_ecr::{Children, Ecr, Fate, ImageFacts, LifecyclePolicy, Simulation, TagGlob, simulate};
 
-use crate::lifecycle::{policy, time};
+use crate::lifecycle::{PolicySource, time};
 use crate::{Error, SimulatedImage};
 
 /// What is said to be in use.
@@ -147,14 +147,14 @@ fn with_relatives(
 }
 
 /// What is asked of [`apply_lifecycle`] and [`plan_gc`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct RetentionOptions {
     /// Relative paths lie here.
     pub directory: PathBuf,
     /// Name or URI of the repository.
     pub repository: String,
-    /// The policy document.
-    pub policy: PathBuf,
+    /// The policy.
+    pub policy: PolicySource,
     /// What must stay.
     pub in_use: InUse,
     /// The time of the evaluation; the clock's where it is absent.
@@ -188,7 +188,7 @@ pub struct AppliedLifecycle {
 /// [`Error::InUse`] with the image; [`Error::Disagreement`] where ECR's preview says something else; [`Error::Document`],
 /// [`Error::Read`], [`Error::Time`], [`Error::RepositoryName`]; [`Error::Aws`].
 pub async fn apply_lifecycle(options: &RetentionOptions) -> Result<AppliedLifecycle, Error> {
-    let policy = policy(&options.directory.join(&options.policy))?;
+    let policy = options.policy.load()?;
     let now = time(options.now.as_deref())?;
     let target = Target::open(&options.repository).await?;
     let images = target.images().await?;
@@ -258,12 +258,12 @@ async fn verify(target: &Target, text: &str, images: &[ImageFacts], simulation: 
     Ok(())
 }
 
-/// What changes from a repository's policy to the one in a file.
+/// What changes from a repository's policy to this one.
 ///
 /// # Errors
 /// As [`apply_lifecycle`].
-pub async fn diff_remote_lifecycle(directory: &Path, path: &Path, repository: &str) -> Result<Vec<String>, Error> {
-    let policy = policy(&directory.join(path))?;
+pub async fn diff_remote_lifecycle(source: &PolicySource, repository: &str) -> Result<Vec<String>, Error> {
+    let policy = source.load()?;
     let target = Target::open(repository).await?;
     let before = target.ecr.lifecycle_policy(&target.name).await.map_err(target.failed("read the policy of"))?;
     Ok(changes(before.as_deref(), &policy))
@@ -291,7 +291,7 @@ pub struct GcPlan {
 /// # Errors
 /// As [`apply_lifecycle`].
 pub async fn plan_gc(options: &RetentionOptions) -> Result<GcPlan, Error> {
-    let policy = policy(&options.directory.join(&options.policy))?;
+    let policy = options.policy.load()?;
     let now = time(options.now.as_deref())?;
     let target = Target::open(&options.repository).await?;
     let images = target.images().await?;

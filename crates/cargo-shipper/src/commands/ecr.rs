@@ -1,9 +1,12 @@
 //! `shipper ecr`.
 
 use std::io::Write as _;
+use std::path::Path;
 
 use serde_json::json;
-use shipper_engine::{EnsureOptions, ExitCode, InUse, Project, RepositoryGoal, RetentionOptions, SimulatedImage};
+use shipper_engine::{
+    EnsureOptions, ExitCode, InUse, PolicySource, Project, RepositoryGoal, RetentionOptions, SimulatedImage,
+};
 
 use crate::cli::{
     ApplyArgs, DiffArgs, EcrAction, EcrArgs, EnsureArgs, GcAction, GcArgs, Global, InUseArgs, LifecycleAction,
@@ -26,8 +29,16 @@ pub(crate) fn run(global: &Global, args: &EcrArgs, terminal: &Terminal) -> Resul
     }
 }
 
+/// The policy in a file, or the one that the tag policy of the project asks for.
+fn policy(global: &Global, file: Option<&Path>) -> Result<PolicySource, Failure> {
+    match file {
+        Some(file) => Ok(PolicySource::File(global.directory.join(file))),
+        None => Ok(PolicySource::Derived(shipper_engine::derive_lifecycle(&Project::open(&options(global))?)?.0)),
+    }
+}
+
 fn render(global: &Global, args: &RenderArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
-    let (text, lints) = shipper_engine::render_lifecycle(&global.directory.join(&args.policy))?;
+    let (text, lints) = shipper_engine::render_lifecycle(&policy(global, args.policy.as_deref())?)?;
     for lint in &lints {
         terminal.warning(lint);
     }
@@ -36,7 +47,8 @@ fn render(global: &Global, args: &RenderArgs, terminal: &Terminal) -> Result<Exi
 }
 
 fn simulate(global: &Global, args: &SimulateArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
-    let (policy, images) = (global.directory.join(&args.policy), global.directory.join(&args.images));
+    let policy = policy(global, args.policy.as_deref())?;
+    let images = global.directory.join(&args.images);
     let report = shipper_engine::simulate_lifecycle(&policy, &images, args.now.as_deref(), args.explain)?;
     for lint in &report.lints {
         terminal.warning(lint);
@@ -78,16 +90,15 @@ fn line(fate: &str, image: &SimulatedImage) -> String {
 }
 
 fn diff(global: &Global, args: &DiffArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
-    let (changes, spelled_differently) = match (&args.after, &args.repository) {
-        (Some(after), _) => {
-            let (before, after) = (global.directory.join(&args.policy), global.directory.join(after));
-            let diff = shipper_engine::diff_lifecycle(&before, &after)?;
+    let (changes, spelled_differently) = match (&args.policy, &args.after) {
+        (Some(before), Some(after)) => {
+            let diff = shipper_engine::diff_lifecycle(&global.directory.join(before), &global.directory.join(after))?;
             (diff.changes, diff.spelled_differently)
         }
-        (None, repository) => {
-            let repository = repository.as_deref().unwrap_or_default();
-            let asked = shipper_engine::diff_remote_lifecycle(&global.directory, &args.policy, repository);
-            (block_on(asked)??, false)
+        (file, _) => {
+            let policy = policy(global, file.as_deref())?;
+            let repository = args.repository.as_deref().unwrap_or_default();
+            (block_on(shipper_engine::diff_remote_lifecycle(&policy, repository))??, false)
         }
     };
     let mut out = terminal.stdout();
@@ -114,22 +125,23 @@ fn in_use(args: &InUseArgs) -> InUse {
     InUse { references: args.in_use.clone(), file: args.in_use_file.clone(), tags: args.in_use_tag.clone() }
 }
 
-fn retention(global: &Global, args: &RetentionArgs) -> RetentionOptions {
-    RetentionOptions {
+fn retention(global: &Global, args: &RetentionArgs) -> Result<RetentionOptions, Failure> {
+    Ok(RetentionOptions {
         directory: global.directory.clone(),
         repository: args.repository.clone(),
-        policy: args.policy.clone(),
+        policy: policy(global, args.policy.as_deref())?,
         in_use: in_use(&args.in_use),
         now: args.now.clone(),
-        ..RetentionOptions::default()
-    }
+        verify_remote: false,
+        dry_run: false,
+    })
 }
 
 fn apply(global: &Global, args: &ApplyArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
     let options = RetentionOptions {
         verify_remote: args.verify_remote,
         dry_run: args.dry_run,
-        ..retention(global, &args.retention)
+        ..retention(global, &args.retention)?
     };
     let applied = block_on(shipper_engine::apply_lifecycle(&options))??;
     for reference in &applied.unknown {
@@ -165,8 +177,17 @@ fn ensure(global: &Global, args: &EnsureArgs, terminal: &Terminal) -> Result<Exi
     let mut project = options(global);
     project.overrides.registry.clone_from(&args.registry);
     let project = Project::open(&project)?;
+    let mut locks = (!args.lock.is_empty()).then(|| args.lock.clone());
+    if args.lock_tags {
+        let (_, derived) = shipper_engine::derive_lifecycle(&project)?;
+        if !derived.detected_only.is_empty() {
+            let globs = derived.detected_only.join("`, `");
+            terminal.warning(&format!("ECR can not be told to lock `{globs}`: a move of such a tag is only detected"));
+        }
+        locks = Some(derived.filters);
+    }
     let goal = RepositoryGoal {
-        locks: (!args.lock.is_empty()).then(|| args.lock.clone()),
+        locks,
         scan_on_push: args.scan_on_push.then_some(true),
         kms_key: args.kms_key.clone(),
         tags: args.tags.iter().cloned().collect(),
@@ -207,7 +228,7 @@ fn ensure(global: &Global, args: &EnsureArgs, terminal: &Terminal) -> Result<Exi
 fn gc(global: &Global, args: &GcArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
     match &args.action {
         GcAction::Plan(args) => {
-            let plan = block_on(shipper_engine::plan_gc(&retention(global, &args.retention)))??;
+            let plan = block_on(shipper_engine::plan_gc(&retention(global, &args.retention)?))??;
             let text = serde_json::to_string_pretty(&plan).map_err(std::io::Error::from)?;
             match &args.out {
                 Some(path) => {
