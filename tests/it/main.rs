@@ -10,6 +10,7 @@ mod hash;
 mod image;
 mod json;
 mod kill;
+mod live;
 mod project;
 mod ready;
 mod registry;
