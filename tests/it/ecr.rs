@@ -515,3 +515,20 @@ fn the_tag_policy_gives_retention_and_locks() {
     assert!(ran.stdout.contains("make tags immutable that match h-*, m-*"), "{}", ran.stdout);
     ran.says("only detected").says("v*.*.*");
 }
+
+#[test]
+fn a_template_lets_a_push_create_repositories() {
+    let world = World::with_registry(HOST);
+    let ensure = |locks: &[&str]| world.run(&[&["ecr", "ensure", "--template", "demo/"], locks].concat());
+    ensure(&["--lock", "h-*", "--dry-run"]).exits(1).says("Planned demo/*");
+    ensure(&["--lock", "h-*"]).ok().says("Changed demo/*");
+    ensure(&["--lock", "h-*"]).ok().says("Unchanged demo/*");
+    let created = world.aws.calls().into_iter().filter(|call| call.action == "ecr:CreateRepositoryCreationTemplate");
+    let created: Vec<_> = created.map(|call| call.parameters).collect();
+    assert_eq!(created.len(), 1);
+    assert_eq!(created[0]["appliedFor"], json!(["CREATE_ON_PUSH"]));
+    assert_eq!(created[0]["imageTagMutabilityExclusionFilters"][0]["filter"], "h-*");
+    // One that somebody wrote otherwise is left to them.
+    ensure(&["--lock", "x-*"]).exits(1).says("there is one that says something else");
+    assert_eq!(world.registry.repositories(), Vec::<String>::new());
+}

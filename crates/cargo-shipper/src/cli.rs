@@ -298,6 +298,9 @@ pub(crate) struct EnsureArgs {
     /// Let AWS Lambda pull
     #[arg(long)]
     pub(crate) lambda_pull: bool,
+    /// Let a push create repositories whose names begin with this; `ROOT` is every name
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) template: Option<String>,
     /// Change nothing; exit with 1 when something would be changed
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -7,7 +7,7 @@ mod policy;
 mod repositories;
 mod token;
 
-pub use ensure::{Drift, RepositoryChange, RepositoryGoal, RepositoryState};
+pub use ensure::{Drift, RepositoryChange, RepositoryGoal, RepositoryState, TemplateState};
 pub use images::ImagePresence;
 pub use repositories::RepositoryFacts;
 pub use token::RegistryLogin;

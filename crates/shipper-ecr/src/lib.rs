@@ -9,6 +9,7 @@ mod retention;
 #[cfg(feature = "client")]
 pub use client::{
     Drift, Ecr, ImagePresence, RegistryLogin, RepositoryChange, RepositoryFacts, RepositoryGoal, RepositoryState,
+    TemplateState,
 };
 pub use error::{Error, Syntax};
 pub use lifecycle::{

@@ -1,17 +1,19 @@
 //! `ecr ensure`: the repositories of the services, as they should be.
 
 use shipper_aws::{EcrRegistry, Session, SessionOptions};
-use shipper_ecr::{Ecr, RepositoryChange, RepositoryGoal};
+use shipper_ecr::{Ecr, RepositoryChange, RepositoryGoal, TemplateState};
 
 use crate::{Error, Project};
 
 /// What is asked.
 #[derive(Debug, Clone, Default)]
 pub struct EnsureOptions {
-    /// Repositories; those of all services where none is named.
+    /// Repositories; those of all services where neither one is named nor a template.
     pub repositories: Vec<String>,
     /// How they should be.
     pub goal: RepositoryGoal,
+    /// Prefix of the names of repositories that a push may create; `ROOT` is every name.
+    pub template: Option<String>,
     /// Whether changes are made.
     pub dry_run: bool,
 }
@@ -39,7 +41,7 @@ pub async fn ensure(project: &Project, options: &EnsureOptions) -> Result<Vec<En
         registry.split_once('/').map_or((registry.as_str(), None), |(host, prefix)| (host, Some(prefix)));
     let host: EcrRegistry = host.parse().map_err(|_| Error::NoEcrRegistry { registry: registry.clone() })?;
     let mut names = options.repositories.clone();
-    if names.is_empty() {
+    if names.is_empty() && options.template.is_none() {
         let full = |name: &String| prefix.map_or_else(|| name.clone(), |prefix| format!("{prefix}/{name}"));
         names.extend(project.services.values().map(|service| full(&service.repository)));
         names.sort_unstable();
@@ -57,6 +59,9 @@ pub async fn ensure(project: &Project, options: &EnsureOptions) -> Result<Vec<En
         planned.push((name, state, changes));
     }
     let mut ensured = Vec::new();
+    if let Some(prefix) = &options.template {
+        ensured.push(template(&ecr, prefix, options).await?);
+    }
     for (name, state, changes) in planned {
         let owner = state.as_ref().and_then(|state| state.owner()).map(str::to_owned);
         let changed = owner.is_none() && !options.dry_run && !changes.is_empty();
@@ -70,6 +75,26 @@ pub async fn ensure(project: &Project, options: &EnsureOptions) -> Result<Vec<En
         }
         let changes = changes.iter().map(RepositoryChange::to_string).collect();
         ensured.push(Ensured { repository: name, changes, owner, changed });
+    }
+    Ok(ensured)
+}
+
+/// The creation template of a prefix. One that says something else is left to whoever wrote it.
+async fn template(ecr: &Ecr, prefix: &str, options: &EnsureOptions) -> Result<Ensured, Error> {
+    let failed = |source| Error::Aws { action: format!("write the creation template of `{prefix}`"), source };
+    let mut ensured = Ensured { repository: format!("{prefix}*"), changes: Vec::new(), owner: None, changed: false };
+    match ecr.template_state(prefix, &options.goal).await.map_err(failed)? {
+        TemplateState::AsAsked => (),
+        TemplateState::Different => {
+            return Err(Error::Drift(shipper_ecr::Drift::Template { prefix: prefix.to_owned() }));
+        }
+        TemplateState::Missing => {
+            ensured.changes.push("let a push create them".to_owned());
+            if !options.dry_run {
+                ecr.create_template(prefix, &options.goal).await.map_err(failed)?;
+                ensured.changed = true;
+            }
+        }
     }
     Ok(ensured)
 }

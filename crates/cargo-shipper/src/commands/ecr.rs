@@ -193,7 +193,12 @@ fn ensure(global: &Global, args: &EnsureArgs, terminal: &Terminal) -> Result<Exi
         tags: args.tags.iter().cloned().collect(),
         lambda_pull: args.lambda_pull,
     };
-    let wanted = EnsureOptions { repositories: args.repositories.clone(), goal, dry_run: args.dry_run };
+    let wanted = EnsureOptions {
+        repositories: args.repositories.clone(),
+        goal,
+        template: args.template.clone(),
+        dry_run: args.dry_run,
+    };
     let ensured = block_on(shipper_engine::ensure(&project, &wanted))??;
     let mut out = terminal.stdout();
     if global.json {

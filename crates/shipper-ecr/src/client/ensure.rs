@@ -5,12 +5,12 @@
 //! Invariants: nothing is changed that is as asked for; a repository that a stack owns is not changed, because the stack
 //! would change it back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use aws_sdk_ecr::types::{
     EncryptionConfiguration, EncryptionType, ImageScanningConfiguration, ImageTagMutability,
-    ImageTagMutabilityExclusionFilter, ImageTagMutabilityExclusionFilterType, Repository, Tag,
+    ImageTagMutabilityExclusionFilter, ImageTagMutabilityExclusionFilterType, RctAppliedFor, Repository, Tag,
 };
 use serde_json::{Value, json};
 use shipper_aws::Error as AwsError;
@@ -88,6 +88,12 @@ impl fmt::Display for RepositoryChange {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Drift {
+    /// There is a creation template that says something else.
+    #[error("write the creation template of `{prefix}`: there is one that says something else")]
+    Template {
+        /// The prefix.
+        prefix: String,
+    },
     /// Encryption differs, and is fixed.
     #[error("change the encryption of `{repository}` from {is} to {wanted}: it is fixed at creation")]
     Encryption {
@@ -98,6 +104,17 @@ pub enum Drift {
         /// As it should be.
         wanted: String,
     },
+}
+
+/// What has to be done about a creation template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TemplateState {
+    /// It is there, and as asked for.
+    AsAsked,
+    /// There is none.
+    Missing,
+    /// There is one that says something else.
+    Different,
 }
 
 /// Tag that CloudFormation puts on what it owns.
@@ -250,6 +267,47 @@ impl Ecr {
             }
         }
         Ok(None)
+    }
+
+    /// How the creation template for repositories whose names begin with `prefix` (`ROOT`: all) is, as far as pushes that
+    /// create a repository and locked tags are concerned.
+    ///
+    /// # Errors
+    /// [`AwsError`].
+    pub async fn template_state(&self, prefix: &str, goal: &RepositoryGoal) -> Result<TemplateState, AwsError> {
+        let answer = self.client.describe_repository_creation_templates().prefixes(prefix).send().await;
+        let found = match answer {
+            Ok(answer) => answer.repository_creation_templates().first().cloned(),
+            Err(error) => {
+                let error = AwsError::from(("ecr:DescribeRepositoryCreationTemplates", error));
+                if !has_code(&error, "TemplateNotFoundException") {
+                    return Err(error);
+                }
+                None
+            }
+        };
+        let Some(found) = found else { return Ok(TemplateState::Missing) };
+        let (wanted, filters) = mutability(goal.locks.as_deref().unwrap_or_default());
+        let text = |filter: &ImageTagMutabilityExclusionFilter| filter.filter().to_owned();
+        let has: BTreeSet<String> = found.image_tag_mutability_exclusion_filters().iter().map(text).collect();
+        let wants: BTreeSet<String> = filters.iter().flatten().map(text).collect();
+        let is_asked = found.applied_for().contains(&RctAppliedFor::CreateOnPush)
+            && found.image_tag_mutability().unwrap_or(&ImageTagMutability::Mutable) == &wanted
+            && has == wants;
+        Ok(if is_asked { TemplateState::AsAsked } else { TemplateState::Different })
+    }
+
+    /// Lets a push create repositories whose names begin with `prefix`, with the locked tags of `goal`.
+    ///
+    /// # Errors
+    /// [`AwsError`].
+    pub async fn create_template(&self, prefix: &str, goal: &RepositoryGoal) -> Result<(), AwsError> {
+        let (mutability, filters) = mutability(goal.locks.as_deref().unwrap_or_default());
+        let request = self.client.create_repository_creation_template().prefix(prefix).image_tag_mutability(mutability);
+        let request = request.set_image_tag_mutability_exclusion_filters(filters);
+        let request = request.applied_for(RctAppliedFor::CreateOnPush).description("written by shipper");
+        let answer = request.set_resource_tags((!goal.tags.is_empty()).then(|| resource_tags(&goal.tags))).send().await;
+        answer.map(|_| ()).map_err(|error| AwsError::from(("ecr:CreateRepositoryCreationTemplate", error)))
     }
 
     /// Creates a repository with everything that can be said at its creation. One that has come to exist is taken.
