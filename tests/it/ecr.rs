@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::{Project, text};
+use shipper_testkit::{ApiFault, Auth, FakeAws, FakeRegistry, Profile};
+
+use crate::support::{Project, Ran, TWO_SERVICES, text};
 
 const POLICY: &str = r#"{"rules":[
   {"rulePriority":1,"description":"in use","selection":{"tagStatus":"tagged","tagPrefixList":["env-"],"countType":"imageCountMoreThan","countNumber":9999},"action":{"type":"expire"}},
@@ -137,4 +139,396 @@ fn a_hundred_thousand_images_are_simulated_in_bounded_memory() {
     limited.args(inner.get_args()).current_dir(project.path());
     let ran = crate::support::Ran::of(&limited.output().expect("a shell starts")).ok();
     assert_eq!(ran.json()["expire"].as_array().map(Vec::len), Some(99_999));
+}
+
+const PASSWORD: &str = "ecr-canary-password";
+
+/// ECR with a data plane that wants the password of its own tokens, and a project with two services.
+struct World {
+    registry: FakeRegistry,
+    aws: FakeAws,
+    project: Project,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with_auth(Auth::basic("AWS", PASSWORD))
+    }
+
+    fn with_auth(auth: Auth) -> Self {
+        let registry = FakeRegistry::builder().profile(Profile::Ecr).auth(auth).start();
+        let aws = FakeAws::over(&registry);
+        Self { registry, aws, project: Project::two_services() }
+    }
+
+    /// Two services whose images go to ECR.
+    fn with_registry(registry: &str) -> Self {
+        let world = Self::new();
+        let config = TWO_SERVICES.replace("name = \"demo\"", &format!("name = \"demo\"\nregistry = {registry}"));
+        world.project.repo.write("shipper.toml", config);
+        world
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        let mut command = self.project.command(arguments);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
+            command.env_remove(name);
+        }
+        Ran::of(&command.envs(self.aws.environment()).output().expect("the binary starts"))
+    }
+}
+
+const HOST: &str = "\"123456789012.dkr.ecr.eu-west-1.amazonaws.com\"";
+
+#[test]
+fn images_are_shipped_to_ecr_without_a_docker_login() {
+    let world = World::with_registry(HOST);
+    for repository in ["demo/docs", "demo/site"] {
+        world.registry.create_repository(repository);
+    }
+    let ran = world.run(&["ship", "-vvv"]).ok();
+    assert!(world.registry.tags("demo/docs").iter().any(|(tag, _)| tag.starts_with("h-")));
+    // One password for all repositories of the registry, in no log however much is logged.
+    let logins = |aws: &FakeAws| aws.actions().iter().filter(|action| *action == "ecr:GetAuthorizationToken").count();
+    assert!(logins(&world.aws) <= 2, "{:?}", world.aws.actions());
+    for part in [PASSWORD, &base64(&format!("AWS:{PASSWORD}"))] {
+        let leak = ran.stderr.lines().chain(ran.stdout.lines()).find(|line| line.contains(part));
+        assert_eq!(leak, None);
+    }
+}
+
+#[test]
+fn a_password_that_has_expired_is_renewed_within_a_run() {
+    let world = World::with_auth(Auth::basic("AWS", PASSWORD).expires_after(8));
+    let config = TWO_SERVICES.replace("name = \"demo\"", &format!("name = \"demo\"\nregistry = {HOST}"));
+    world.project.repo.write("shipper.toml", config);
+    for repository in ["demo/docs", "demo/site"] {
+        world.registry.create_repository(repository);
+    }
+    world.run(&["ship"]).ok();
+    let logins = world.aws.actions().iter().filter(|action| *action == "ecr:GetAuthorizationToken").count();
+    assert!(logins > 2, "{logins} logins");
+    world.run(&["plan", "--check"]).ok();
+}
+
+fn base64(text: &str) -> String {
+    use ::base64::Engine as _;
+    ::base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+#[test]
+fn without_a_password_there_is_no_verdict() {
+    let world = World::with_registry(HOST);
+    world.aws.fault(ApiFault::deny("ecr:GetAuthorizationToken"));
+    world.run(&["plan"]).exits(3).says("access is denied").says("ecr:GetAuthorizationToken");
+}
+
+#[test]
+fn the_registry_of_a_stacks_repository() {
+    let world = World::with_registry("{ stack = \"ShopStack\", output = \"Uri\" }");
+    world.run(&["plan"]).exits(1).says("the stack does not exist").says("deploy the stack first");
+    for repository in ["demo/docs", "demo/site"] {
+        world.registry.create_repository(repository);
+    }
+    world.aws.set_stack("ShopStack", &["CREATE_COMPLETE"], &[("Uri", &world.aws.repository_uri("demo/docs"))]);
+    world.run(&["ship"]).ok();
+    world.run(&["plan", "--check"]).ok();
+    world.aws.fault(ApiFault::deny("ecr:DescribeRepositories"));
+    world.run(&["plan"]).exits(3).says("ecr:DescribeRepositories");
+    // What the user says on the command line wins, and AWS is not asked.
+    world.aws.clear_calls();
+    world.run(&["plan", "--registry", "oci:elsewhere"]).ok();
+    assert_eq!(world.aws.actions(), Vec::<String>::new());
+}
+
+#[test]
+fn the_only_service_goes_to_the_repository_that_the_stack_names() {
+    let world = World::new();
+    let config = "[project]\nregistry = { stack = 'S', outputs-file = 'cdk-outputs.json' }\n[service.docs]\nfiles = { '/srv' = 'docs' }\n";
+    world.project.repo.write("shipper.toml", config);
+    world.registry.create_repository("stack-made-name");
+    let outputs = format!("{{\"S\":{{\"Uri\":\"{}\"}}}}", world.aws.repository_uri("stack-made-name"));
+    world.project.repo.write("cdk-outputs.json", outputs);
+    world.run(&["ship"]).ok();
+    assert!(!world.registry.tags("stack-made-name").is_empty());
+}
+
+/// Puts an image without layers into the fake registry, under tags, pushed so many days before 2026-06-01.
+fn image(world: &World, repository: &str, name: &str, tags: &[&str], days: i64) -> String {
+    let config = world.registry.put_blob(repository, format!("{{\"name\":\"{name}\"}}"));
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{IMAGE}","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":10}},"layers":[]}}"#
+    );
+    put(world, repository, IMAGE, &manifest, tags, days)
+}
+
+const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// 2026-06-01T00:00:00Z.
+const JUNE: i64 = 1_780_272_000;
+
+fn put(world: &World, repository: &str, media_type: &str, manifest: &str, tags: &[&str], days: i64) -> String {
+    let digest = world.registry.put_manifest(repository, tags.first().copied(), media_type, manifest.to_owned());
+    for tag in tags.iter().skip(1) {
+        world.registry.put_tag(repository, tag, &digest);
+    }
+    world.aws.set_pushed_at(repository, &digest, JUNE - days * 86_400);
+    digest
+}
+
+/// A repository with ten images of pull requests, an index with two parts, and a policy that keeps three.
+fn filled() -> (World, Vec<String>, String) {
+    let world = World::new();
+    world.aws.set_time(JUNE);
+    world.registry.create_repository("shop/api");
+    let images =
+        (0..10).map(|at| image(&world, "shop/api", &at.to_string(), &[&format!("pr-{at}")], 20 - at)).collect();
+    let parts = ["arm", "amd"].map(|part| image(&world, "shop/api", part, &[], 90));
+    let entries: Vec<String> =
+        parts.iter().map(|part| format!(r#"{{"mediaType":"{IMAGE}","digest":"{part}","size":1}}"#)).collect();
+    let index = format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{}]}}"#, entries.join(","));
+    put(&world, "shop/api", INDEX, &index, &["v1"], 90);
+    world.project.repo.write("policy.json", RETENTION);
+    (world, images, parts[0].clone())
+}
+
+const RETENTION: &str = r#"{"rules":[{"rulePriority":10,"selection":{"tagStatus":"tagged","tagPatternList":["pr-*"],"countType":"imageCountMoreThan","countNumber":3},"action":{"type":"expire"}}]}"#;
+const WITH_UNTAGGED: &str = r#"{"rules":[{"rulePriority":10,"selection":{"tagStatus":"tagged","tagPatternList":["pr-*"],"countType":"imageCountMoreThan","countNumber":3},"action":{"type":"expire"}},{"rulePriority":20,"selection":{"tagStatus":"untagged","countType":"sinceImagePushed","countUnit":"days","countNumber":1},"action":{"type":"expire"}}]}"#;
+
+const ON_API: [&str; 6] = ["--repository", "shop/api", "--policy", "policy.json", "--now", "2026-06-01T00:00:00Z"];
+
+#[test]
+fn a_policy_is_put_after_it_was_tried_on_what_is_there() {
+    let (world, ..) = filled();
+    let apply = |arguments: &[&str]| world.run(&[&["ecr", "lifecycle", "apply"], &ON_API[..], arguments].concat());
+    apply(&["--dry-run"]).exits(1).says("7 expire, 0 uncertain, 0 in use");
+    assert_eq!(world.aws.lifecycle_policy("shop/api"), None);
+    let applied = apply(&["--verify-remote"]).ok();
+    assert_eq!(applied.stdout, "+ 10: pr-*: expire beyond 3 images\n");
+    assert_eq!(world.aws.lifecycle_policy("shop/api").as_deref(), Some(RETENTION));
+    // Again: nothing is written, also where the policy is spelled differently.
+    world
+        .aws
+        .set_lifecycle_policy("shop/api", &RETENTION.replace("tagPatternList\":[\"pr-*", "tagPrefixList\":[\"pr-"));
+    world.aws.clear_calls();
+    apply(&[]).ok().says("Unchanged");
+    assert!(!world.aws.actions().contains(&"ecr:PutLifecyclePolicy".to_owned()), "{:?}", world.aws.actions());
+    let diff =
+        |code| world.run(&["ecr", "lifecycle", "diff", "policy.json", "--repository", "shop/api"]).exits(code).stdout;
+    assert_eq!(diff(0), "");
+    world.aws.set_lifecycle_policy("shop/api", &RETENTION.replace(":3}", ":9}"));
+    assert_eq!(diff(1), "~ 10: pr-*: expire beyond 9 images -> pr-*: expire beyond 3 images\n");
+}
+
+#[test]
+fn a_policy_that_could_delete_what_is_in_use_is_refused_by_name() {
+    let (world, images, part) = filled();
+    let refused = |arguments: &[&str], says: &str| {
+        world
+            .run(&[&["ecr", "lifecycle", "apply"], &ON_API[..], arguments].concat())
+            .exits(1)
+            .says(says)
+            .says("is in use");
+        assert_eq!(world.aws.lifecycle_policy("shop/api"), None);
+    };
+    let host = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
+    refused(&["--in-use", "shop/api:pr-2"], &images[2]);
+    refused(&["--in-use", &format!("{host}/shop/api:whatever@{}", images[0])], &images[0]);
+    world.project.repo.write("used.json", format!("[\"{host}/other/api:pr-1\", \"{host}/shop/api:pr-1\"]"));
+    refused(&["--in-use-file", "used.json"], &images[1]);
+    refused(&["--in-use-tag", "pr-4"], &images[4]);
+    // Pins are in use without a word.
+    world.registry.put_tag("shop/api", "env-prod", &images[3]);
+    refused(&[], &images[3]);
+    world.registry.delete_tag("shop/api", "env-prod");
+    // An index in use is used by its parts, whose fate the documentation leaves open.
+    world.project.repo.write("policy.json", WITH_UNTAGGED);
+    refused(&["--in-use", "shop/api:v1"], "sha256:");
+    refused(&["--in-use", &format!("shop/api@{part}")], "may act on it");
+    world.project.repo.write("used.json", "{}");
+    world
+        .run(&[&["ecr", "lifecycle", "apply"], &ON_API[..], &["--in-use-file", "used.json"]].concat())
+        .exits(2)
+        .says("line 1");
+    // What stays anyway can be in use.
+    world.project.repo.write("policy.json", RETENTION);
+    world
+        .run(
+            &[&["ecr", "lifecycle", "apply"], &ON_API[..], &["--in-use", "shop/api:pr-9", "--in-use", "shop/api:gone"]]
+                .concat(),
+        )
+        .ok()
+        .says("shop/api:gone is said to be in use");
+}
+
+#[test]
+fn without_an_answer_nothing_is_written() {
+    for action in
+        ["ecr:DescribeImages", "ecr:BatchGetImage", "ecr:GetLifecyclePolicy", "ecr:StartLifecyclePolicyPreview"]
+    {
+        let (world, ..) = filled();
+        world.aws.fault(ApiFault::deny(action));
+        let ran = world.run(&[&["ecr", "lifecycle", "apply", "--verify-remote"], &ON_API[..]].concat());
+        ran.exits(3).says(&format!("allow `{action}`"));
+        assert_eq!(world.aws.lifecycle_policy("shop/api"), None);
+    }
+    let (world, ..) = filled();
+    world.run(&["ecr", "lifecycle", "apply", "--repository", "shop/web", "--policy", "policy.json"]).exits(3);
+}
+
+#[test]
+fn more_images_than_a_page_holds_are_all_seen() {
+    let world = World::new();
+    world.aws.set_time(JUNE);
+    world.registry.create_repository("shop/api");
+    for at in 0..2100 {
+        let manifest = format!(r#"{{"schemaVersion":2,"n":{at}}}"#);
+        put(&world, "shop/api", IMAGE, &manifest, &[&format!("pr-{at}")], 1 + at);
+    }
+    world.project.repo.write("policy.json", RETENTION);
+    world.run(&[&["ecr", "lifecycle", "apply"], &ON_API[..]].concat()).ok().says("2097 expire");
+    let pages = world.aws.actions().iter().filter(|action| *action == "ecr:DescribeImages").count();
+    assert_eq!(pages, 3);
+}
+
+#[test]
+fn collection_is_planned_checked_again_and_carried_out() {
+    let (world, images, _) = filled();
+    let plan = |arguments: &[&str]| {
+        let ran = world.run(&[&["ecr", "gc", "plan", "--out", "plan.json"], &ON_API[..], arguments].concat()).ok();
+        let text = std::fs::read_to_string(world.project.path().join("plan.json")).expect("a plan");
+        (ran, serde_json::from_str::<serde_json::Value>(&text).expect("JSON"))
+    };
+    let apply = |arguments: &[&str]| world.run(&[&["ecr", "gc", "apply", "plan.json"], arguments].concat());
+    let before = world.registry.manifests("shop/api").len();
+    let (_, document) = plan(&["--in-use", "shop/api:pr-0"]);
+    assert_eq!(document["delete"].as_array().map(Vec::len), Some(6));
+    assert_eq!(world.registry.manifests("shop/api").len(), before);
+    // Deployed, or named anew, between plan and execution.
+    apply(&["--in-use", "shop/api:pr-1"]).exits(1).says(&images[1]);
+    world.registry.put_tag("shop/api", "release", &images[2]);
+    apply(&[]).exits(1).says("the tags of").says(&images[2]);
+    assert_eq!(world.registry.manifests("shop/api").len(), before);
+    world.registry.delete_tag("shop/api", "release");
+    apply(&[]).ok().says("6 images");
+    assert_eq!(world.registry.manifests("shop/api").len(), before - 6);
+    assert!(world.registry.manifest("shop/api", "pr-0").is_some());
+    // Again: all of it is gone.
+    apply(&[]).ok().says("0 images");
+    world.project.repo.write("plan.json", "{\"format\":\"1.0\"}");
+    apply(&[]).exits(2).says("line 1 column 16").says("make the plan anew");
+}
+
+#[test]
+fn collection_leaves_what_is_young_or_belongs_to_what_stays() {
+    let (world, ..) = filled();
+    world.project.repo.write("policy.json", WITH_UNTAGGED);
+    world.registry.create_repository("young");
+    for at in 0..5 {
+        image(&world, "young", &at.to_string(), &[&format!("pr-{at}")], 0);
+    }
+    let planned = |repository: &str| {
+        let arguments = [
+            "ecr",
+            "gc",
+            "plan",
+            "--repository",
+            repository,
+            "--policy",
+            "policy.json",
+            "--now",
+            "2026-06-01T00:00:00Z",
+        ];
+        world.run(&arguments).ok().json()["delete"].as_array().map(Vec::len)
+    };
+    // The parts of the index are not deleted, although the policy has a rule for what is untagged.
+    assert_eq!(planned("shop/api"), Some(7));
+    assert_eq!(planned("young"), Some(0));
+}
+
+#[test]
+fn repositories_are_created_and_made_as_asked_for_once() {
+    let world = World::with_registry(HOST);
+    let goal = ["--lock", "h-*", "--lock", "m-*", "--scan-on-push", "--tag", "team=shop", "--lambda-pull"];
+    let ensure = |arguments: &[&str]| world.run(&[&["ecr", "ensure"], &goal[..], arguments].concat());
+    ensure(&["--dry-run"]).exits(1).says("Planned demo/docs");
+    assert_eq!(world.registry.repositories(), Vec::<String>::new());
+    let created = ensure(&[]).ok();
+    assert!(created.stdout.contains("demo/site: make tags immutable that match h-*, m-*"), "{}", created.stdout);
+    assert_eq!(world.registry.repositories(), ["demo/docs", "demo/site"]);
+    assert!(world.aws.repository_policy("demo/docs").is_some_and(|policy| policy.contains("lambda.amazonaws.com")));
+    // Again: four looks and no write.
+    world.aws.clear_calls();
+    ensure(&[]).ok().says("Unchanged demo/docs");
+    let writes = |action: &String| {
+        !["ecr:DescribeRepositories", "ecr:ListTagsForResource", "ecr:GetRepositoryPolicy"].contains(&action.as_str())
+    };
+    assert_eq!(world.aws.actions().into_iter().filter(writes).collect::<Vec<_>>(), Vec::<String>::new());
+    // The registry locks what it was told to.
+    world.run(&["ship"]).ok();
+    let identity =
+        world.registry.tags("demo/docs").into_iter().find(|(tag, _)| tag.starts_with("h-")).expect("an identity");
+    assert_eq!(world.registry.tag_history("demo/docs", &identity.0).len(), 1);
+    // Encryption is fixed at creation.
+    world
+        .run(&["ecr", "ensure", "--kms-key", "arn:aws:kms:eu-west-1:123456789012:key/1"])
+        .exits(1)
+        .says("it is fixed at creation");
+}
+
+#[test]
+fn a_repository_of_a_stack_is_reported_and_left() {
+    let world = World::with_registry(HOST);
+    world.registry.create_repository("demo/docs");
+    world.aws.tag_repository("demo/docs", "aws:cloudformation:stack-name", "ShopStack");
+    let ran = world.run(&["ecr", "ensure", "demo/docs", "--scan-on-push"]).exits(1);
+    ran.says("belongs to the stack ShopStack");
+    assert!(!world.aws.actions().contains(&"ecr:PutImageScanningConfiguration".to_owned()));
+    world.run(&["ecr", "ensure", "demo/docs"]).ok();
+    world.run(&["ecr", "ensure", "--registry", "ghcr.io"]).exits(2).says("it is not a registry of ECR");
+    world.aws.fault(ApiFault::deny("ecr:DescribeRepositories"));
+    world.run(&["ecr", "ensure"]).exits(3).says("access is denied");
+}
+
+#[test]
+fn the_tag_policy_gives_retention_and_locks() {
+    let world = World::with_registry(HOST);
+    let rendered = world.run(&["ecr", "lifecycle", "render"]).ok().stdout;
+    let policy: serde_json::Value = serde_json::from_str(&rendered).expect("JSON");
+    let rules = policy["rules"].as_array().expect("rules");
+    let lists: Vec<&str> = rules.iter().filter_map(|rule| rule["selection"]["tagPatternList"][0].as_str()).collect();
+    assert_eq!(lists[..4], ["env-*", "latest", "edge", "nightly"], "pins and aliases come first: {lists:?}");
+    assert!(lists.contains(&"h-*") && lists.contains(&"pr-*-*"), "{lists:?}");
+    // The same policy can be tried, put, compared and is then the repository's.
+    world.registry.create_repository("demo/docs");
+    world.run(&["ecr", "lifecycle", "apply", "--repository", "demo/docs", "--verify-remote"]).ok();
+    assert_eq!(world.aws.lifecycle_policy("demo/docs").map(|text| text + "\n"), Some(rendered));
+    world.run(&["ecr", "lifecycle", "diff", "--repository", "demo/docs"]).ok();
+    // What a family keeps is what its rule says.
+    let config = std::fs::read_to_string(world.project.path().join("shipper.toml")).expect("a file");
+    let tags = "[tags]\npr = { on = 'pr', tag = 'pr-{pr}-{sha}', keep = 7 }\n";
+    world.project.repo.write("shipper.toml", format!("{config}{tags}"));
+    let changed = world.run(&["ecr", "lifecycle", "diff", "--repository", "demo/docs"]).exits(1).stdout;
+    assert!(changed.contains("-> pr-*-*: expire beyond 7 images"), "{changed}");
+    // Filters of five patterns with two wildcards each; the others are said to be detected only.
+    let ran = world.run(&["ecr", "ensure", "demo/docs", "--lock-tags"]).ok();
+    assert!(ran.stdout.contains("make tags immutable that match h-*, m-*"), "{}", ran.stdout);
+    ran.says("only detected").says("v*.*.*");
+}
+
+#[test]
+fn a_template_lets_a_push_create_repositories() {
+    let world = World::with_registry(HOST);
+    let ensure = |locks: &[&str]| world.run(&[&["ecr", "ensure", "--template", "demo/"], locks].concat());
+    ensure(&["--lock", "h-*", "--dry-run"]).exits(1).says("Planned demo/*");
+    ensure(&["--lock", "h-*"]).ok().says("Changed demo/*");
+    ensure(&["--lock", "h-*"]).ok().says("Unchanged demo/*");
+    let created = world.aws.calls().into_iter().filter(|call| call.action == "ecr:CreateRepositoryCreationTemplate");
+    let created: Vec<_> = created.map(|call| call.parameters).collect();
+    assert_eq!(created.len(), 1);
+    assert_eq!(created[0]["appliedFor"], json!(["CREATE_ON_PUSH"]));
+    assert_eq!(created[0]["imageTagMutabilityExclusionFilters"][0]["filter"], "h-*");
+    // One that somebody wrote otherwise is left to them.
+    ensure(&["--lock", "x-*"]).exits(1).says("there is one that says something else");
+    assert_eq!(world.registry.repositories(), Vec::<String>::new());
 }

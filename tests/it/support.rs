@@ -78,6 +78,9 @@ impl Project {
                 command.env(name, value);
             }
         }
+        for name in ["GITHUB_ACTIONS", "GITLAB_CI", "CIRCLECI", "BUILDKITE", "CODEBUILD_BUILD_ID"] {
+            command.env_remove(name);
+        }
         for name in ["CI", "RUSTUP_TOOLCHAIN", "SHIPPER_REGISTRY", "SHIPPER_UNTRACKED"] {
             command.env_remove(name);
         }

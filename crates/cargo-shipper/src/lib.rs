@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Global};
 use crate::failure::Failure;
 use crate::terminal::Terminal;
 
@@ -44,20 +44,31 @@ fn run(arguments: Vec<OsString>) -> ExitCode {
     let terminal = Terminal::new(&cli.global);
     terminal.start_log(cli.global.verbose);
     let result = match &cli.command {
-        Command::Init(args) => commands::init::run(&cli.global, args, &terminal),
-        Command::Plan(args) => commands::plan::run(&cli.global, args, &terminal),
-        Command::Ship(args) => commands::ship::run(&cli.global, args, &terminal),
-        Command::Hash(args) => commands::hash::run(&cli.global, args, &terminal),
-        Command::Inspect(args) => commands::inspect::run(&cli.global, args, &terminal),
-        Command::Push(args) | Command::Copy(args) => commands::copy::run(&cli.global, args, &terminal),
-        Command::Base(args) => commands::base::run(&cli.global, args, &terminal),
-        Command::Ecr(args) => commands::ecr::run(&cli.global, args, &terminal),
-        Command::Config(args) => commands::config::run(&cli.global, args, &terminal),
-        Command::Completions(args) => commands::completions::run(args, &terminal),
+        // The command that it hands over to may return anything.
+        Command::EcrReady(args) => commands::ready::run(&cli.global, args, &terminal),
+        command => dispatch(&cli.global, command, &terminal).map(shipper_engine::ExitCode::code),
     };
     let code = result.unwrap_or_else(|failure: Failure| {
         terminal.failure(&failure);
-        failure.exit_code
+        failure.exit_code.code()
     });
-    ExitCode::from(code.code())
+    ExitCode::from(code)
+}
+
+fn dispatch(global: &Global, command: &Command, terminal: &Terminal) -> Result<shipper_engine::ExitCode, Failure> {
+    match command {
+        Command::Init(args) => commands::init::run(global, args, terminal),
+        Command::Plan(args) => commands::plan::run(global, args, terminal),
+        Command::Ship(args) => commands::ship::run(global, args, terminal),
+        Command::Hash(args) => commands::hash::run(global, args, terminal),
+        Command::Inspect(args) => commands::inspect::run(global, args, terminal),
+        Command::Push(args) | Command::Copy(args) => commands::copy::run(global, args, terminal),
+        Command::Base(args) => commands::base::run(global, args, terminal),
+        Command::Ecr(args) => commands::ecr::run(global, args, terminal),
+        Command::Facts(args) => commands::tags::facts(global, args, terminal),
+        Command::Tags(args) => commands::tags::tags(global, args, terminal),
+        Command::Config(args) => commands::config::run(global, args, terminal),
+        Command::Completions(args) => commands::completions::run(args, terminal),
+        Command::EcrReady(_) => unreachable!("handled by the caller"),
+    }
 }

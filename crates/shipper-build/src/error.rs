@@ -305,6 +305,12 @@ impl From<std::process::ExitStatus> for Exit {
     }
 }
 
+impl From<shipper_oci::InvalidTag> for BuildError {
+    fn from(error: shipper_oci::InvalidTag) -> Self {
+        shipper_oci::Error::from(error).into()
+    }
+}
+
 impl BuildError {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> BuildError {
         let path = path.to_path_buf();

@@ -14,6 +14,8 @@ mod text;
 pub use check::{Problem, Violation};
 pub use diff::PolicyChange;
 pub use glob::TagGlob;
+#[cfg(feature = "client")]
+pub(crate) use images::is_index;
 pub use images::{Children, ImageFacts};
 pub use lint::{Lint, lints};
 pub use model::{Action, Count, LifecyclePolicy, MAX_CHARACTERS, MAX_RULES, Rule, StorageClass, TagSelection};

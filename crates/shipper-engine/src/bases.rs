@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shipper_oci::{Manifest, ManifestKind, Reference, Repository, Selector, Store};
+use shipper_oci::{Manifest, ManifestKind, Reference, Repository, Selector, Store, Tag};
 use shipper_plan::Service;
 
 use crate::lock::Lock;
@@ -95,7 +95,7 @@ impl<'a> Bases<'a> {
     ) -> Result<String, Error> {
         let reference = format!("oci:{directory}:{tag}");
         let repository = Repository::layout(self.project.root.join(directory));
-        let tag = tag.parse().map_err(|source| invalid(service, &reference, source))?;
+        let tag = Tag::try_from(tag).map_err(|source| invalid(service, &reference, source.into()))?;
         let manifest = platform_manifest(service, &reference, &repository, &Selector::Tag(tag), platform).await?;
         Ok(manifest.digest().to_string())
     }

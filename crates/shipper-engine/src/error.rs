@@ -11,6 +11,14 @@ pub enum Error {
     /// The configuration is wrong, or asks for what does not exist.
     #[error(transparent)]
     Plan(#[from] shipper_plan::Error),
+    /// The facts of the run can not be used.
+    #[error("use {what}: {problem}")]
+    Facts {
+        /// A flag, or the file.
+        what: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A file of the project can not be read.
     #[error("read {}", path.display())]
     Read {
@@ -179,6 +187,26 @@ pub enum Error {
         /// Digest built here.
         built: String,
     },
+    /// A name that never moves is on another image.
+    #[error("name `{service}` by {tag}: it names {existing}, this run has {wanted}")]
+    Anchor {
+        /// The service.
+        service: String,
+        /// The name.
+        tag: String,
+        /// Digest that it names.
+        existing: String,
+        /// Digest that it would have named.
+        wanted: String,
+    },
+    /// A name was moved by other runs each time it was looked at.
+    #[error("name `{service}` by {tag}: other runs move it without end")]
+    Restless {
+        /// The service.
+        service: String,
+        /// The name.
+        tag: String,
+    },
     /// Building failed.
     #[error("build `{service}`")]
     Build {
@@ -224,6 +252,111 @@ pub enum Error {
         #[source]
         source: shipper_ecr::Error,
     },
+    /// A file of stack outputs, or an output of a stack, can not be used.
+    #[error("use {what}")]
+    Outputs {
+        /// The file, or the stack.
+        what: String,
+        /// What is wrong, with the place.
+        #[source]
+        source: shipper_cfn::Error,
+    },
+    /// AWS gave no answer.
+    #[error("{action}")]
+    Aws {
+        /// What was tried, as it fits after "cannot ".
+        action: String,
+        /// What happened.
+        #[source]
+        source: shipper_aws::Error,
+    },
+    /// Something is neither the name nor the URI of a repository.
+    #[error("use `{text}` as repository")]
+    RepositoryName {
+        /// As written.
+        text: String,
+    },
+    /// The families of tags give no lifecycle policy.
+    #[error(transparent)]
+    Retention(shipper_ecr::RetentionError),
+    /// A list of what is in use can not be read.
+    #[error("use {} as list of what is in use: {problem}", path.display())]
+    InUseFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the place.
+        problem: String,
+    },
+    /// A plan of `gc` can not be read.
+    #[error("use {} as plan: {problem}", path.display())]
+    GcFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the place.
+        problem: String,
+    },
+    /// What is in use would be deleted.
+    #[error("go on: {image} is in use ({reference}): {why}")]
+    InUse {
+        /// Digest of the image.
+        image: String,
+        /// What says that it is in use.
+        reference: String,
+        /// What would delete it.
+        why: String,
+    },
+    /// An image of a plan has been named anew since.
+    #[error("carry out the plan: the tags of {image} have changed since it was made")]
+    PlanOutdated {
+        /// Digest of the image.
+        image: String,
+    },
+    /// ECR's preview of a policy says something else than the simulation.
+    #[error("trust the simulation: of {image} it says that {ours}, and ECR {theirs}")]
+    Disagreement {
+        /// Digest of the image.
+        image: String,
+        /// What the simulation says.
+        ours: String,
+        /// What ECR says.
+        theirs: String,
+    },
+    /// What was written is not what is there afterwards.
+    #[error("keep the policy of `{repository}`: another one is there after it was written")]
+    NotKept {
+        /// The repository.
+        repository: String,
+    },
+    /// The registry is not one of ECR.
+    #[error("ensure repositories in `{registry}`: it is not a registry of ECR")]
+    NoEcrRegistry {
+        /// As configured.
+        registry: String,
+    },
+    /// A repository differs in what can not be changed.
+    #[error(transparent)]
+    Drift(shipper_ecr::Drift),
+    /// The stack that tells where images go has no repository yet.
+    #[error("push to the repository of {registry}: {reason}")]
+    NotReady {
+        /// The stack.
+        registry: String,
+        /// Why not.
+        reason: String,
+    },
+    /// It can not be told whether the stack has a repository.
+    #[error("tell whether {registry} has a repository: {reason}")]
+    NoVerdict {
+        /// The stack.
+        registry: String,
+        /// What happened.
+        reason: String,
+        /// What can be done.
+        hint: Option<String>,
+    },
+    /// A guard was started without anything to look at.
+    #[error("tell whether an image can be pushed: no repository, stack or outputs file is named")]
+    NothingToLookAt,
     /// A time that is none.
     #[error("use the time `{text}`")]
     Time {
@@ -258,10 +391,18 @@ impl Error {
             Self::Build { .. } | Self::Check { .. } | Self::Need { .. } | Self::Stage { .. } => ExitCode::BuildFailed,
             Self::BaseAbsent { .. } => ExitCode::BuildFailed,
             Self::Push { source, .. } if source.is_unknown() => ExitCode::Unknown,
-            Self::Push { .. } | Self::Identity { .. } => ExitCode::PushFailed,
-            Self::NoImage { .. } => ExitCode::No,
+            Self::Push { .. } | Self::Identity { .. } | Self::Anchor { .. } => ExitCode::PushFailed,
+            Self::NoImage { .. }
+            | Self::NotReady { .. }
+            | Self::InUse { .. }
+            | Self::PlanOutdated { .. }
+            | Self::Disagreement { .. }
+            | Self::NotKept { .. }
+            | Self::Drift(_) => ExitCode::No,
+            Self::NoVerdict { .. } => ExitCode::Unknown,
+            Self::Aws { .. } | Self::Outputs { source: shipper_cfn::Error::Aws(_), .. } => ExitCode::Unknown,
             Self::Store { source, .. } if is_usage(source) => ExitCode::Usage,
-            Self::Store { .. } | Self::Write { .. } => ExitCode::Unknown,
+            Self::Store { .. } | Self::Restless { .. } | Self::Write { .. } => ExitCode::Unknown,
             Self::Read { source, .. } if is_denied(source) => ExitCode::Unknown,
             _ => ExitCode::Usage,
         }
@@ -290,10 +431,32 @@ impl Error {
                 "the build is not reproducible; the tag stays as it is; `shipper ship --refresh` gives it a new identity"
                     .to_owned(),
             ),
+            Self::Anchor { .. } => Some(
+                "the same commit gave another image, or two services share a repository; the name stays as it is, and the \
+                 image has its identity"
+                    .to_owned(),
+            ),
             Self::Store { source, .. } => source.hint(),
             Self::Push { source, .. } | Self::BaseName { source, .. } => source.hint(),
             Self::Build { source, .. } | Self::Toolchain { source, .. } => source.hint(),
             Self::Document { source, .. } => source.hint(),
+            Self::Outputs { source, .. } => source.hint(),
+            Self::Aws { source, .. } => source.hint(),
+            Self::RepositoryName { .. } => {
+                Some("write `shop/api`, or `123456789012.dkr.ecr.eu-west-1.amazonaws.com/shop/api`".to_owned())
+            }
+            Self::InUseFile { .. } => {
+                Some("it is a JSON list of image references: [\"123456789012.dkr.ecr.eu-west-1.amazonaws.com/shop/api:v1\"]".to_owned())
+            }
+            Self::InUse { .. } => Some("put a rule that protects it first, or take it out of use".to_owned()),
+            Self::PlanOutdated { .. } | Self::GcFile { .. } => Some("make the plan anew".to_owned()),
+            Self::Disagreement { .. } => {
+                Some("nothing was written; report it with the output of `aws ecr describe-images`".to_owned())
+            }
+            Self::NoEcrRegistry { .. } => Some("set `registry` to the host of one".to_owned()),
+            Self::NotReady { .. } => Some("deploy the stack first".to_owned()),
+            Self::NoVerdict { hint, .. } => hint.clone(),
+            Self::NothingToLookAt => Some("name one with `--repository`, or `--stack` and `--output`".to_owned()),
             Self::Time { .. } => Some("write it as 2026-01-31T12:00:00Z".to_owned()),
             Self::Exists { .. } => Some("`--force` overwrites it".to_owned()),
             _ => None,

@@ -18,7 +18,7 @@ fn place(options: &Options, text: &str) -> Result<Place, Error> {
     if let Some(layout) = text.strip_prefix("oci:") {
         let (directory, tag) = match layout.rsplit_once(':') {
             Some((directory, tag)) if !tag.contains(['/', '\\']) && !directory.is_empty() => {
-                (directory, tag.parse().map_err(failed)?)
+                (directory, Tag::try_from(tag).map_err(|source| failed(source.into()))?)
             }
             _ => (layout, latest()),
         };

@@ -2,8 +2,10 @@
 
 mod bases;
 mod discover;
+mod ensure;
 mod error;
 mod events;
+mod facts;
 mod gather;
 mod git;
 mod hashing;
@@ -13,32 +15,52 @@ mod inputs;
 mod lifecycle;
 mod lock;
 mod names;
+mod naming;
 mod outdated;
 mod probe;
 mod project;
 mod publish;
 mod read;
+mod ready;
 mod record;
+mod registries;
+mod retention;
 mod ship;
+mod tagging;
 mod work;
 
+pub use ensure::{EnsureOptions, Ensured, ensure};
 pub use error::Error;
 pub use events::{EventSink, Events, Silent, Tee};
+pub use facts::{FactsOverrides, gather_facts};
 pub use git::Head;
 pub use hashing::{Hashed, HashedEntry, hash_directory, hash_service};
 pub use images::{Copied, Inspected, Part, copy, inspect};
 pub use init::{Initialised, init, write_file};
 pub use lifecycle::{
-    LifecycleDiff, SimulatedImage, SimulatedImages, diff_lifecycle, render_lifecycle, simulate_lifecycle,
+    LifecycleDiff, PolicySource, SimulatedImage, SimulatedImages, derive_lifecycle, diff_lifecycle, render_lifecycle,
+    simulate_lifecycle,
 };
 pub use outdated::{BaseState, LockedBase, base_outdated, base_update};
 pub use project::{CONFIG_FILE, Directories, Options, Project};
+pub use ready::{Readiness, ReadyOptions, Verdict, ready};
+pub use retention::{
+    AppliedLifecycle, Collected, GcPlan, InUse, RetentionOptions, apply_gc, apply_lifecycle, diff_remote_lifecycle,
+    plan_gc,
+};
 pub use ship::{Planned, ShipOptions, Shipped, plan, ship, ship_until};
+pub use shipper_ecr::RepositoryGoal;
 pub use shipper_plan::{Origin, Overrides};
 pub use shipper_report::{
-    Action, Event, ExitCode, FORMAT, FileChange, Outcome, Phase, PlannedPlatform, PlannedService, Reason, Record,
-    ShippedImage, ValueChange,
+    Action, Event, ExitCode, FORMAT, FileChange, Name, NameOutcome, Outcome, Phase, PlannedPlatform, PlannedService,
+    Reason, Record, ShippedImage, ValueChange,
 };
+pub use tagging::{facts, metadata_tags, read_facts, tags};
+
+/// Facts and names, as `shipper-tag` has them.
+pub mod tags {
+    pub use shipper_tag::{Compatibility, Facts, NotApplied, PlannedTag, TagPlan, Trigger};
+}
 
 /// Numbers with units.
 pub mod units {

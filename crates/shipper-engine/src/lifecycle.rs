@@ -1,15 +1,17 @@
-//! Lifecycle policies in files: canonical text, differences, simulation. Nothing is asked of AWS.
+//! Lifecycle policies, in files or derived from the tag policy: canonical text, differences, simulation. Nothing is asked
+//! of AWS.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use serde::Serialize;
-use shipper_ecr::{Fate, ImageFacts, LifecyclePolicy};
+use serde::{Deserialize, Serialize};
+use shipper_ecr::{FamilyRole, Fate, ImageFacts, Keep, LifecyclePolicy, RetentionFamily, TagLocks};
+use shipper_tag::{Family, Policy, Role, Template};
 
-use crate::Error;
+use crate::{Error, Project};
 
 /// An image and what a policy does to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SimulatedImage {
     /// `sha256:..`.
     pub digest: String,
@@ -49,6 +51,64 @@ pub struct LifecycleDiff {
     pub spelled_differently: bool,
 }
 
+/// Where a lifecycle policy is from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicySource {
+    /// A document in a file.
+    File(PathBuf),
+    /// Derived from the tag policy of a project, see [`derive_lifecycle`].
+    Derived(LifecyclePolicy),
+}
+
+impl PolicySource {
+    pub(crate) fn load(&self) -> Result<LifecyclePolicy, Error> {
+        match self {
+            Self::File(path) => policy(path),
+            Self::Derived(policy) => Ok(policy.clone()),
+        }
+    }
+}
+
+/// The lifecycle policy that keeps what the tag policy of a project asks for, and the tags that a repository can be told
+/// to lock.
+///
+/// # Errors
+/// [`Error::Retention`] where the families of tags give no policy.
+pub fn derive_lifecycle(project: &Project) -> Result<(LifecyclePolicy, TagLocks), Error> {
+    let policy = &project.policy;
+    let families: Vec<RetentionFamily> = policy.families().filter_map(|family| retained(policy, family)).collect();
+    let untagged = match policy.untagged() {
+        Some(shipper_tag::Keep::Days(days)) => Some(days),
+        // Untagged images have no order of their own that would be worth counting.
+        Some(shipper_tag::Keep::Count(_) | shipper_tag::Keep::Forever) | None => None,
+    };
+    let derived = shipper_ecr::lifecycle(&families, untagged).map_err(Error::Retention)?;
+    Ok((derived, shipper_ecr::tag_locks(&families)))
+}
+
+/// A family of tags as far as retention is concerned; `None` for aliases, which belong to one.
+fn retained(policy: &Policy, family: &Family) -> Option<RetentionFamily> {
+    let is_plain = |alias: &&Template| alias.placeholders().next().is_none();
+    Some(RetentionFamily {
+        name: family.id().to_owned(),
+        role: match family.role() {
+            Role::Pin => FamilyRole::Pin,
+            Role::Anchor => FamilyRole::Anchor,
+            Role::Identity => FamilyRole::Identity,
+            Role::Cache => FamilyRole::Cache,
+            Role::Alias => return None,
+        },
+        glob: family.glob().as_str().to_owned(),
+        aliases: family.aliases().iter().filter(is_plain).map(|alias| alias.as_str().to_owned()).collect(),
+        keep: match family.keep() {
+            shipper_tag::Keep::Count(images) => Keep::Images(images),
+            shipper_tag::Keep::Days(days) => Keep::Days(days),
+            shipper_tag::Keep::Forever => Keep::Forever,
+        },
+        is_separable: family.is_separable(policy.slugs()),
+    })
+}
+
 fn read(path: &Path) -> Result<String, Error> {
     std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })
 }
@@ -57,12 +117,20 @@ fn policy(path: &Path) -> Result<LifecyclePolicy, Error> {
     LifecyclePolicy::parse(&read(path)?).map_err(|source| Error::Document { path: path.to_owned(), source })
 }
 
-/// The canonical text of the policy in a file, with its traps.
+/// A time in RFC 3339; the clock's where it is absent.
+pub(crate) fn time(text: Option<&str>) -> Result<Timestamp, Error> {
+    match text {
+        Some(text) => text.parse().map_err(|source| Error::Time { text: text.to_owned(), source }),
+        None => Ok(Timestamp::now()),
+    }
+}
+
+/// The canonical text of a policy, with its traps.
 ///
 /// # Errors
 /// [`Error::Read`]; [`Error::Document`] with the place.
-pub fn render_lifecycle(path: &Path) -> Result<(String, Vec<String>), Error> {
-    let policy = policy(path)?;
+pub fn render_lifecycle(source: &PolicySource) -> Result<(String, Vec<String>), Error> {
+    let policy = source.load()?;
     let lints = shipper_ecr::lints(&policy, &[]).iter().map(ToString::to_string).collect();
     Ok((policy.canonical_json(), lints))
 }
@@ -79,22 +147,19 @@ pub fn diff_lifecycle(before: &Path, after: &Path) -> Result<LifecycleDiff, Erro
     })
 }
 
-/// What the policy in a file would do to the images in another, which holds the output of `aws ecr describe-images`.
+/// What a policy would do to the images in a file, which holds the output of `aws ecr describe-images`.
 /// `now` is a time in RFC 3339; the clock's where it is absent.
 ///
 /// # Errors
 /// [`Error::Read`]; [`Error::Document`] with the place; [`Error::Time`].
 pub fn simulate_lifecycle(
-    path: &Path,
+    source: &PolicySource,
     images: &Path,
     now: Option<&str>,
     explained: bool,
 ) -> Result<SimulatedImages, Error> {
-    let now = match now {
-        Some(text) => text.parse().map_err(|source| Error::Time { text: text.to_owned(), source })?,
-        None => Timestamp::now(),
-    };
-    let policy = policy(path)?;
+    let now = time(now)?;
+    let policy = source.load()?;
     let listed = ImageFacts::parse_describe_images(&read(images)?)
         .map_err(|source| Error::Document { path: images.to_owned(), source })?;
     let simulation = shipper_ecr::simulate(&policy, &listed, now);

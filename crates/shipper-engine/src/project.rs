@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use shipper_hash::{FileDigest, Tree, TreeOptions, Untracked};
-use shipper_oci::{ClientOptions, CredentialSources, Credentials, Platform, Store};
+use shipper_oci::{ClientOptions, Credentials, Platform};
 use shipper_plan::{Config, Discovered, Overrides, Service, Settings, UntrackedConfig};
+use shipper_tag::Policy;
 
 use crate::Error;
 use crate::discover::discovered;
+use crate::registries::EcrCredentials;
 
 /// Name of the configuration file.
 pub const CONFIG_FILE: &str = "shipper.toml";
@@ -39,6 +41,8 @@ pub struct Project {
     pub config: Config,
     /// Project-wide values.
     pub settings: Settings,
+    /// Which names images get.
+    pub policy: Policy,
     /// Services by name.
     pub services: BTreeMap<String, Service>,
     /// The process environment that the project was opened with.
@@ -120,24 +124,18 @@ impl Project {
         let processors = std::thread::available_parallelism().map_or(1, |n| u16::try_from(n.get()).unwrap_or(u16::MAX));
         let settings = Settings::resolve(&config, &options.overrides, &options.environment, &name, processors)?;
         let services = config.services(&settings, &Platform::host().to_string())?;
+        let policy = config.policy()?;
         let environment = options.environment.clone();
-        Ok(Self { root, config_path, config, settings, services, environment, directories, paranoid: options.paranoid })
-    }
-
-    /// The images' store.
-    ///
-    /// # Errors
-    /// [`Error::Store`] where the setting is neither a layout nor a registry.
-    pub fn store(&self) -> Result<Store, Error> {
-        let registry = &self.settings.registry;
-        let text = match registry.value.strip_prefix("oci:") {
-            // A relative layout lies in the project, wherever the command was called.
-            Some(dir) => format!("oci:{}", self.root.join(dir).display()),
-            None => registry.value.clone(),
-        };
-        Store::parse(&text, client_options(&self.environment)).map_err(|source| Error::Store {
-            action: format!("use registry `{}` ({})", registry.value, registry.origin),
-            source,
+        Ok(Self {
+            root,
+            config_path,
+            config,
+            settings,
+            policy,
+            services,
+            environment,
+            directories,
+            paranoid: options.paranoid,
         })
     }
 
@@ -204,9 +202,7 @@ pub(crate) fn stat_cache_of(root: &Path, environment: &BTreeMap<String, String>)
 
 /// How registries are spoken to, with the credentials that the environment leads to.
 pub(crate) fn client_options(environment: &BTreeMap<String, String>) -> ClientOptions {
-    let home = environment.get("HOME").or_else(|| environment.get("USERPROFILE")).map(PathBuf::from);
-    let variables = environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
     let mut options = ClientOptions::default();
-    options.credentials = Credentials::new(CredentialSources::from_environment(variables, home.as_deref()));
+    options.credentials = Credentials::new(EcrCredentials::new(environment));
     options
 }

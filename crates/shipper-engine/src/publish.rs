@@ -4,10 +4,11 @@
 use shipper_hash::BuildKey;
 use shipper_oci::{BlobSource, Descriptor, Digest, Image, Manifest, Platform, Pushed, Repository, Selector};
 use shipper_plan::Existing;
-use shipper_report::{Event, Phase};
+use shipper_report::{Event, Name, Phase};
 
 use crate::gather::Gathered;
 use crate::names::{KEY, SERVICE, branch_tag, tag};
+use crate::naming::{Naming, move_tag};
 use crate::probe::{existing, stored_key};
 use crate::{Error, Events, inputs};
 
@@ -49,6 +50,8 @@ pub(crate) struct Published {
     pub(crate) size: u64,
     /// Bytes that were written.
     pub(crate) uploaded: u64,
+    /// Names besides the identity.
+    pub(crate) names: Vec<Name>,
 }
 
 /// Publishes the images of `gathered`, sorted as its platforms are.
@@ -59,6 +62,7 @@ pub(crate) async fn publish(
     repository: &Repository,
     gathered: &Gathered,
     images: &[PlatformImage],
+    naming: &Naming,
     branch: Option<&str>,
     forced: bool,
     events: &Events,
@@ -105,10 +109,34 @@ pub(crate) async fn publish(
     }
     let platforms = &gathered.service.platforms;
     let digest = identify(repository, service, &gathered.key, platforms, &image, forced).await?;
+    let names = if digest == *image.digest() {
+        naming.apply(repository, &image).await?
+    } else {
+        name_existing(repository, service, naming, &digest).await?
+    };
     if digest == *image.digest() {
-        repository.put_manifest(&image, Some(&tag(&branch_tag(branch)))).await.map_err(failed)?;
+        move_tag(repository, &image, &tag(&branch_tag(branch))).await.map_err(failed)?;
     }
-    Ok(Published { digest, size, uploaded })
+    Ok(Published { digest, size, uploaded, names })
+}
+
+/// Names an image that is there: the same bytes under other tags, and no blob is looked at.
+///
+/// # Errors
+/// As [`Naming::apply`]; [`Error::Push`] where the image is gone.
+pub(crate) async fn name_existing(
+    repository: &Repository,
+    service: &str,
+    naming: &Naming,
+    digest: &Digest,
+) -> Result<Vec<Name>, Error> {
+    let selector = Selector::Digest(digest.clone());
+    let failed =
+        |source| Error::Push { service: service.to_owned(), target: repository.to_string(), source: Box::new(source) };
+    let manifest = repository.manifest(&selector).await.map_err(failed)?;
+    let manifest =
+        manifest.ok_or_else(|| failed(shipper_oci::Error::NotFound { what: repository.reference(&selector) }))?;
+    naming.apply(repository, &manifest).await
 }
 
 /// Uploads what the repository does not have, and returns how many bytes that were.

@@ -117,6 +117,7 @@ mod tests {
                 outcome,
                 digest: None,
                 size: 0,
+                names: Vec::new(),
                 uploaded: 0,
                 duration_ms,
             },

@@ -6,16 +6,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use shipper_oci::{Repository, Store};
-use shipper_plan::{Existing, PlatformFacts, ServiceFacts};
-use shipper_report::{Action, Event, ExitCode, FORMAT, Outcome, PlannedService, ShippedImage};
+use shipper_oci::{Digest, Repository};
+use shipper_plan::{Existing, Origin, PlatformFacts, ServiceFacts};
+use shipper_report::{Action, Event, ExitCode, FORMAT, Name, Outcome, PlannedService, ShippedImage};
 use tokio::task::JoinSet;
 
 use crate::bases::Bases;
+use crate::facts::{FactsOverrides, facts_for_names};
 use crate::gather::{Gathered, gather, selection};
 use crate::git::{self, Head};
+use crate::naming::Naming;
 use crate::outdated::{self, LockedBase};
 use crate::record::{Recorder, estimates};
+use crate::registries::{self, Opened};
 use crate::{Error, Events, Project, Tee, probe, work};
 
 /// What to plan or ship.
@@ -29,6 +32,8 @@ pub struct ShipOptions {
     pub locked: bool,
     /// Build, but write nothing to the registry: what is built lies in private layouts.
     pub no_push: bool,
+    /// What is known better about the run than the CI system tells.
+    pub facts: FactsOverrides,
     /// Services that get another identity from now on, by a salt in `shipper.lock`; they belong to the run. [`plan`]
     /// leaves them as they are.
     pub refresh: Vec<String>,
@@ -46,6 +51,7 @@ pub struct Planned {
     gathered: BTreeMap<String, Gathered>,
     estimates: BTreeMap<String, u64>,
     repositories: BTreeMap<String, Repository>,
+    naming: BTreeMap<String, Naming>,
 }
 
 impl Planned {
@@ -58,7 +64,7 @@ impl Planned {
     /// Sum of the recorded build times of what is reused, in milliseconds.
     #[must_use]
     pub fn saved_ms(&self) -> u64 {
-        let reused = self.services.iter().filter(|service| service.action == Action::Reuse);
+        let reused = self.services.iter().filter(|service| service.action != Action::Build);
         reused.filter_map(|service| self.estimates.get(&service.service)).sum()
     }
 }
@@ -114,7 +120,7 @@ async fn planned(
     }
     let order = selection(project, &wanted)?;
     let head = git::head(&project.root);
-    let store = project.store()?;
+    let opened = registries::open(project).await?;
     let tree = project.tree()?;
     let mut bases = Bases::new(project, options.locked)?;
     if purpose == Purpose::Ship {
@@ -128,16 +134,24 @@ async fn planned(
     if purpose == Purpose::Ship {
         bases.save()?;
     }
+    let (run, warnings) = facts_for_names(project, &options.facts)?;
+    for warning in warnings {
+        events.warn(None, warning);
+    }
     let estimates = estimates(&project.directories.local);
     let mut repositories = BTreeMap::new();
     let mut lookups = JoinSet::new();
     for (position, one) in gathered.iter().enumerate() {
-        let repository = repository(&store, one)?;
+        let repository = repository(project, &opened, one)?;
         repositories.insert(one.service.name.clone(), repository.clone());
         let (one, head, forced) = (one.clone(), head.clone(), options.force);
+        let (policy, run) = (project.policy.clone(), run.clone());
         let estimate = estimates.get(&one.service.name).copied();
-        lookups
-            .spawn(async move { Ok::<_, Error>((position, facts(&repository, &one, &head, forced, estimate).await?)) });
+        lookups.spawn(async move {
+            let naming = Naming::new(&policy, &run, &one.service.name, &one.key, &repository).await?;
+            let facts = facts(&repository, &one, &head, &naming, forced, estimate).await?;
+            Ok::<_, Error>((position, facts, naming))
+        });
     }
     let outdated = match purpose {
         Purpose::Plan => {
@@ -146,25 +160,31 @@ async fn planned(
         }
         Purpose::Ship => Vec::new(),
     };
+    let mut naming = BTreeMap::new();
     let mut facts: BTreeMap<usize, ServiceFacts> = BTreeMap::new();
     while let Some(found) = lookups.join_next().await {
-        let (position, found) = found.expect("a lookup does not panic and is not cancelled")?;
+        let (position, found, names) = found.expect("a lookup does not panic and is not cancelled")?;
+        naming.insert(found.name.clone(), names);
         facts.insert(position, found);
     }
     let facts: Vec<ServiceFacts> = facts.into_values().collect();
     let services = shipper_plan::plan(&facts);
     events.emit(Event::PlanReady { services: services.clone() });
     let gathered = gathered.into_iter().map(|one| (one.service.name.clone(), one)).collect();
-    Ok(Planned { services, head, outdated, gathered, estimates, repositories })
+    Ok(Planned { services, head, outdated, gathered, estimates, repositories, naming })
 }
 
-fn repository(store: &Store, gathered: &Gathered) -> Result<Repository, Error> {
-    let name = &gathered.service.repository;
+/// The repository of a service: its own, the template's, or the only service's the one that the stack names.
+pub(crate) fn repository(project: &Project, opened: &Opened, gathered: &Gathered) -> Result<Repository, Error> {
+    let is_unnamed = project.settings.repository.origin == Origin::Default && project.services.len() == 1;
+    let is_unnamed = is_unnamed && project.config.service.values().all(|service| service.repository.is_none());
+    let of_stack = opened.repository.as_ref().filter(|_| is_unnamed).map(|found| &found.name);
+    let name = of_stack.unwrap_or(&gathered.service.repository);
     let name = name.parse().map_err(|source| Error::Store {
         action: format!("use `{name}` as repository of `{}`", gathered.service.name),
         source,
     })?;
-    Ok(store.repository(&name))
+    Ok(opened.store.repository(&name))
 }
 
 /// What the store knows about one service.
@@ -172,12 +192,17 @@ async fn facts(
     repository: &Repository,
     gathered: &Gathered,
     head: &Head,
+    naming: &Naming,
     forced: bool,
     estimate_ms: Option<u64>,
 ) -> Result<ServiceFacts, Error> {
     let names = &gathered.service.platforms;
     let existing = probe::existing(repository, &gathered.key, names).await?;
     let found = matches!(existing, Existing::Verified { .. });
+    let names_due = match &existing {
+        Existing::Verified { reference } => naming.due(repository, &digest_in(reference)?).await?,
+        Existing::Absent | Existing::Incomplete { .. } => Vec::new(),
+    };
     let mut platforms = Vec::with_capacity(gathered.platforms.len());
     for platform in &gathered.platforms {
         let own = match gathered.platforms.len() {
@@ -198,6 +223,8 @@ async fn facts(
         platforms,
         existing,
         previous,
+        names: naming.names().map(|planned| planned.tag.to_string()).collect(),
+        names_due,
         forced,
         estimate_ms,
     })
@@ -301,7 +328,8 @@ async fn execute(
     for service in &planned.services {
         match (&service.image, service.action) {
             (Some(image), Action::Reuse) => {
-                shipped.images.insert(service.service.clone(), shipped_image(image, service));
+                let names = planned.naming[&service.service].unchanged();
+                shipped.images.insert(service.service.clone(), shipped_image(image, service, names));
             }
             _ => waiting.push(service.clone()),
         }
@@ -336,6 +364,7 @@ async fn execute(
                 repository: planned.repositories[&service.service].clone(),
                 needs: needed(&planned, &shipped, &places, &service.service),
                 branch: planned.head.branch.clone(),
+                naming: planned.naming[&service.service].clone(),
                 force: options.force,
                 push: !options.no_push,
                 events: events.clone(),
@@ -363,7 +392,7 @@ async fn execute(
             Ok(done) => {
                 finished(events, &service, Outcome::Ok, Some(&done), duration);
                 places.insert(service.service.clone(), done.repository);
-                shipped.images.insert(service.service.clone(), shipped_image(&done.reference, &service));
+                shipped.images.insert(service.service.clone(), shipped_image(&done.reference, &service, done.names));
             }
             Err(error) => {
                 finished(events, &service, Outcome::Failed, None, duration);
@@ -401,16 +430,24 @@ fn finished(events: &Events, service: &PlannedService, outcome: Outcome, done: O
         digest: done.map(|done| done.digest.clone()),
         size: done.map_or(0, |done| done.size),
         uploaded: done.map_or(0, |done| done.uploaded),
+        names: done.map(|done| done.names.clone()).unwrap_or_default(),
         duration_ms,
     });
 }
 
 /// `repository@digest` as an image of the run.
-fn shipped_image(reference: &str, service: &PlannedService) -> ShippedImage {
+fn shipped_image(reference: &str, service: &PlannedService, names: Vec<Name>) -> ShippedImage {
     let (repository, digest) = reference.rsplit_once('@').unwrap_or((reference, ""));
     ShippedImage {
         reference: format!("{repository}:{}@{digest}", service.tag),
         digest: digest.to_owned(),
         action: service.action,
+        names,
     }
+}
+
+/// The digest of `repository@digest`.
+fn digest_in(reference: &str) -> Result<Digest, Error> {
+    let digest = reference.rsplit_once('@').map_or("", |(_, digest)| digest);
+    digest.parse().map_err(|source| Error::Store { action: format!("use {reference}"), source })
 }

@@ -14,14 +14,16 @@ use shipper_build::{
 };
 use shipper_oci::{BaseImage, Compression, Manifest, Repository, Selector};
 use shipper_plan::{Base, BuilderConfig, CompressionConfig, Existing, LinkConfig, NetworkConfig, Recipe, SecretConfig};
-use shipper_report::{Action, Event, Phase, PlannedService};
+use shipper_report::{Action, Event, Name, Phase, PlannedService};
+use shipper_tag::TagPlan;
 use tokio::sync::OnceCell;
 
 use crate::bases::located;
 use crate::gather::{Gathered, Platform, environment};
 use crate::names::{KEY, SERVICE, tag};
+use crate::naming::Naming;
 use crate::probe::existing;
-use crate::publish::{PlatformImage, publish};
+use crate::publish::{PlatformImage, name_existing, publish};
 use crate::{Error, Events, Project};
 
 /// Pause between two attempts to take a directory that another run has.
@@ -36,6 +38,8 @@ pub(crate) struct Job {
     /// Where the images are that it is built on, by the name that it uses for them: repository and digest.
     pub(crate) needs: BTreeMap<String, (Repository, String)>,
     pub(crate) branch: Option<String>,
+    /// The names that its image gets.
+    pub(crate) naming: Naming,
     pub(crate) force: bool,
     pub(crate) push: bool,
     pub(crate) events: Events,
@@ -52,6 +56,7 @@ pub(crate) struct Done {
     pub(crate) digest: String,
     pub(crate) size: u64,
     pub(crate) uploaded: u64,
+    pub(crate) names: Vec<Name>,
 }
 
 /// Does the work.
@@ -60,7 +65,10 @@ pub(crate) struct Done {
 /// What the service failed with; nothing of it is named in the registry then.
 pub(crate) async fn run(job: &Job) -> Result<Done, Error> {
     let service = &job.gathered.service;
-    job.events.emit(Event::ActionStarted { service: service.name.clone(), action: Action::Build });
+    job.events.emit(Event::ActionStarted { service: service.name.clone(), action: job.planned.action });
+    if let (Action::Retag, Some(image)) = (job.planned.action, &job.planned.image) {
+        return retag(job, image).await;
+    }
     for argv in &service.check {
         job.progress(Phase::Check, argv.join(" "), 0, 0);
         run_check(argv, &job.project.root, &environment(&job.project.environment), &Log { job, phase: Phase::Check })
@@ -87,14 +95,32 @@ pub(crate) async fn run(job: &Job) -> Result<Done, Error> {
         images.push(build(job, platform, &directory).await?);
     }
     let repository = if job.push { job.repository.clone() } else { Repository::layout(job.directory_for("unpushed")?) };
-    let published = publish(&repository, &job.gathered, &images, job.branch.as_deref(), job.force, &job.events).await?;
+    // Names are for the registry.
+    let plan = if job.push { job.naming.plan.clone() } else { TagPlan::default() };
+    let naming = Naming { plan, ..job.naming.clone() };
+    let branch = job.branch.as_deref();
+    let published = publish(&repository, &job.gathered, &images, &naming, branch, job.force, &job.events).await?;
     Ok(Done {
         reference: repository.reference(&Selector::Digest(published.digest.clone())),
         digest: published.digest.to_string(),
         size: published.size,
         uploaded: if job.push { published.uploaded } else { 0 },
+        names: published.names,
         repository,
     })
+}
+
+/// Gives an image that is there the names that it lacks.
+async fn retag(job: &Job, image: &str) -> Result<Done, Error> {
+    let digest = image.rsplit_once('@').map_or("", |(_, digest)| digest);
+    let names = if job.push {
+        let parsed = digest.parse().map_err(|source| Error::Store { action: format!("use {image}"), source })?;
+        name_existing(&job.repository, &job.gathered.service.name, &job.naming, &parsed).await?
+    } else {
+        Vec::new()
+    };
+    let repository = job.repository.clone();
+    Ok(Done { reference: image.to_owned(), digest: digest.to_owned(), size: 0, uploaded: 0, names, repository })
 }
 
 impl Job {

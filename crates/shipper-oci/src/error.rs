@@ -249,6 +249,12 @@ pub enum Error {
     },
 }
 
+impl From<shipper_tag::InvalidTag> for Error {
+    fn from(error: shipper_tag::InvalidTag) -> Error {
+        Error::invalid("tag", &error.text, error.reason)
+    }
+}
+
 impl Error {
     pub(crate) fn invalid(what: &'static str, input: &str, reason: &'static str) -> Error {
         Error::InvalidReference { what, input: shown(input), reason }

@@ -42,9 +42,10 @@ pub use layer::{Compression, Layer, LayerBuilder, LayerOptions, LayerSource};
 pub use manifest::{
     ImageIndex, ImageManifest, MAX_INDEX_DEPTH, MAX_INDEX_ENTRIES, MAX_MANIFEST_BYTES, Manifest, ManifestKind,
 };
-pub use name::{RegistryHost, RepositoryName, Tag};
+pub use name::{RegistryHost, RepositoryName};
 pub use options::{ClientOptions, Progress, ProgressSink, RetryPolicy, Stats, Timeouts};
 pub use platform::Platform;
 pub use reference::{Reference, Selector};
 pub use secret::Secret;
+pub use shipper_tag::{InvalidTag, Tag};
 pub use store::{BlobSource, Pushed, Repository, Store};

@@ -1,4 +1,4 @@
-//! Names: tags, repository names and registry hosts, as newtypes whose constructors validate.
+//! Names: repository names and registry hosts, as newtypes whose constructors validate. Tags are `shipper-tag`'s.
 //!
 //! Sources: OCI distribution specification 1.1, "Pulling manifests" (`<name>` and `<reference>` grammars), and the
 //! grammar of the reference package of the Docker distribution project for hosts. Hand-written scanners: a compiled
@@ -102,39 +102,6 @@ macro_rules! text_newtype {
             }
         }
     };
-}
-
-/// A tag: 1 to 128 characters of `[A-Za-z0-9_.-]`, the first of them none of `.` and `-`.
-///
-/// ```
-/// use shipper_oci::Tag;
-/// assert_eq!("h-0123abcd".parse::<Tag>()?.as_str(), "h-0123abcd");
-/// assert!("feature/login".parse::<Tag>().is_err());
-/// # Ok::<(), shipper_oci::Error>(())
-/// ```
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Tag(Box<str>);
-
-text_newtype!(Tag);
-
-impl FromStr for Tag {
-    type Err = Error;
-
-    fn from_str(input: &str) -> Result<Tag, Error> {
-        let invalid = |reason| Error::invalid("tag", input, reason);
-        match input.bytes().next() {
-            None => return Err(invalid("it is empty")),
-            Some(b'.' | b'-') => return Err(invalid("it begins with `.` or `-`")),
-            Some(_) => {}
-        }
-        if input.len() > 128 {
-            return Err(invalid("it is longer than 128 characters"));
-        }
-        if !input.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')) {
-            return Err(invalid("only letters, digits, `_`, `.` and `-` are allowed"));
-        }
-        Ok(Tag(input.into()))
-    }
 }
 
 /// A repository name: lower-case components joined by `/`, at most 255 characters, without a registry host.
@@ -297,18 +264,6 @@ impl FromStr for RegistryHost {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tags_follow_the_grammar() {
-        let long = "a".repeat(128);
-        for good in ["latest", "v1.2.3", "_", "A-b_c.d", "h-0123", &long] {
-            assert_eq!(good.parse::<Tag>().unwrap().as_str(), good);
-        }
-        let too_long = "a".repeat(129);
-        for bad in ["", ".x", "-x", "a/b", "a:b", "a@b", "a b", "a+b", "é", "a\n", "..", &too_long] {
-            assert!(bad.parse::<Tag>().is_err(), "{bad:?}");
-        }
-    }
 
     #[test]
     fn repository_names_follow_the_grammar() {

@@ -47,7 +47,11 @@ impl FromStr for Selector {
 
     /// A text with a colon is a digest, anything else a tag.
     fn from_str(input: &str) -> Result<Selector, Error> {
-        if input.contains(':') { input.parse().map(Selector::Digest) } else { input.parse().map(Selector::Tag) }
+        if input.contains(':') {
+            input.parse().map(Selector::Digest)
+        } else {
+            input.parse().map(Selector::Tag).map_err(Error::from)
+        }
     }
 }
 
@@ -149,7 +153,7 @@ impl<'a> Parts<'a> {
     }
 
     fn tag(&self) -> Result<Option<Tag>, Error> {
-        self.tag.map(str::parse).transpose()
+        Ok(self.tag.map(str::parse).transpose()?)
     }
 
     fn digest(&self) -> Result<Option<Digest>, Error> {

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, json_schema};
 use serde::{Deserialize, Serialize};
+use shipper_tag::{Placeholder, Policy, PolicyConfig};
 
 use crate::error::{Error, nearest};
 
@@ -35,6 +36,72 @@ pub struct Config {
     /// Services by name; a name is lower-case letters, digits and single `.`, `_`, `-` between them.
     #[serde(default)]
     pub service: BTreeMap<String, ServiceConfig>,
+    /// Which names images get, and how long they are kept.
+    #[serde(default, skip_serializing_if = "says_nothing")]
+    #[schemars(schema_with = "tags_schema")]
+    pub tags: PolicyConfig,
+}
+
+fn says_nothing(tags: &PolicyConfig) -> bool {
+    *tags == PolicyConfig::default()
+}
+
+/// The schema of `[tags]`, which `shipper-tag` reads by itself: a crate that stays light has no schemas.
+fn tags_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let keep = json_schema!({
+        "description": "How long images are kept: the newest so many, so many days (`\"3d\"`) or weeks (`\"2w\"`), or `\"forever\"`.",
+        "anyOf": [
+            { "type": "integer", "minimum": 1 },
+            { "type": "string", "pattern": "^([0-9]+[dw]|forever)$" },
+        ],
+    });
+    let only_keep = json_schema!({
+        "type": "object", "properties": { "keep": keep }, "required": ["keep"], "additionalProperties": false,
+    });
+    let family = json_schema!({
+        "description": "A family of names.",
+        "type": "object",
+        "properties": {
+            "on": {
+                "description": "On which runs it gives names: `branch:PATTERN`, `tag:PATTERN`, `pr`, `merge-queue`, `schedule`, `manual`, `local`, `dirty`; alternatives with `|`.",
+                "type": "string",
+            },
+            "tag": { "description": "Its immutable name, such as `pr-{pr}-{sha}`.", "type": "string" },
+            "alias": {
+                "description": "Names that move.", "type": "array", "items": { "type": "string" },
+            },
+            "keep": keep,
+        },
+        "required": ["on", "tag"],
+        "additionalProperties": false,
+    });
+    json_schema!({
+        "description": "Which names images get, and how long they are kept.",
+        "type": "object",
+        "properties": {
+            "preset": {
+                "description": "Which families there are to begin with. Default: `release`.",
+                "enum": ["release", "latest-on-main"],
+            },
+            "slug": {
+                "description": "How branches become parts of tags. Default: `safe`.",
+                "enum": ["safe", "gitlab", "docker-metadata"],
+            },
+            "short-sha": {
+                "description": "The least number of digits of a short commit. Default: 7.",
+                "type": "integer", "minimum": 4, "maximum": 64,
+            },
+            "default-branch": {
+                "description": "The default branch, where the CI system does not tell it.", "type": "string",
+            },
+            "untagged": keep,
+            "identity": only_keep,
+            "cache": only_keep,
+        },
+        "additionalProperties": {
+            "anyOf": [family, { "description": "Removes a family of the preset.", "const": false }],
+        },
+    })
 }
 
 /// The table `[project]`.
@@ -44,10 +111,11 @@ pub struct ProjectConfig {
     /// The project's name; default: the name of the directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Where images go: `oci:DIR` for image layouts on disk, or a registry's host with an optional path.
+    /// Where images go: `oci:DIR` for image layouts on disk, a registry's host with an optional path, or
+    /// `{ stack = "..", output = "..", outputs-file = ".." }` for the registry of a stack's repository.
     /// Default: `oci:.shipper/images`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub registry: Option<String>,
+    pub registry: Option<RegistryConfig>,
     /// Template of repository names; `{project}` and `{service}` are replaced. Default: `{project}/{service}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
@@ -73,6 +141,60 @@ pub enum BuilderConfig {
     Buildx,
     /// `buildah`, without a daemon.
     Buildah,
+}
+
+/// Where images go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RegistryConfig {
+    /// `oci:DIR`, or a registry's host with an optional path.
+    Named(String),
+    /// Where the repository of a stack is.
+    OfStack(StackConfig),
+}
+
+/// A repository among the outputs of a CDK or CloudFormation stack, found as `shipper ecr-ready` finds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StackConfig {
+    /// Name of the stack.
+    pub stack: String,
+    /// The output that is the repository's URI or ARN. Default: the only one that is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// File that `cdk deploy --outputs-file` wrote, relative to the project; looked at before AWS is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outputs_file: Option<String>,
+}
+
+impl std::fmt::Display for StackConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "stack {}", self.stack)?;
+        self.output.iter().try_for_each(|output| write!(f, ", output {output}"))
+    }
+}
+
+impl<'de> Deserialize<'de> for RegistryConfig {
+    /// By hand, so that a mistake in the table is told as such and not as "did not match any variant".
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> serde::de::Visitor<'de> for Reader {
+            type Value = RegistryConfig;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a registry's host, `oci:DIR`, or a table with `stack`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<RegistryConfig, E> {
+                Ok(RegistryConfig::Named(text.to_owned()))
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<RegistryConfig, A::Error> {
+                StackConfig::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(RegistryConfig::OfStack)
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
 }
 
 /// What is done with files that git neither tracks nor ignores.
@@ -274,9 +396,17 @@ impl Config {
     /// [`Error::Syntax`] with the place, and with the nearest known key where a key is unknown.
     pub fn parse(text: &str) -> Result<Self, Error> {
         toml::from_str(text).map_err(|error| Error::Syntax {
-            nearest: nearest_key(error.message()),
+            nearest: nearest_key(error.message()).or_else(|| nearest_placeholder(error.message())),
             message: error.to_string().trim_end().to_owned(),
         })
+    }
+
+    /// The policy of names.
+    ///
+    /// # Errors
+    /// [`Error::Tags`] where families share a tag or can never give a name.
+    pub fn policy(&self) -> Result<Policy, Error> {
+        Ok(Policy::new(&self.tags)?)
     }
 
     /// The JSON schema of `shipper.toml`, for editors.
@@ -294,6 +424,13 @@ fn nearest_key(message: &str) -> Option<String> {
     nearest(unknown, quoted).map(str::to_owned)
 }
 
+/// The placeholder that is most like an unknown one: "unknown placeholder `{a}`".
+fn nearest_placeholder(message: &str) -> Option<String> {
+    let (_, unknown) = message.split_once("unknown placeholder `{")?;
+    let (unknown, _) = unknown.split_once('}')?;
+    nearest(unknown, Placeholder::ALL.iter().map(|(name, _)| *name)).map(|name| format!("{{{name}}}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -309,6 +446,11 @@ mod tests {
         check("[service.api]\ncargo = { pakage = 'x' }", "line 2", Some("did you mean `package`?"));
         check("[servcie.api]", "line 1", Some("did you mean `service`?"));
         check("[project]\nzzzzzzzzzzzzz = 1", "line 2", None);
+        check("[tags]\nuntaged = '1d'", "line 2", Some("did you mean `untagged`?"));
+        let placeholder = "[tags]\npr = { on = 'pr', tag = 'pr-{pr}-{sah}' }";
+        check(placeholder, "line 2, column 25", Some("did you mean `{sha}`?"));
+        check("[tags.pr]\non = 'pr'\ntag = 'x-{sha}'\nalais = ['x']", "line 4", Some("did you mean `alias`?"));
+        check("[project]\nregistry = { stak = 'x' }", "line 2", Some("did you mean `stack`?"));
         check("[project", "line 1", None);
     }
 

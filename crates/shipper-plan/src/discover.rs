@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::config::{CargoConfig, Config, OneOrMany, ProjectConfig, ServiceConfig};
+use crate::config::{CargoConfig, Config, OneOrMany, ProjectConfig, RegistryConfig, ServiceConfig, StackConfig};
 use crate::settings::project_name;
 
 /// A Cargo package that has binaries.
@@ -70,7 +70,7 @@ pub fn discover(found: &Discovered, directory: &str) -> Config {
         };
         service.insert(name, config);
     }
-    Config { project: ProjectConfig { name: Some(project), ..ProjectConfig::default() }, service }
+    Config { project: ProjectConfig { name: Some(project), ..ProjectConfig::default() }, service, ..Config::default() }
 }
 
 /// A `shipper.toml` for people: the configuration with a few comments. Parses back to the same configuration.
@@ -81,8 +81,12 @@ pub fn render(config: &Config) -> String {
     if let Some(name) = &config.project.name {
         let _ = writeln!(text, "name = {}", quoted(name));
     }
-    let registry = config.project.registry.as_deref().unwrap_or("oci:.shipper/images");
-    let _ = writeln!(text, "registry = {}      # an image layout on disk, or a registry's host", quoted(registry));
+    let registry = match &config.project.registry {
+        Some(RegistryConfig::Named(registry)) => quoted(registry),
+        Some(RegistryConfig::OfStack(stack)) => inline(stack),
+        None => quoted("oci:.shipper/images"),
+    };
+    let _ = writeln!(text, "registry = {registry}      # an image layout on disk, or a registry's host");
     for (name, service) in &config.service {
         let _ = write!(text, "\n[service.{name}]\n");
         if let Some(cargo) = &service.cargo {
@@ -104,6 +108,17 @@ pub fn render(config: &Config) -> String {
         }
     }
     text
+}
+
+/// A stack as an inline table.
+fn inline(stack: &StackConfig) -> String {
+    let pairs = [
+        ("stack", Some(&stack.stack)),
+        ("output", stack.output.as_ref()),
+        ("outputs-file", stack.outputs_file.as_ref()),
+    ];
+    let pair = |(key, value): (&str, Option<&String>)| Some(format!("{key} = {}", toml::Value::from(value?.as_str())));
+    format!("{{ {} }}", pairs.into_iter().filter_map(pair).collect::<Vec<_>>().join(", "))
 }
 
 #[cfg(test)]

@@ -36,6 +36,9 @@ pub enum Error {
         /// The services in the order of their needs; the first is repeated at the end.
         cycle: Vec<String>,
     },
+    /// The policy of names can not be used.
+    #[error(transparent)]
+    Tags(#[from] shipper_tag::Error),
     /// A stored inputs document is not one that this version reads.
     #[error("read an inputs document: {0}")]
     Inputs(String),
@@ -54,6 +57,7 @@ impl Error {
                 None => format!("the services are {}", known.join(", ")),
             }),
             Self::Cycle { .. } => Some("remove one of the `needs`".to_owned()),
+            Self::Tags(error) => error.hint(),
             Self::Inputs(_) => None,
         }
     }

@@ -11,7 +11,7 @@ mod settings;
 
 pub use config::{
     BuilderConfig, CargoConfig, CompressionConfig, Config, LinkConfig, NetworkConfig, OneOrMany, ProjectConfig,
-    SecretConfig, ServiceConfig, UntrackedConfig, word,
+    RegistryConfig, SecretConfig, ServiceConfig, StackConfig, UntrackedConfig, word,
 };
 pub use discover::{Discovered, DiscoveredDockerfile, DiscoveredPackage, discover, render};
 pub use error::Error;

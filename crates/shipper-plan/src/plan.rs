@@ -66,13 +66,18 @@ pub struct ServiceFacts {
     pub existing: Existing,
     /// What to compare with, where the image is not there.
     pub previous: Option<Previous>,
+    /// Names that the image gets besides its identity, in the order in which they are written.
+    pub names: Vec<String>,
+    /// Those of them that are not on the image that is there.
+    pub names_due: Vec<String>,
     /// Whether `--force` was given.
     pub forced: bool,
     /// Median of recorded builds in milliseconds.
     pub estimate_ms: Option<u64>,
 }
 
-/// The plan, in the order of `facts`. A service whose image is verified is reused, every other is built.
+/// The plan, in the order of `facts`. A service whose image is verified is reused, or named where a name is missing;
+/// every other is built.
 #[must_use]
 pub fn plan(facts: &[ServiceFacts]) -> Vec<PlannedService> {
     facts.iter().map(plan_service).collect()
@@ -80,7 +85,11 @@ pub fn plan(facts: &[ServiceFacts]) -> Vec<PlannedService> {
 
 fn plan_service(facts: &ServiceFacts) -> PlannedService {
     let reuse = facts.existing.is_verified() && !facts.forced;
-    let action = if reuse { Action::Reuse } else { Action::Build };
+    let action = match (reuse, facts.names_due.is_empty()) {
+        (true, true) => Action::Reuse,
+        (true, false) => Action::Retag,
+        (false, _) => Action::Build,
+    };
     let contexts: BTreeSet<&str> = facts.platforms.iter().map(|platform| platform.inputs.context.as_str()).collect();
     PlannedService {
         service: facts.name.clone(),
@@ -105,7 +114,12 @@ fn plan_service(facts: &ServiceFacts) -> PlannedService {
             Existing::Verified { reference } => Some(reference.clone()),
             Existing::Absent | Existing::Incomplete { .. } => None,
         },
-        reasons: if reuse { vec![Reason::ImageExists] } else { reasons(facts) },
+        reasons: match action {
+            Action::Reuse => vec![Reason::ImageExists],
+            Action::Retag => vec![Reason::SameInputsOtherTag { tag: facts.key.identity_tag() }],
+            Action::Build => reasons(facts),
+        },
+        names: facts.names.clone(),
         estimate_ms: if reuse { Some(0) } else { facts.estimate_ms },
     }
 }
@@ -163,6 +177,8 @@ mod tests {
             }],
             existing,
             previous,
+            names: Vec::new(),
+            names_due: Vec::new(),
             forced: false,
             estimate_ms: Some(9),
         }
@@ -188,6 +204,12 @@ mod tests {
         for existing in [Existing::Absent, Existing::Incomplete { what: "x".to_owned() }] {
             assert_eq!(plan(&[facts(existing, None)])[0].action, Action::Build);
         }
+        let names = vec!["main-abc1234".to_owned(), "edge".to_owned()];
+        let named =
+            ServiceFacts { names: names.clone(), names_due: vec![names[1].clone()], ..facts(verified.clone(), None) };
+        let planned = plan(std::slice::from_ref(&named));
+        assert_eq!((planned[0].action, planned[0].estimate_ms, &planned[0].names), (Action::Retag, Some(0), &names));
+        assert_eq!(codes(&named), ["same-inputs-other-tag"]);
         let forced = ServiceFacts { forced: true, ..facts(verified, None) };
         assert_eq!(plan(std::slice::from_ref(&forced))[0].action, Action::Build);
         assert_eq!(codes(&forced), ["forced"]);

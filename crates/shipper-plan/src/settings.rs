@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::config::{BuilderConfig, Config, UntrackedConfig, from_word, word};
+use crate::config::{BuilderConfig, Config, RegistryConfig, StackConfig, UntrackedConfig, from_word, word};
 use crate::error::Error;
 
 /// Where a value comes from.
@@ -53,8 +53,10 @@ pub struct Overrides {
 pub struct Settings {
     /// The project's name.
     pub name: Setting<String>,
-    /// Where images go.
+    /// Where images go; a description where [`Self::stack`] says it.
     pub registry: Setting<String>,
+    /// The stack whose repository tells where images go, where the configuration names one and nothing overrides it.
+    pub stack: Option<StackConfig>,
     /// Template of repository names.
     pub repository: Setting<String>,
     /// How many services are built at the same time; at least 1.
@@ -128,8 +130,15 @@ impl Settings {
         let untracked = chosen(variable("SHIPPER_UNTRACKED"), "include, ignore, deny")?;
         let builder = chosen(variable("SHIPPER_BUILDER"), "auto, buildx, buildah")?;
         let in_ci = environment.get("CI").is_some_and(|ci| !matches!(ci.as_str(), "" | "0" | "false"));
+        let is_overridden = overrides.registry.is_some() || variable("SHIPPER_REGISTRY").is_some();
+        let (named, stack) = match project.registry.clone() {
+            Some(RegistryConfig::Named(registry)) => (Some(registry), None),
+            Some(RegistryConfig::OfStack(stack)) => (Some(stack.to_string()), Some(stack)),
+            None => (None, None),
+        };
         let settings = Self {
-            registry: pick(overrides.registry.clone(), variable("SHIPPER_REGISTRY"), project.registry.clone(), || {
+            stack: stack.filter(|_| !is_overridden),
+            registry: pick(overrides.registry.clone(), variable("SHIPPER_REGISTRY"), named, || {
                 "oci:.shipper/images".to_owned()
             }),
             repository: pick(None, variable("SHIPPER_REPOSITORY"), project.repository.clone(), || {

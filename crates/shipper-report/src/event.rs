@@ -93,8 +93,47 @@ pub struct PlannedService {
     pub image: Option<String>,
     /// Why, most telling first.
     pub reasons: Vec<Reason>,
+    /// Names that the image gets besides its identity, in the order in which they are written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
     /// Median of the last recorded builds in milliseconds; 0 for what is not built, absent where nothing was recorded.
     pub estimate_ms: Option<u64>,
+}
+
+/// What became of a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+#[non_exhaustive]
+pub enum NameOutcome {
+    /// It was written and read back.
+    Written,
+    /// It was on the image already.
+    Unchanged,
+    /// It stays with, or went to, an image of a newer version.
+    Kept {
+        /// That version.
+        newer: String,
+    },
+    /// Another run moved it meanwhile.
+    Overtaken {
+        /// Digest of what it names now.
+        digest: String,
+    },
+}
+
+/// A name of an image besides its identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Name {
+    /// The tag.
+    pub tag: String,
+    /// `anchor` (never moves) or `alias` (moves).
+    pub role: String,
+    /// The family of the policy that it belongs to.
+    pub family: String,
+    /// What became of it.
+    #[serde(flatten)]
+    pub outcome: NameOutcome,
 }
 
 /// An image at the end of a run.
@@ -107,6 +146,9 @@ pub struct ShippedImage {
     pub digest: String,
     /// What was done for it.
     pub action: Action,
+    /// Its other names, in the order in which they were written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<Name>,
 }
 
 /// Everything that a run tells.
@@ -180,6 +222,9 @@ pub enum Event {
         size: u64,
         /// Bytes that had to be written to the registry or layout.
         uploaded: u64,
+        /// Names besides the identity, in the order in which they were written.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        names: Vec<Name>,
         /// How long it took.
         duration_ms: u64,
     },

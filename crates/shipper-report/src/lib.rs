@@ -5,7 +5,9 @@ mod exit;
 mod reason;
 mod units;
 
-pub use event::{Event, FORMAT, Outcome, Phase, PlannedPlatform, PlannedService, Record, ShippedImage};
+pub use event::{
+    Event, FORMAT, Name, NameOutcome, Outcome, Phase, PlannedPlatform, PlannedService, Record, ShippedImage,
+};
 pub use exit::ExitCode;
 pub use reason::{Action, FileChange, Reason, ValueChange};
 pub use units::{bytes, duration};

@@ -1,21 +1,25 @@
 #![doc = include_str!("../README.md")]
 
+pub mod aws;
 #[cfg(unix)]
 pub mod docker_engine;
 pub mod docker_registry;
 pub mod git;
 pub mod kill;
+pub mod moto;
 pub mod registry;
 pub mod secret;
 pub mod skopeo;
 pub mod tool;
 pub mod umoci;
 
+pub use aws::{ApiFault, Call, FakeAws};
 #[cfg(unix)]
 pub use docker_engine::{DockerEngine, ImageStore, Suite};
 pub use docker_registry::DockerRegistry;
 pub use git::GitRepo;
 pub use kill::{Interrupted, KillPlan};
+pub use moto::Moto;
 pub use registry::{
     Auth, Exposure, FakeRegistry, FakeRegistryBuilder, Fault, Host, Log, Mutability, Profile, Request, Rule,
     StoredManifest,

@@ -10,21 +10,27 @@ use serde_json::Value;
 const EDGES: &[(&str, &[&str])] = &[
     ("shipper-dockerfile", &[]),
     ("shipper-report", &[]),
-    ("shipper-ecr", &[]),
-    ("shipper-oci", &[]),
+    ("shipper-aws", &[]),
+    ("shipper-ecr", &["shipper-aws"]),
+    ("shipper-cfn", &["shipper-aws"]),
+    ("shipper-tag", &[]),
+    ("shipper-oci", &["shipper-tag"]),
     ("shipper-hash", &["shipper-dockerfile"]),
-    ("shipper-plan", &["shipper-hash", "shipper-report"]),
+    ("shipper-plan", &["shipper-hash", "shipper-report", "shipper-tag"]),
     ("shipper-build", &["shipper-hash", "shipper-oci"]),
     (
         "shipper-engine",
         &[
+            "shipper-aws",
             "shipper-build",
+            "shipper-cfn",
             "shipper-dockerfile",
             "shipper-ecr",
             "shipper-hash",
             "shipper-oci",
             "shipper-plan",
             "shipper-report",
+            "shipper-tag",
         ],
     ),
     ("cargo-shipper", &["shipper-engine"]),
@@ -38,6 +44,7 @@ const TEST_ONLY: &str = "shipper-testkit";
 /// Features given to cargo, most crates that may be compiled on Linux (the crate itself included).
 const BUDGETS: &[(&str, &[&str], usize)] = &[
     ("shipper-dockerfile", &[], 20),
+    ("shipper-tag", &[], 20),
     ("shipper-hash", &["--no-default-features"], 40),
     ("shipper-hash", &[], 130),
     ("shipper-ecr", &["--no-default-features"], 25),
@@ -50,6 +57,7 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
     ("shipper-plan", EFFECTS, "planning is pure"),
     ("shipper-report", EFFECTS, "reports are pure"),
     ("shipper-dockerfile", EFFECTS, "reading a Dockerfile is pure"),
+    ("shipper-tag", EFFECTS, "a policy is evaluated on facts alone"),
     ("shipper-hash", NETWORK, "hashing opens no socket"),
 ];
 

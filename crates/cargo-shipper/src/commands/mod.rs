@@ -9,7 +9,9 @@ pub(crate) mod hash;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod plan;
+pub(crate) mod ready;
 pub(crate) mod ship;
+pub(crate) mod tags;
 
 use std::future::Future;
 use std::io;

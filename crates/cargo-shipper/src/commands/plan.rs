@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use shipper_engine::{Events, ExitCode, Planned, Project, ShipOptions};
 
 use crate::cli::{Global, PlanArgs};
+use crate::commands::tags::overrides;
 use crate::commands::{block_on, service_options};
 use crate::failure::Failure;
 use crate::terminal::{Terminal, WarningsOnly, base_line, plan_table};
@@ -18,6 +19,7 @@ pub(crate) fn run(global: &Global, args: &PlanArgs, terminal: &Terminal) -> Resu
         force: args.services.force,
         locked: args.services.locked,
         no_push: true,
+        facts: overrides(&args.services.run),
         refresh: Vec::new(),
     };
     let events = Events::new(Arc::new(WarningsOnly(terminal.clone())));

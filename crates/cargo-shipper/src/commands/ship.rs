@@ -5,6 +5,7 @@ use std::sync::Arc;
 use shipper_engine::{EventSink, Events, ExitCode, Project, ShipOptions};
 
 use crate::cli::{Global, ShipArgs};
+use crate::commands::tags::overrides;
 use crate::commands::{block_on, service_options};
 use crate::failure::Failure;
 use crate::terminal::{JsonLines, ShipView, Terminal};
@@ -16,6 +17,7 @@ pub(crate) fn run(global: &Global, args: &ShipArgs, terminal: &Terminal) -> Resu
         force: args.services.force,
         locked: args.services.locked,
         no_push: args.no_push,
+        facts: overrides(&args.services.run),
         refresh: args.refresh.clone(),
     };
     let view = Arc::new(ShipView::new(terminal));

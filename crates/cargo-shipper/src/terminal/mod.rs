@@ -113,7 +113,7 @@ impl Terminal {
                 (None, 2) => "shipper_engine=debug,shipper_oci=debug,shipper_build=debug".to_owned(),
                 (None, _) => "trace".to_owned(),
             };
-            let filter = tracing_subscriber::EnvFilter::new(filter);
+            let filter = tracing_subscriber::EnvFilter::new(format!("{filter},{WITHOUT_SECRETS}"));
             let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
         }
     }
@@ -137,6 +137,11 @@ impl<W: Write> Write for Patient<W> {
         }
     }
 }
+
+/// Crates that log whole answers at lower levels, passwords for registries among them. Stated last, so that it holds
+/// whatever filter is asked for.
+const WITHOUT_SECRETS: &str = "aws_config=info,aws_credential_types=info,aws_runtime=info,aws_sigv4=info,\
+                               aws_smithy_http_client=info,aws_smithy_runtime=info,aws_smithy_runtime_api=info";
 
 /// `    Verb text` with the verb in a style.
 pub(crate) fn status_line(verb: &str, text: &str, style: Style) -> String {

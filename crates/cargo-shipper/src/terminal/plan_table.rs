@@ -38,6 +38,9 @@ pub(crate) fn plan_table(services: &[PlannedService], head: &Head, saved_ms: u64
         );
         if verbose {
             let _ = writeln!(text, "           {DIM}key {}  {}{DIM:#}", service.tag, service.context);
+            if !service.names.is_empty() {
+                let _ = writeln!(text, "           {DIM}names {}{DIM:#}", service.names.join(", "));
+            }
             for line in service.reasons.iter().flat_map(shipper_engine::Reason::details) {
                 let _ = writeln!(text, "           {}", escape_controls(&line));
             }
@@ -108,6 +111,7 @@ mod tests {
             context: "ctx1-00".to_owned(),
             platforms: vec![PlannedPlatform { platform: "linux/amd64".to_owned(), key: String::new(), action }],
             image: None,
+            names: Vec::new(),
             reasons: vec![reason],
             estimate_ms,
         }

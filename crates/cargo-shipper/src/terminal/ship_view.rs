@@ -7,7 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use shipper_engine::{Action, Event, EventSink, Head, Outcome, Phase, PlannedService, Record, units};
+use shipper_engine::{
+    Action, Event, EventSink, Head, Name, NameOutcome, Outcome, Phase, PlannedService, Record, units,
+};
 
 use super::{BAD, DIM, GOOD, Terminal, about, plan_table, status_line};
 
@@ -32,8 +34,8 @@ struct State {
     hashed: (u64, u64),
     running: BTreeMap<String, Running>,
     failures: Vec<Failed>,
-    /// How many services were built, failed, and were skipped.
-    ended: (usize, usize, usize),
+    /// How many services were built, retagged, failed, and were skipped.
+    ended: [usize; 4],
 }
 
 struct Running {
@@ -152,9 +154,10 @@ impl ShipView {
         let running = {
             let mut state = self.state();
             match outcome {
-                Outcome::Ok => state.ended.0 += 1,
-                Outcome::Failed => state.ended.1 += 1,
-                Outcome::Skipped => state.ended.2 += 1,
+                Outcome::Ok if action == Action::Retag => state.ended[1] += 1,
+                Outcome::Ok => state.ended[0] += 1,
+                Outcome::Failed => state.ended[2] += 1,
+                Outcome::Skipped => state.ended[3] += 1,
             }
             state.running.remove(service)
         };
@@ -163,9 +166,24 @@ impl ShipView {
         }
         match outcome {
             Outcome::Ok if action == Action::Build => self.line("Built", text),
+            Outcome::Ok if action == Action::Retag => self.line("Retagged", text),
             Outcome::Ok => self.line("Reused", text),
             Outcome::Failed => self.print(&status_line("Failed", text, BAD)),
             Outcome::Skipped => self.print(&status_line("Skipped", text, BAD)),
+        }
+    }
+
+    /// What became of a name; one that was right already is told with `-v`.
+    fn named(&self, service: &str, name: &Name) {
+        let tag = &name.tag;
+        match &name.outcome {
+            NameOutcome::Written => self.line("Named", &format!("{service} {tag}")),
+            NameOutcome::Kept { newer } => self.line("Kept", &format!("{service} {tag} on the newer {newer}")),
+            NameOutcome::Overtaken { digest } => {
+                self.line("Kept", &format!("{service} {tag} on {digest}, which another run named meanwhile"));
+            }
+            _ if self.terminal.is_verbose() => self.line("Named", &format!("{service} {tag} (unchanged)")),
+            _ => {}
         }
     }
 
@@ -195,8 +213,9 @@ impl ShipView {
             self.terminal.status("Unchanged", &text);
             return;
         }
-        let (built, failed, skipped) = state.ended;
-        let counts = [(built, "built"), (failed, "failed"), (skipped, "skipped"), (reused, "reused")];
+        let [built, retagged, failed, skipped] = state.ended;
+        let counts =
+            [(built, "built"), (retagged, "retagged"), (failed, "failed"), (skipped, "skipped"), (reused, "reused")];
         let parts: Vec<String> =
             counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
         let text = format!("{} in {}{saved}", parts.join(", "), units::duration(duration_ms));
@@ -223,8 +242,11 @@ impl EventSink for ShipView {
             Event::PlanReady { services } => self.plan(services),
             Event::ActionStarted { service, .. } => self.started(service),
             Event::ActionProgress { service, phase, message, .. } => self.progressed(service, *phase, message),
-            Event::ActionFinished { service, action, outcome, digest, size, uploaded, duration_ms } => {
+            Event::ActionFinished { service, action, outcome, digest, size, uploaded, names, duration_ms } => {
                 let text = match digest {
+                    Some(digest) if *action == Action::Retag => {
+                        format!("{service} {digest} in {}", units::duration(*duration_ms))
+                    }
                     Some(digest) => format!(
                         "{service} {digest} {} in {} ({} new)",
                         units::bytes(*size),
@@ -234,6 +256,9 @@ impl EventSink for ShipView {
                     None => format!("{service} after {}", units::duration(*duration_ms)),
                 };
                 self.finished(service, *action, *outcome, &text);
+                for name in names {
+                    self.named(service, name);
+                }
             }
             Event::Warning { service, message } => {
                 self.bars.suspend(|| self.terminal.warning(&about(service.as_deref(), message)));

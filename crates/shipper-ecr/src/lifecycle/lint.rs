@@ -111,6 +111,9 @@ pub fn lints(policy: &LifecyclePolicy, images: &[ImageFacts]) -> Vec<Lint> {
     found
 }
 
+/// A count that hardly any family of tags reaches: a rule with it is there to protect.
+const PROTECTING: u32 = 1000;
+
 /// The first rule that can delete an image with `tag` before one that keeps the youngest with this tag.
 fn unshielded(rules: &[Rule], tag: &str) -> Option<u32> {
     for rule in rules {
@@ -118,6 +121,7 @@ fn unshielded(rules: &[Rule], tag: &str) -> Option<u32> {
             && rule.tags.globs().iter().all(|glob| glob.matches(tag));
         match (rule.count, rule.action) {
             (Count::MoreThan(_), _) if names_it => return None,
+            (Count::MoreThan(count), _) if count >= PROTECTING => (),
             (_, Action::Expire) if rule.tags != TagSelection::Untagged => return Some(rule.priority),
             _ => (),
         }

@@ -133,7 +133,7 @@ struct Token {
 
 /// Accounts and issued tokens of one server.
 #[derive(Debug)]
-pub(super) struct Guard {
+pub(crate) struct Guard {
     auth: Auth,
     tokens: BTreeMap<String, Token>,
     issued: Vec<String>,
@@ -155,6 +155,16 @@ pub(super) struct Names {
 impl Guard {
     pub(super) fn new(auth: Auth) -> Self {
         Self { auth, tokens: BTreeMap::new(), issued: Vec::new(), password_uses: 0 }
+    }
+
+    /// User name and password for a new login: another password where the present one is used up.
+    pub(crate) fn login(&mut self) -> Option<(String, String)> {
+        let Mode::Basic(account) = self.auth.0.clone() else { return None };
+        if self.password_uses >= account.uses {
+            self.set_password(&format!("{}'", account.password));
+            return Some((account.user, format!("{}'", account.password)));
+        }
+        Some((account.user, account.password))
     }
 
     pub(super) fn issued(&self) -> Vec<String> {

@@ -32,8 +32,11 @@ pub use log::{Exposure, Host, Log, Request};
 pub use profile::Profile;
 pub use store::{Mutability, StoredManifest};
 
+pub(crate) use serve::Shared;
+pub(crate) use store::{References, Repository, digest_like};
+
 use auth::Guard;
-use serve::{Desk, Shared};
+use serve::Desk;
 use wire::{Caller, Door};
 
 /// `sha256:` and the hexadecimal SHA-256 of `bytes`.
@@ -207,6 +210,11 @@ impl FakeRegistry {
             drop_missing: None,
             mounting: false,
         }
+    }
+
+    /// What stands behind the listeners, for other services over the same store.
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     /// `127.0.0.1:PORT`, as references begin.

@@ -26,14 +26,14 @@ use super::{blobs, listing, manifests};
 
 /// Everything that the listeners of one server share.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(crate) struct Shared {
     pub(super) profile: Profile,
     pub(super) quirks: Quirks,
     pub(super) guard: Mutex<Guard>,
     pub(super) store: Mutex<Store>,
     pub(super) journal: Journal,
     pub(super) script: Script,
-    pub(super) registry: String,
+    pub(crate) registry: String,
     pub(super) token: String,
     pub(super) storage: String,
     pub(super) signature: String,
@@ -43,11 +43,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn store(&self) -> MutexGuard<'_, Store> {
+    pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn guard(&self) -> MutexGuard<'_, Guard> {
+    pub(crate) fn guard(&self) -> MutexGuard<'_, Guard> {
         self.guard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

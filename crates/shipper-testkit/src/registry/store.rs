@@ -35,7 +35,7 @@ pub enum Mutability {
 }
 
 impl Mutability {
-    fn locks(&self, tag: &str) -> bool {
+    pub(crate) fn locks(&self, tag: &str) -> bool {
         let listed = |patterns: &[String]| patterns.iter().any(|pattern| wildcard(pattern, tag));
         match self {
             Self::Mutable => false,
@@ -57,27 +57,27 @@ fn wildcard(pattern: &str, text: &str) -> bool {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Repository {
-    pub(super) blobs: BTreeMap<String, Bytes>,
-    pub(super) manifests: BTreeMap<String, StoredManifest>,
-    pub(super) tags: BTreeMap<String, String>,
-    pub(super) history: Vec<(String, String)>,
-    pub(super) mutability: Mutability,
+pub(crate) struct Repository {
+    pub(crate) blobs: BTreeMap<String, Bytes>,
+    pub(crate) manifests: BTreeMap<String, StoredManifest>,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) history: Vec<(String, String)>,
+    pub(crate) mutability: Mutability,
 }
 
 impl Repository {
     /// Whether `tag` exists and may not be written again.
-    pub(super) fn is_locked(&self, tag: &str) -> bool {
+    pub(crate) fn is_locked(&self, tag: &str) -> bool {
         self.tags.contains_key(tag) && self.mutability.locks(tag)
     }
 
-    pub(super) fn set_tag(&mut self, tag: &str, digest: &str) {
+    pub(crate) fn set_tag(&mut self, tag: &str, digest: &str) {
         self.tags.insert(tag.to_owned(), digest.to_owned());
         self.history.push((tag.to_owned(), digest.to_owned()));
     }
 
     /// Removes a manifest and the tags that name it.
-    pub(super) fn remove_manifest(&mut self, digest: &str) -> bool {
+    pub(crate) fn remove_manifest(&mut self, digest: &str) -> bool {
         let found = self.manifests.remove(digest).is_some();
         if found {
             self.tags.retain(|_, target| target != digest);
@@ -86,7 +86,7 @@ impl Repository {
     }
 
     /// Whether a manifest of this repository refers to the blob.
-    pub(super) fn refers_to(&self, digest: &str) -> bool {
+    pub(crate) fn refers_to(&self, digest: &str) -> bool {
         self.manifests.values().any(|manifest| {
             References::of(&manifest.bytes).is_some_and(|found| found.blobs.iter().any(|blob| blob == digest))
         })
@@ -94,29 +94,29 @@ impl Repository {
 }
 
 #[derive(Debug)]
-pub(super) struct Session {
-    pub(super) repository: String,
-    pub(super) bytes: Vec<u8>,
-    pub(super) patches: usize,
+pub(crate) struct Session {
+    pub(crate) repository: String,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) patches: usize,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Store {
-    pub(super) repositories: BTreeMap<String, Repository>,
-    pub(super) sessions: BTreeMap<String, Session>,
+pub(crate) struct Store {
+    pub(crate) repositories: BTreeMap<String, Repository>,
+    pub(crate) sessions: BTreeMap<String, Session>,
     next_session: u64,
 }
 
 impl Store {
-    pub(super) fn repository(&self, name: &str) -> Option<&Repository> {
+    pub(crate) fn repository(&self, name: &str) -> Option<&Repository> {
         self.repositories.get(name)
     }
 
-    pub(super) fn repository_mut(&mut self, name: &str) -> &mut Repository {
+    pub(crate) fn repository_mut(&mut self, name: &str) -> &mut Repository {
         self.repositories.entry(name.to_owned()).or_default()
     }
 
-    pub(super) fn open_session(&mut self, repository: &str) -> String {
+    pub(crate) fn open_session(&mut self, repository: &str) -> String {
         self.next_session += 1;
         // The length of a UUID, so that clients cannot rely on short paths.
         let id = format!("00000000-0000-4000-8000-{:012x}", self.next_session);
@@ -128,20 +128,20 @@ impl Store {
 
 /// What a manifest refers to.
 #[derive(Debug, Default)]
-pub(super) struct References {
+pub(crate) struct References {
     /// Configuration and layers, without those that carry `urls` (not distributable).
-    pub(super) blobs: Vec<String>,
+    pub(crate) blobs: Vec<String>,
     /// Children of an index.
-    pub(super) manifests: Vec<String>,
-    pub(super) subject: Option<String>,
+    pub(crate) manifests: Vec<String>,
+    pub(crate) subject: Option<String>,
     /// `artifactType`, or the media type of the configuration.
-    pub(super) artifact_type: Option<String>,
-    pub(super) annotations: Option<Value>,
+    pub(crate) artifact_type: Option<String>,
+    pub(crate) annotations: Option<Value>,
 }
 
 impl References {
     /// `None` if the bytes are not a manifest of schema version 2.
-    pub(super) fn of(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
         let document: Value = serde_json::from_slice(bytes).ok()?;
         if document.get("schemaVersion")?.as_u64()? != 2 {
             return None;
@@ -171,7 +171,7 @@ impl References {
 }
 
 /// The digest of `bytes` by the algorithm that `like` names; `sha256` unless it begins with `sha512:`.
-pub(super) fn digest_like(like: &str, bytes: &[u8]) -> String {
+pub(crate) fn digest_like(like: &str, bytes: &[u8]) -> String {
     let (name, value) = if like.starts_with("sha512:") {
         ("sha512", crate::hex(&Sha512::digest(bytes)))
     } else {

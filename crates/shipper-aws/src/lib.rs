@@ -1,0 +1,10 @@
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod github;
+mod name;
+mod session;
+
+pub use error::Error;
+pub use name::{AccountId, EcrRegistry, EcrRepository, NotEcr, Region, is_repository_name};
+pub use session::{Session, SessionOptions};

@@ -1,0 +1,313 @@
+//! AWS in this process, for tests: the control plane of ECR over the store of a [`FakeRegistry`], CloudFormation with
+//! scripted states, and STS, on one free loopback port (`AWS_ENDPOINT_URL`).
+//!
+//! Invariants: digests are those of the stored bytes; what ECR refuses is refused; the clock is the test's; every call
+//! is in the log, also one that a fault hits.
+
+mod cloudformation;
+mod ecr;
+mod fault;
+mod query;
+mod sts;
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::JoinHandle;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Response, StatusCode, Uri};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+pub use fault::ApiFault;
+pub use sts::GITHUB_IDENTITY;
+
+use crate::registry::{FakeRegistry, Shared};
+
+/// The account of a [`FakeAws`], unless a test sets another.
+pub const ACCOUNT: &str = "123456789012";
+/// The region of a [`FakeAws`].
+pub const REGION: &str = "eu-west-1";
+
+/// A call as it arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// `ecr:PutImage`: service and operation as policies name them.
+    pub action: String,
+    /// The parameters: the JSON of a call to ECR, an object of texts for the others.
+    pub parameters: Value,
+    /// Region and service that the signature is for.
+    pub scope: String,
+}
+
+/// An answer of a service.
+enum Answer {
+    Json(Value),
+    Xml(String),
+    /// Status, code, message.
+    Refused(u16, &'static str, String),
+}
+
+/// A refusal with status 400, as almost all are.
+fn refused(code: &'static str, message: impl Into<String>) -> Answer {
+    Answer::Refused(400, code, message.into())
+}
+
+struct Inner {
+    registry: Arc<Shared>,
+    url: String,
+    account: Mutex<String>,
+    ecr: Mutex<ecr::State>,
+    stacks: Mutex<cloudformation::Stacks>,
+    script: fault::Script,
+    calls: Mutex<Vec<Call>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// AWS in this process.
+///
+/// ```
+/// use shipper_testkit::{FakeAws, FakeRegistry, Profile};
+/// let registry = FakeRegistry::builder().profile(Profile::Ecr).start();
+/// let aws = FakeAws::over(&registry);
+/// registry.create_repository("shop/api");
+/// aws.set_stack("ShopStack", &["CREATE_IN_PROGRESS", "CREATE_COMPLETE"], &[("Uri", &aws.repository_uri("shop/api"))]);
+/// // .. run a program with AWS_ENDPOINT_URL set to aws.url() ..
+/// assert!(aws.calls().is_empty());
+/// ```
+pub struct FakeAws {
+    inner: Arc<Inner>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for FakeAws {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FakeAws").field("url", &self.url()).finish_non_exhaustive()
+    }
+}
+
+impl FakeAws {
+    /// Starts the services over the repositories of `registry`; they answer when this returns.
+    ///
+    /// # Panics
+    /// If no loopback port can be opened or no thread started.
+    #[must_use]
+    pub fn over(registry: &FakeRegistry) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("cannot open a loopback port");
+        let address = listener.local_addr().expect("because the socket is bound");
+        let inner = Arc::new(Inner {
+            registry: registry.shared(),
+            url: format!("http://{address}"),
+            account: Mutex::new(ACCOUNT.to_owned()),
+            ecr: Mutex::default(),
+            stacks: Mutex::default(),
+            script: fault::Script::default(),
+            calls: Mutex::default(),
+        });
+        let (stop, stopped) = oneshot::channel();
+        let (ready, is_ready) = mpsc::channel();
+        let served = Arc::clone(&inner);
+        let thread = std::thread::Builder::new()
+            .name("fake-aws".to_owned())
+            .spawn(move || run(listener, served, stopped, &ready))
+            .expect("cannot start a thread");
+        is_ready.recv().expect("the fake services could not start");
+        Self { inner, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// `http://127.0.0.1:PORT`, for `AWS_ENDPOINT_URL`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.inner.url.clone()
+    }
+
+    /// What a program needs in its environment to use these services and nothing else of AWS.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("AWS_ENDPOINT_URL", self.url()),
+            ("AWS_ACCESS_KEY_ID", "AKIDTESTKIT".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "testkit-secret".to_owned()),
+            ("AWS_REGION", REGION.to_owned()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+            ("AWS_CONFIG_FILE", "/dev/null".to_owned()),
+            ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null".to_owned()),
+        ]
+    }
+
+    /// The URI of a repository of this account, whether it exists or not.
+    #[must_use]
+    pub fn repository_uri(&self, name: &str) -> String {
+        format!("{}.dkr.ecr.{REGION}.amazonaws.com/{name}", lock(&self.inner.account))
+    }
+
+    /// Makes the credentials those of another account.
+    pub fn set_account(&self, account: &str) {
+        account.clone_into(&mut lock(&self.inner.account));
+    }
+
+    /// Creates a stack or changes it. Each description of it uses up one state, the last one stays.
+    pub fn set_stack(&self, name: &str, states: &[&str], outputs: &[(&str, &str)]) {
+        lock(&self.inner.stacks).set(name, states, outputs);
+    }
+
+    /// Adds an export.
+    pub fn add_export(&self, name: &str, value: &str) {
+        lock(&self.inner.stacks).exports.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Stops the clock of ECR at so many seconds since the Unix epoch. It runs with the machine's until then.
+    pub fn set_time(&self, seconds: i64) {
+        lock(&self.inner.ecr).clock = Some(seconds);
+    }
+
+    /// Says when an image was pushed, in seconds since the Unix epoch.
+    pub fn set_pushed_at(&self, repository: &str, digest: &str, seconds: i64) {
+        lock(&self.inner.ecr).pushed.insert((repository.to_owned(), digest.to_owned()), seconds);
+    }
+
+    /// Gives a repository a tag, as CloudFormation does for those it owns.
+    pub fn tag_repository(&self, repository: &str, key: &str, value: &str) {
+        let mut state = lock(&self.inner.ecr);
+        state.about(repository).tags.insert(key.to_owned(), value.to_owned());
+    }
+
+    /// The lifecycle policy of a repository.
+    #[must_use]
+    pub fn lifecycle_policy(&self, repository: &str) -> Option<String> {
+        lock(&self.inner.ecr).about(repository).lifecycle.clone()
+    }
+
+    /// Gives a repository a lifecycle policy.
+    pub fn set_lifecycle_policy(&self, repository: &str, text: &str) {
+        lock(&self.inner.ecr).about(repository).lifecycle = Some(text.to_owned());
+    }
+
+    /// The policy on who may do what in a repository.
+    #[must_use]
+    pub fn repository_policy(&self, repository: &str) -> Option<String> {
+        lock(&self.inner.ecr).about(repository).policy.clone()
+    }
+
+    /// Adds a fault; the first that fits a call strikes.
+    pub fn fault(&self, fault: ApiFault) {
+        self.inner.script.add(fault);
+    }
+
+    /// All calls so far, in order of arrival.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        lock(&self.inner.calls).clone()
+    }
+
+    /// The actions of all calls so far.
+    #[must_use]
+    pub fn actions(&self) -> Vec<String> {
+        self.calls().into_iter().map(|call| call.action).collect()
+    }
+
+    /// Forgets the calls so far.
+    pub fn clear_calls(&self) {
+        lock(&self.inner.calls).clear();
+    }
+}
+
+impl Drop for FakeAws {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // The thread may have ended by itself.
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(listener: TcpListener, inner: Arc<Inner>, stopped: oneshot::Receiver<()>, ready: &mpsc::Sender<()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("cannot start a runtime");
+    runtime.block_on(async {
+        listener.set_nonblocking(true).expect("cannot prepare a socket");
+        let listener = tokio::net::TcpListener::from_std(listener).expect("cannot register a socket");
+        let app = Router::new().fallback(handle).with_state(inner);
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        // The starter may be gone already; then there is nobody to tell.
+        let _ = ready.send(());
+        let _ = stopped.await;
+    });
+    // Ends open connections, hanging ones included.
+    runtime.shutdown_background();
+}
+
+/// What a job shows GitHub to get its identity token.
+pub const GITHUB_REQUEST_TOKEN: &str = "canary-request-token-of-a-job";
+
+/// GitHub's answer to a job that asks for its identity token.
+fn github(inner: &Inner, uri: &Uri, authorization: &str) -> Answer {
+    let call = Call {
+        action: "github:IdToken".to_owned(),
+        parameters: json!({"query": uri.query().unwrap_or_default()}),
+        scope: String::new(),
+    };
+    lock(&inner.calls).push(call);
+    match inner.script.strike("github:IdToken") {
+        Some(fault) => fault.answer("github:IdToken"),
+        None if authorization == format!("Bearer {GITHUB_REQUEST_TOKEN}") => {
+            Answer::Json(json!({"count": 1, "value": GITHUB_IDENTITY}))
+        }
+        None => Answer::Refused(401, "Unauthorized", String::new()),
+    }
+}
+
+async fn handle(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response<Body> {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if uri.path() == "/github" {
+        return respond(github(&inner, &uri, header("authorization")), true);
+    }
+    let target = header("x-amz-target");
+    let (action, parameters) = match target.strip_prefix("AmazonEC2ContainerRegistry_V20150921.") {
+        Some(operation) => (format!("ecr:{operation}"), serde_json::from_slice(&body).unwrap_or_default()),
+        None => query::parse(&body),
+    };
+    let is_json = action.starts_with("ecr:");
+    let call =
+        Call { action: action.clone(), parameters: parameters.clone(), scope: query::scope(header("authorization")) };
+    lock(&inner.calls).push(call);
+    let answer = match inner.script.strike(&action) {
+        Some(ApiFault::Hang { .. }) => {
+            std::future::pending::<()>().await;
+            refused("Unreachable", "")
+        }
+        Some(fault) => fault.answer(&action),
+        None => match action.split_once(':') {
+            Some(("ecr", operation)) => ecr::answer(&inner, operation, &parameters),
+            Some(("cloudformation", operation)) => cloudformation::answer(&inner, operation, &parameters),
+            Some(("sts", operation)) => sts::answer(&inner, operation, &parameters),
+            _ => refused("InvalidAction", action),
+        },
+    };
+    respond(answer, is_json)
+}
+
+fn respond(answer: Answer, is_json: bool) -> Response<Body> {
+    let (status, kind, body) = match answer {
+        Answer::Json(body) => (200, "application/x-amz-json-1.1", body.to_string()),
+        Answer::Xml(body) => (200, "text/xml", body),
+        Answer::Refused(status, code, message) if is_json => {
+            (status, "application/x-amz-json-1.1", json!({"__type": code, "message": message}).to_string())
+        }
+        Answer::Refused(status, code, message) => (status, "text/xml", query::error(code, &message)),
+    };
+    Response::builder()
+        .status(StatusCode::from_u16(status).expect("because statuses are constants"))
+        .header("content-type", kind)
+        .body(Body::from(body))
+        .expect("because the headers are constants")
+}
