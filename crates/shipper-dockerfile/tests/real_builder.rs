@@ -272,6 +272,94 @@ fn compare(judge: &Judge, links_with_rules: bool) {
     assert!(narrowed * 2 >= cases, "only {narrowed} of {cases} contexts could be narrowed");
 }
 
+/// A Dockerfile, the arguments of its build, and files that it reads and that it does not read.
+type Construct =
+    (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str], &'static [&'static str]);
+
+const CONSTRUCTS: &[Construct] = &[
+    ("FROM scratch AS x\nCOPY a /\nFROM scratch\nCOPY b /\n", &[("target", "x")], &["a/x.rs"], &["b/a/x"]),
+    ("FROM scratch AS x\nCOPY a /\nFROM scratch\nCOPY b /\n", &[], &["b/a/x"], &["a/x.rs"]),
+    ("FROM scratch AS x\nCOPY a /\nFROM scratch\nCOPY --from=x /x.rs /\n", &[], &["a/x.rs"], &["b/a/x"]),
+    ("FROM scratch\nCOPY a /\nFROM scratch\nCOPY --from=0 /x.rs /\n", &[], &["a/x.rs"], &["b/a/x"]),
+    ("FROM scratch AS X\nCOPY a /\nFROM x\nCOPY d.rs /\n", &[], &["a/x.rs", "d.rs"], &["c.md"]),
+    ("ARG G=c.md\nFROM scratch\nARG G\nCOPY $G /\n", &[], &["c.md"], &["d.rs"]),
+    ("ARG G=c.md\nFROM scratch\nARG G\nCOPY $G /\n", &[("G", "d.rs")], &["d.rs"], &["c.md"]),
+    ("ARG G=c.md\nFROM scratch\nCOPY ${G:-d.rs} /\n", &[], &["d.rs"], &["c.md"]),
+    ("ARG G=d.rs\nFROM scratch\nARG G=c.md\nCOPY $G /\n", &[], &["c.md"], &["d.rs"]),
+    ("FROM scratch\nARG V=c.md\nENV V=d.rs\nCOPY $V /\n", &[("V", "a")], &["d.rs"], &["c.md", "a/x.rs"]),
+    ("FROM scratch\nENV V=c.md\nARG V=d.rs\nCOPY $V /\n", &[("V", "a")], &["a/x.rs"], &["c.md", "d.rs"]),
+    ("FROM scratch AS x\nENV V=c.md\nFROM x\nCOPY $V /\n", &[], &["c.md"], &["d.rs"]),
+    ("FROM scratch AS x\nARG V=c.md\nFROM x\nCOPY ${V:-d.rs} /\n", &[], &["c.md"], &["d.rs"]),
+    ("FROM scratch\nENV A=c.md B=$A\nCOPY ${B:-d.rs} /\n", &[], &["d.rs"], &["c.md"]),
+    ("FROM scratch\nENV V=x\nCOPY ${V:+c.md} ${U:-d.rs} /\n", &[], &["c.md", "d.rs"], &["a/x.rs"]),
+    ("FROM scratch\nENV V=\nCOPY ${V:-c.md} ${V-b}d.rs /\n", &[], &["c.md", "d.rs"], &["a/x.rs"]),
+    ("FROM scratch\nENV V=xx/c.md\nCOPY ${V#*/} /\n", &[], &["c.md"], &["d.rs"]),
+    ("FROM scratch\nENV V=x/x/c.md\nCOPY ${V##*/} /\n", &[], &["c.md"], &["d.rs"]),
+    ("FROM scratch\nENV V=d.rs.gz\nCOPY ${V%.*} /\n", &[], &["d.rs"], &["c.md"]),
+    ("FROM scratch\nENV V=a.b.c\nCOPY ${V%%.*} /\n", &[], &["a/x.rs"], &["b/a/x"]),
+    ("FROM scratch\nENV V=d.md\nCOPY ${V/d/c} /\n", &[], &["c.md"], &["d.rs"]),
+    ("FROM scratch\nENV V=axx.rs\nCOPY a/${V//ax/} /\n", &[], &["a/x.rs"], &["a/y.md"]),
+    ("FROM scratch\nENV V=c.md\nCOPY [\"$V\", \"/\"]\n", &[], &["c.md"], &["d.rs"]),
+    ("# escape=`\nFROM scratch\nCOPY c.md `\n d.rs /\n", &[], &["c.md", "d.rs"], &["a/x.rs"]),
+    ("FROM scratch\nCOPY c.md \\\n# comment\n\n d.rs /\n", &[], &["c.md", "d.rs"], &["a/x.rs"]),
+    ("FROM scratch\nCOPY <<E /f\nCOPY a /\nE\nCOPY c.md /\n", &[], &["c.md"], &["a/x.rs"]),
+    ("FROM scratch\nCOPY <<E d.rs /f/\ntext\nE\n", &[], &["d.rs"], &["a/x.rs"]),
+    ("FROM scratch AS x\nONBUILD COPY c.md /\nFROM x\n", &[], &["c.md"], &["d.rs"]),
+    ("FROM scratch\nONBUILD COPY c.md /\nCOPY d.rs /\n", &[], &["d.rs"], &["c.md"]),
+    ("FROM scratch\nCOPY --chmod=600 --link c.md /\n", &[], &["c.md"], &["d.rs"]),
+    ("FROM scratch\nARG TARGETOS\nENV V=${TARGETOS/linux/c}\nCOPY $V.md /\n", &[], &["c.md"], &["d.rs"]),
+];
+
+#[test]
+fn each_construct_reads_what_buildkit_reads() {
+    let engine = need!(DockerEngine::start(Suite::Stable, ImageStore::Containerd));
+    let work = tempfile::tempdir().unwrap();
+    let mut wrong = Vec::new();
+    for (number, (text, given, read, other)) in CONSTRUCTS.iter().enumerate() {
+        let place = work.path().join(number.to_string());
+        let context = place.join("context");
+        write(&context, &[], &|_| true);
+        fs::write(place.join("Dockerfile"), text).unwrap();
+        let mut options = BuildOptions { platform: Some("linux/amd64".to_owned()), ..BuildOptions::default() };
+        let mut flags = Vec::new();
+        for (name, value) in *given {
+            if *name == "target" {
+                options.target = Some((*value).to_owned());
+                flags.extend(["--target".to_owned(), (*value).to_owned()]);
+            } else {
+                options.args.insert((*name).to_owned(), (*value).to_owned());
+                flags.extend(["--build-arg".to_owned(), format!("{name}={value}")]);
+            }
+        }
+        let image = |out: &str| {
+            let mut build = engine.docker(&["buildx", "build", "--provenance=false", "--quiet"]);
+            build.args(&flags).arg("--output").arg(format!("type=local,dest={}", place.join(out).display()));
+            let built = build.arg("--file").arg(place.join("Dockerfile")).arg(&context).output().unwrap();
+            built.status.success().then(|| tree(&place.join(out))).ok_or(built.stderr)
+        };
+        let inputs = analyze(text.as_bytes(), &options).unwrap_or_else(|error| panic!("{text}\n{error}")).inputs;
+        let before = match image("before") {
+            Ok(before) => before,
+            Err(printed) => {
+                wrong.push(format!("{text}does not build: {}", String::from_utf8_lossy(&printed)));
+                continue;
+            }
+        };
+        for (paths, expected) in [(read, true), (other, false)] {
+            for path in *paths {
+                fs::write(context.join(path), "another content").unwrap();
+                let changed = image(path.split('/').next_back().unwrap()).unwrap() != before;
+                let covered = inputs.covers(path.as_bytes());
+                if (changed, covered) != (expected, expected) {
+                    wrong.push(format!("{text}{path}: BuildKit reads it: {changed}, covered: {covered}"));
+                }
+                fs::write(context.join(path), path).unwrap();
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
 #[test]
 fn the_narrowed_context_gives_the_same_image_with_buildkit() {
     compare(&Judge::BuildKit(need!(DockerEngine::start(Suite::Stable, ImageStore::Containerd))), true);
