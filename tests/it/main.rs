@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod cargo_service;
+#[cfg(unix)]
+mod conformance;
 mod copy;
 mod dockerfile;
 mod due;

@@ -1,9 +1,10 @@
-//! Tasks of the workspace: `cargo xtask test`, `own-image`, `gen`, `threat-coverage`, `bench`.
+//! Tasks of the workspace: `cargo xtask test`, `own-image`, `gen`, `conformance`, `threat-coverage`, `bench`.
 //!
 //! Invariants: no task needs anything but a Rust toolchain to start; what a task installs or writes is said first;
 //! the exit code is that of the work, 2 for a wrong call.
 
 mod bench;
+mod conformance;
 mod engines;
 mod generate;
 mod install;
@@ -23,6 +24,8 @@ usage: cargo xtask TASK
                                 --no-skip (or SHIPPER_NO_SKIP=1) makes a skip a failure
   own-image                     builds the image of this repository's own shipper.toml, unpacks it, runs it
   gen [--check]                 writes the generated files; --check fails where one is out of date
+  conformance [--check]         what each change does to the key, against a real builder where there is one; writes
+                                docs/conformance.md, --check compares
   threat-coverage               every threat of docs/threat-model.md has tests, and they exist
   bench [hash|ship] [--rounds N]
                                 release build against git, side by side; prints medians and ratios";
@@ -35,6 +38,8 @@ fn main() -> ExitCode {
         ["own-image"] => Some(own_image::check()),
         ["gen"] => Some(generate::run(generate::Mode::Write)),
         ["gen", "--check"] => Some(generate::run(generate::Mode::Check)),
+        ["conformance"] => Some(conformance::run(generate::Mode::Write)),
+        ["conformance", "--check"] => Some(conformance::run(generate::Mode::Check)),
         ["threat-coverage"] => Some(threats::check()),
         ["bench", rest @ ..] => bench::Options::parse(rest).map(|options| bench::run(&options)),
         ["help" | "--help" | "-h"] => {

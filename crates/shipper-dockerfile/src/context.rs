@@ -98,8 +98,10 @@ impl ContextPath {
     /// this entry names: the link is the path itself or one of its parents.
     ///
     /// BuildKit resolves symlinks inside the context on the way to a `COPY` source, and the source itself; links
-    /// inside of a copied directory are copied as links. Where this returns `true`, the target of the link is read
-    /// as well: see [`Inputs::follow_links`].
+    /// inside of a copied directory are copied as links. For a wildcard it takes the checksum of what links below a
+    /// match lead to, and fails where that is not there (`includedPaths` and `Checksum` in BuildKit's
+    /// `cache/contenthash/checksum.go`). Where this returns `true`, the target of the link is read as well: see
+    /// [`Inputs::follow_links`].
     #[must_use]
     pub fn may_pass_through(&self, link: &[u8]) -> bool {
         if self.link_only {
@@ -110,8 +112,8 @@ impl ContextPath {
             match wanted.next() {
                 Some(wanted) if part_matches(wanted, part) => {}
                 Some(_) => return false,
-                // Below the entry: followed only where a `**` hides how far the pattern reaches.
-                None => return self.is_open(),
+                // Below the entry: followed for a wildcard, and where a `**` hides how far the pattern reaches.
+                None => return self.is_open() || has_wildcard(&self.pattern),
             }
         }
         true
@@ -179,6 +181,16 @@ fn quote(path: &[u8]) -> Vec<u8> {
         out.push(byte);
     }
     out
+}
+
+/// Whether `pattern` may match more than one path; [`quote`] makes it `false`.
+fn has_wildcard(pattern: &[u8]) -> bool {
+    let mut escaped = false;
+    pattern.iter().any(|&byte| {
+        let counts = !escaped && b"*?[".contains(&byte);
+        escaped = byte == b'\\' && !escaped;
+        counts
+    })
 }
 
 fn is_decisive(part: &[u8]) -> bool {
