@@ -20,6 +20,7 @@ mod publish;
 mod read;
 mod record;
 mod ship;
+mod uploads;
 mod work;
 
 pub use error::Error;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy as _;
 use shipper_hash::{FileDigest, Tree, TreeOptions, Untracked};
-use shipper_oci::{ClientOptions, CredentialSources, Credentials, Platform, Store};
+use shipper_oci::{ClientOptions, CredentialSources, Credentials, Platform, ProgressSink, Store};
 use shipper_plan::{Config, Discovered, Overrides, Service, Settings, UntrackedConfig};
 
 use crate::Error;
@@ -114,18 +114,20 @@ impl Project {
         Ok(Self { root, config_path, config, settings, services, environment, directories, paranoid: options.paranoid })
     }
 
-    /// The images' store.
+    /// The images' store; `progress` is told how uploads go on.
     ///
     /// # Errors
     /// [`Error::Store`] where the setting is neither a layout nor a registry.
-    pub fn store(&self) -> Result<Store, Error> {
+    pub fn store(&self, progress: Option<ProgressSink>) -> Result<Store, Error> {
         let registry = &self.settings.registry;
         let text = match registry.value.strip_prefix("oci:") {
             // A relative layout lies in the project, wherever the command was called.
             Some(dir) => format!("oci:{}", self.root.join(dir).display()),
             None => registry.value.clone(),
         };
-        Store::parse(&text, client_options(&self.environment)).map_err(|source| Error::Store {
+        let mut options = client_options(&self.environment);
+        options.progress = progress;
+        Store::parse(&text, options).map_err(|source| Error::Store {
             action: format!("use registry `{}` ({})", registry.value, registry.origin),
             source,
         })

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use shipper_oci::{Repository, Store};
+use shipper_oci::{ProgressSink, Repository, Store};
 use shipper_plan::{Existing, PlatformFacts, ServiceFacts};
 use shipper_report::{Action, Event, ExitCode, FORMAT, Outcome, PlannedService, ShippedImage};
 use tokio::task::JoinSet;
@@ -15,6 +15,7 @@ use crate::gather::{Gathered, gather, selection};
 use crate::git::{self, Head};
 use crate::outdated::{self, LockedBase};
 use crate::record::{Recorder, estimates};
+use crate::uploads::Uploads;
 use crate::{Error, Events, Project, Tee, probe, work};
 
 /// What to plan or ship.
@@ -108,7 +109,9 @@ async fn planned(
     }
     let order = selection(project, &wanted)?;
     let head = git::head(&project.root);
-    let store = project.store()?;
+    let services =
+        project.services.values().map(|service| (service.repository.clone(), service.name.clone())).collect();
+    let store = project.store(Some(ProgressSink::new(Uploads::new(events.clone(), services))))?;
     let tree = project.tree()?;
     let mut bases = Bases::new(project, options.locked)?;
     if purpose == Purpose::Ship {

@@ -322,7 +322,9 @@ impl Error {
             Error::Denied { registry, .. } => {
                 Some(format!("check that the repository exists and that the user logged in at {registry} may do this"))
             }
-            Error::Unreachable { host, what, .. } if is_ecr(host) && what.starts_with("start upload") => {
+            Error::Unreachable { host, what, .. }
+                if crate::quirks::named(host).drops_uploads_to_missing && what.starts_with("start upload") =>
+            {
                 Some("Amazon ECR drops the connection when the repository does not exist; create it first".to_owned())
             }
             Error::UnsafePeer { what: "token realm", .. } => Some(
@@ -342,11 +344,6 @@ impl Error {
 /// Statuses after which the same request may succeed.
 pub(crate) fn is_retryable_status(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 499 | 500 | 502 | 503 | 504 | 522)
-}
-
-/// Whether a host is an Amazon ECR registry.
-pub(crate) fn is_ecr(host: &str) -> bool {
-    host.contains(".dkr.ecr.") && (host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn"))
 }
 
 /// Foreign text made fit for a terminal and a log: control characters escaped, at most 200 characters.

@@ -63,6 +63,7 @@ impl Registry {
     ) -> Result<Pushed> {
         let mut ask_first = presence == Presence::Unknown && from.is_none();
         let mut mount = from;
+        let turn = self.client.turn().await;
         let mut tries = self.client.tries();
         loop {
             if ask_first
@@ -81,7 +82,10 @@ impl Registry {
                 Err(error) => return Err(error),
             };
             match self.send(descriptor, origin, url).await {
-                Ok(()) => return Ok(Pushed::Uploaded),
+                Ok(()) => {
+                    turn.succeeded();
+                    return Ok(Pushed::Uploaded);
+                }
                 Err(error) => tries.wait_or(error).await?,
             }
             // It may have arrived although the answer did not.
