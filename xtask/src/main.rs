@@ -24,8 +24,8 @@ usage: cargo xtask TASK
   own-image                     builds the image of this repository's own shipper.toml, unpacks it, runs it
   gen [--check]                 writes the generated files; --check fails where one is out of date
   threat-coverage               every threat of docs/threat-model.md has tests, and they exist
-  bench [hash|ship] [--rounds N]
-                                release build against git, side by side; prints medians and ratios";
+  bench [hash|ship|registry] [--rounds N]
+                                release build against git, skopeo and crane, side by side; prints medians and ratios";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         ["gen"] => Some(generate::run(generate::Mode::Write)),
         ["gen", "--check"] => Some(generate::run(generate::Mode::Check)),
         ["threat-coverage"] => Some(threats::check()),
+        [bench::child::TASK, rest @ ..] => Some(bench::child::report(rest)),
         ["bench", rest @ ..] => bench::Options::parse(rest).map(|options| bench::run(&options)),
         ["help" | "--help" | "-h"] => {
             process::say(USAGE);
