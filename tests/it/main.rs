@@ -13,4 +13,5 @@ mod kill;
 mod project;
 mod registry;
 mod shop;
+mod sources;
 mod support;

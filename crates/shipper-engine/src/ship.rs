@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use shipper_oci::{ProgressSink, Repository, Store};
+use shipper_oci::{ProgressSink, Repository, Selector, Store};
 use shipper_plan::{Existing, PlatformFacts, ServiceFacts};
-use shipper_report::{Action, Event, ExitCode, FORMAT, Outcome, PlannedService, ShippedImage};
+use shipper_report::{Action, Event, ExitCode, FORMAT, Outcome, Phase, PlannedService, ShippedImage};
 use tokio::task::JoinSet;
 
 use crate::bases::Bases;
@@ -16,7 +16,7 @@ use crate::git::{self, Head};
 use crate::outdated::{self, LockedBase};
 use crate::record::{Recorder, estimates};
 use crate::uploads::Uploads;
-use crate::{Error, Events, Project, Tee, probe, work};
+use crate::{Error, Events, Project, Tee, images, probe, work};
 
 /// What to plan or ship.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +29,8 @@ pub struct ShipOptions {
     pub locked: bool,
     /// Build, but write nothing to the registry.
     pub no_push: bool,
+    /// Load the images into the container engine of this machine too.
+    pub load: bool,
     /// Services that get another identity from now on, by a salt in `shipper.lock`; they belong to the run. [`plan`]
     /// leaves them as they are.
     pub refresh: Vec<String>,
@@ -228,7 +230,12 @@ pub async fn ship(project: &Project, options: &ShipOptions, events: &Events) -> 
     let result = match planned(project, options, &events, Purpose::Ship).await {
         Ok(planned) => {
             let saved_ms = planned.saved_ms();
-            Ok((execute(project, options, planned, &events).await, saved_ms))
+            let repositories = planned.repositories.clone();
+            let mut shipped = execute(project, options, planned, &events).await;
+            if options.load {
+                load(project, &repositories, &mut shipped, &events).await;
+            }
+            Ok((shipped, saved_ms))
         }
         Err(error) => Err(error),
     };
@@ -247,6 +254,34 @@ pub async fn ship(project: &Project, options: &ShipOptions, events: &Events) -> 
         saved_ms,
     });
     result.map(|(shipped, _)| shipped)
+}
+
+/// Loads what was shipped into the container engine, as `<repository>:<identity>` and `<repository>:latest`.
+async fn load(project: &Project, repositories: &BTreeMap<String, Repository>, shipped: &mut Shipped, events: &Events) {
+    for (service, image) in &shipped.images {
+        let name = &project.services[service].repository;
+        events.emit(Event::ActionProgress {
+            service: service.clone(),
+            phase: Phase::Push,
+            message: format!("loading {name} into the container engine"),
+            done: 0,
+            total: 0,
+        });
+        let result = async {
+            let engine = images::engine(&project.environment)?;
+            let selector = Selector::Digest(image.digest.parse()?);
+            let identity = image.reference.rsplit_once('@').map_or(image.reference.as_str(), |(name, _)| name);
+            for tag in [identity.rsplit_once(':').map_or("latest", |(_, tag)| tag), "latest"] {
+                engine.load(&repositories[service], &selector, &format!("{name}:{tag}")).await?;
+            }
+            Ok(())
+        };
+        if let Err(source) = result.await {
+            let error = Error::Load { service: service.clone(), source: Box::new(source) };
+            tell(events, Some(service), &error);
+            shipped.failures.push(error);
+        }
+    }
 }
 
 /// Emits an error as event.

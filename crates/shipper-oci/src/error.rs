@@ -193,6 +193,24 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A tar file holds no image that can be read.
+    #[error("{} is not a usable image archive: {reason}", path.display())]
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, or what must be said.
+        reason: String,
+    },
+    /// A container engine on this machine did not do what was asked.
+    #[error("the engine at {host} did not {what}: {reason}")]
+    Engine {
+        /// Socket or address.
+        host: String,
+        /// What it was asked to do.
+        what: String,
+        /// What it said.
+        reason: String,
+    },
     /// The client options contradict themselves or cannot be used.
     #[error("the registry client cannot be set up: {reason}")]
     Options {
@@ -309,6 +327,7 @@ impl Error {
                 | Error::SizeMismatch { .. }
                 | Error::InvalidManifest { .. }
                 | Error::Layout { .. }
+                | Error::Archive { .. }
         )
     }
 

@@ -1,12 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 mod address;
+mod archive;
 pub mod atomic;
 mod auth;
 mod challenge;
 mod client;
 mod copy;
 mod credentials;
+mod daemon;
 mod descriptor;
 mod digest;
 mod error;
@@ -36,8 +38,10 @@ mod store;
 mod upload;
 mod verify;
 
+pub use archive::Archive;
 pub use copy::{CopyReport, copy};
 pub use credentials::{Credential, CredentialFuture, CredentialProvider, CredentialSources, Credentials};
+pub use daemon::{Engine, Loaded};
 pub use descriptor::{Descriptor, media_type};
 pub use digest::{Algorithm, Digest, DigestHasher};
 pub use error::{Error, Result, Source};

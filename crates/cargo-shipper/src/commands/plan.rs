@@ -18,6 +18,7 @@ pub(crate) fn run(global: &Global, args: &PlanArgs, terminal: &Terminal) -> Resu
         force: args.services.force,
         locked: args.services.locked,
         no_push: true,
+        load: false,
         refresh: Vec::new(),
     };
     let events = Events::new(Arc::new(WarningsOnly(terminal.clone())));

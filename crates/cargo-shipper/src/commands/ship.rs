@@ -16,6 +16,7 @@ pub(crate) fn run(global: &Global, args: &ShipArgs, terminal: &Terminal) -> Resu
         force: args.services.force,
         locked: args.services.locked,
         no_push: args.no_push,
+        load: args.load,
         refresh: args.refresh.clone(),
     };
     let view = Arc::new(ShipView::new(terminal));
