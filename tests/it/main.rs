@@ -17,5 +17,6 @@ mod project;
 mod ready;
 mod registry;
 mod shop;
+mod sources;
 mod support;
 mod tags;

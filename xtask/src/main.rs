@@ -27,8 +27,8 @@ usage: cargo xtask TASK
   conformance [--check]         what each change does to the key, against a real builder where there is one; writes
                                 docs/conformance.md, --check compares
   threat-coverage               every threat of docs/threat-model.md has tests, and they exist
-  bench [hash|ship] [--rounds N]
-                                release build against git, side by side; prints medians and ratios";
+  bench [hash|ship|registry] [--rounds N]
+                                release build against git, skopeo and crane, side by side; prints medians and ratios";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         ["conformance"] => Some(conformance::run(generate::Mode::Write)),
         ["conformance", "--check"] => Some(conformance::run(generate::Mode::Check)),
         ["threat-coverage"] => Some(threats::check()),
+        [bench::child::TASK, rest @ ..] => Some(bench::child::report(rest)),
         ["bench", rest @ ..] => bench::Options::parse(rest).map(|options| bench::run(&options)),
         ["help" | "--help" | "-h"] => {
             process::say(USAGE);

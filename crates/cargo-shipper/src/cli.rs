@@ -139,6 +139,9 @@ pub(crate) struct ShipArgs {
     /// Build what is due, but write nothing to the registry
     #[arg(long)]
     pub(crate) no_push: bool,
+    /// Load the images into the container engine of this machine too, as `REPOSITORY:latest`
+    #[arg(long, conflicts_with = "no_push")]
+    pub(crate) load: bool,
     /// Give this service another identity from now on, by a salt in shipper.lock; repeatable
     #[arg(long, value_name = "SERVICE", conflicts_with = "locked")]
     pub(crate) refresh: Vec<String>,
@@ -169,7 +172,7 @@ pub(crate) struct HashArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct InspectArgs {
-    /// `oci:DIR[:TAG]` or a registry reference
+    /// `oci:DIR[:TAG]`, `docker-archive:FILE`, `oci-archive:FILE` or a registry reference
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
     /// Print the manifest's bytes as they are
@@ -179,10 +182,10 @@ pub(crate) struct InspectArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CopyArgs {
-    /// `oci:DIR[:TAG]` or a registry reference
+    /// `oci:DIR[:TAG]`, `docker-archive:FILE`, `oci-archive:FILE` or a registry reference
     #[arg(value_name = "SRC")]
     pub(crate) source: String,
-    /// `oci:DIR[:TAG]` or a registry reference
+    /// `oci:DIR[:TAG]`, `docker-daemon:NAME` or a registry reference
     #[arg(value_name = "DST")]
     pub(crate) destination: String,
 }

@@ -366,6 +366,23 @@ pub enum Error {
         #[source]
         source: jiff::Error,
     },
+    /// A place that images can be read from or written to, but not what was asked.
+    #[error("use `{place}`: {problem}")]
+    Place {
+        /// As written.
+        place: String,
+        /// What it is not for.
+        problem: &'static str,
+    },
+    /// An image was shipped but not loaded into the container engine.
+    #[error("load `{service}` into the container engine")]
+    Load {
+        /// The service.
+        service: String,
+        /// What happened.
+        #[source]
+        source: Box<shipper_oci::Error>,
+    },
     /// A reference names nothing.
     #[error("find {reference}")]
     NoImage {
@@ -390,8 +407,8 @@ impl Error {
             Self::Build { source, .. } if source.is_unknown() => ExitCode::Unknown,
             Self::Build { .. } | Self::Check { .. } | Self::Need { .. } | Self::Stage { .. } => ExitCode::BuildFailed,
             Self::BaseAbsent { .. } => ExitCode::BuildFailed,
-            Self::Push { source, .. } if source.is_unknown() => ExitCode::Unknown,
-            Self::Push { .. } | Self::Identity { .. } | Self::Anchor { .. } => ExitCode::PushFailed,
+            Self::Push { source, .. } | Self::Load { source, .. } if source.is_unknown() => ExitCode::Unknown,
+            Self::Push { .. } | Self::Load { .. } | Self::Identity { .. } | Self::Anchor { .. } => ExitCode::PushFailed,
             Self::NoImage { .. }
             | Self::NotReady { .. }
             | Self::InUse { .. }
@@ -437,7 +454,7 @@ impl Error {
                     .to_owned(),
             ),
             Self::Store { source, .. } => source.hint(),
-            Self::Push { source, .. } | Self::BaseName { source, .. } => source.hint(),
+            Self::Push { source, .. } | Self::Load { source, .. } | Self::BaseName { source, .. } => source.hint(),
             Self::Build { source, .. } | Self::Toolchain { source, .. } => source.hint(),
             Self::Document { source, .. } => source.hint(),
             Self::Outputs { source, .. } => source.hint(),

@@ -1,20 +1,53 @@
 //! Images by name, outside any project: `copy`, `push`, `inspect`.
 
-use shipper_oci::{Manifest, ManifestKind, Reference, Repository, Selector, Store, Tag};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use shipper_oci::{Archive, Engine, Manifest, ManifestKind, Reference, Repository, Selector, Store, Tag};
 
 use crate::project::client_options;
 use crate::{Error, Options};
+
+/// Destinations that are a container engine on this machine.
+const DAEMON: &str = "docker-daemon:";
 
 /// A place that an image is at or goes to.
 struct Place {
     repository: Repository,
     selector: Selector,
+    /// What the repository is a view of: it must live as long as that is used.
+    archive: Option<Archive>,
+}
+
+fn failed(text: &str) -> impl Fn(shipper_oci::Error) -> Error + '_ {
+    move |source| Error::Store { action: format!("use `{text}`"), source }
+}
+
+/// Reads `oci:DIR[:TAG]`, an archive, or a registry reference; a missing tag is `latest`, of an archive its only image.
+async fn source(options: &Options, text: &str) -> Result<Place, Error> {
+    if text.starts_with(DAEMON) {
+        return Err(Error::Place { place: text.to_owned(), problem: "an engine is a destination only" });
+    }
+    let (path, of_docker) = match (text.strip_prefix("docker-archive:"), text.strip_prefix("oci-archive:")) {
+        (Some(path), _) => (path, true),
+        (None, Some(path)) => (path, false),
+        (None, None) => return place(options, text),
+    };
+    let (path, name) = path.split_once(':').map_or((path, None), |(path, name)| (path, Some(name)));
+    let path = options.directory.join(path);
+    let archive = if of_docker { Archive::docker(&path).await } else { Archive::oci(&path).await };
+    let archive = archive.map_err(failed(text))?;
+    let selector = archive.find(name).map_err(failed(text))?;
+    Ok(Place { repository: archive.repository().clone(), selector, archive: Some(archive) })
 }
 
 /// Reads `oci:DIR[:TAG]` or a registry reference; a missing tag is `latest`.
 fn place(options: &Options, text: &str) -> Result<Place, Error> {
-    let failed = |source| Error::Store { action: format!("use `{text}`"), source };
+    let failed = failed(text);
     let latest = || -> Tag { "latest".parse().expect("a tag") };
+    if text.starts_with("docker-archive:") || text.starts_with("oci-archive:") {
+        return Err(Error::Place { place: text.to_owned(), problem: "an archive is a source only" });
+    }
     if let Some(layout) = text.strip_prefix("oci:") {
         let (directory, tag) = match layout.rsplit_once(':') {
             Some((directory, tag)) if !tag.contains(['/', '\\']) && !directory.is_empty() => {
@@ -23,12 +56,18 @@ fn place(options: &Options, text: &str) -> Result<Place, Error> {
             _ => (layout, latest()),
         };
         let repository = Repository::layout(options.directory.join(directory));
-        return Ok(Place { repository, selector: Selector::Tag(tag) });
+        return Ok(Place { repository, selector: Selector::Tag(tag), archive: None });
     }
-    let reference = Reference::parse_docker(text).map_err(failed)?;
-    let store = Store::registry(&reference.registry, None, client_options(&options.environment)).map_err(failed)?;
+    let reference = Reference::parse_docker(text).map_err(&failed)?;
+    let store = Store::registry(&reference.registry, None, client_options(&options.environment)).map_err(&failed)?;
     let selector = reference.selector().unwrap_or_else(|| Selector::Tag(latest()));
-    Ok(Place { repository: store.repository(&reference.repository), selector })
+    Ok(Place { repository: store.repository(&reference.repository), selector, archive: None })
+}
+
+/// The container engine that the environment leads to.
+pub(crate) fn engine(environment: &BTreeMap<String, String>) -> Result<Engine, shipper_oci::Error> {
+    let runtime = environment.get("XDG_RUNTIME_DIR").map(Path::new);
+    Engine::new(environment.get("DOCKER_HOST").map(String::as_str), runtime)
 }
 
 /// What [`copy`] did.
@@ -46,19 +85,34 @@ pub struct Copied {
     pub present: usize,
 }
 
-/// Copies an image or index with everything it refers to. The destination has the same digest afterwards.
+/// Copies an image or index with everything it refers to. The destination has the same digest afterwards; a container
+/// engine (`docker-daemon:NAME`) has the same layers.
 ///
 /// # Errors
 /// [`Error::Store`].
-pub async fn copy(options: &Options, source: &str, destination: &str) -> Result<Copied, Error> {
-    let (from, to) = (place(options, source)?, place(options, destination)?);
+pub async fn copy(options: &Options, from: &str, destination: &str) -> Result<Copied, Error> {
+    let copying = |source| Error::Store { action: format!("copy {from} to {destination}"), source };
+    if let Some(name) = destination.strip_prefix(DAEMON) {
+        let from = source(options, from).await?;
+        let engine = engine(&options.environment).map_err(copying)?;
+        let loaded = engine.load(&from.repository, &from.selector, name).await.map_err(copying)?;
+        let blobs = usize::from(loaded.bytes > 0);
+        return Ok(Copied {
+            reference: loaded.name,
+            digest: loaded.digest.to_string(),
+            bytes: loaded.bytes,
+            blobs,
+            present: 1 - blobs,
+        });
+    }
+    let to = place(options, destination)?;
+    let from = source(options, from).await?;
     let Selector::Tag(tag) = &to.selector else {
         return Err(Error::Destination { destination: destination.to_owned() });
     };
-    let report =
-        shipper_oci::copy(&from.repository, &from.selector, &to.repository, std::slice::from_ref(tag)).await.map_err(
-            |source_error| Error::Store { action: format!("copy {source} to {destination}"), source: source_error },
-        )?;
+    let report = shipper_oci::copy(&from.repository, &from.selector, &to.repository, std::slice::from_ref(tag))
+        .await
+        .map_err(copying)?;
     Ok(Copied {
         reference: to.repository.reference(&to.selector),
         digest: report.digest.to_string(),
@@ -105,7 +159,7 @@ pub struct Inspected {
 /// # Errors
 /// [`Error::Store`], and [`Error::NoImage`] where the reference names nothing.
 pub async fn inspect(options: &Options, text: &str) -> Result<Inspected, Error> {
-    let place = place(options, text)?;
+    let place = source(options, text).await?;
     let failed = |source| Error::Store { action: format!("read {text}"), source };
     let manifest = place.repository.manifest(&place.selector).await.map_err(failed)?;
     let manifest = manifest.ok_or_else(|| Error::NoImage { reference: text.to_owned() })?;
@@ -135,7 +189,10 @@ pub async fn inspect(options: &Options, text: &str) -> Result<Inspected, Error> 
     }
     properties.extend(manifest.annotations().iter().map(|(name, value)| (name.clone(), value.clone())));
     Ok(Inspected {
-        reference: place.repository.reference(&place.selector),
+        reference: match &place.archive {
+            Some(_) => text.to_owned(),
+            None => place.repository.reference(&place.selector),
+        },
         digest: manifest.digest().to_string(),
         media_type: manifest.media_type().to_owned(),
         document: document(&manifest, &config),

@@ -27,6 +27,7 @@ mod registries;
 mod retention;
 mod ship;
 mod tagging;
+mod uploads;
 mod work;
 
 pub use ensure::{EnsureOptions, Ensured, ensure};

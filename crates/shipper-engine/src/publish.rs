@@ -2,7 +2,9 @@
 //! identities, hint. A run killed anywhere leaves unreferenced things, never a name on something incomplete.
 
 use shipper_hash::BuildKey;
-use shipper_oci::{BlobSource, Descriptor, Digest, Image, Manifest, Platform, Pushed, Repository, Selector};
+use shipper_oci::{
+    BlobOrigin, BlobSource, Descriptor, Digest, Image, Manifest, Platform, Repository, Selector, push_blobs,
+};
 use shipper_plan::Existing;
 use shipper_report::{Event, Name, Phase};
 
@@ -39,6 +41,28 @@ impl PlatformImage {
             Self::Copied { manifest, .. } | Self::Stored(manifest) => manifest,
         }
     }
+
+    /// Its blobs and where they are; none of what is there already.
+    fn blobs(&self) -> Vec<(Descriptor, BlobOrigin)> {
+        match self {
+            Self::Built { image, base } => {
+                let base = base.iter().flat_map(|base| {
+                    image.base_layers.iter().map(|layer| (layer.clone(), BlobOrigin::Repository(base.clone())))
+                });
+                let own = image
+                    .layers
+                    .iter()
+                    .map(|layer| (layer.descriptor.clone(), BlobOrigin::Local(BlobSource::File(layer.path.clone()))));
+                let config = (image.config.clone(), in_memory(&image.config_bytes));
+                base.chain(own).chain([config]).collect()
+            }
+            Self::Copied { manifest, from } => {
+                let blobs = manifest.as_image().map(shipper_oci::ImageManifest::blobs).unwrap_or_default();
+                blobs.into_iter().map(|blob| (blob.clone(), BlobOrigin::Repository(from.clone()))).collect()
+            }
+            Self::Stored(_) => Vec::new(),
+        }
+    }
 }
 
 /// What was published.
@@ -70,33 +94,36 @@ pub(crate) async fn publish(
     let service = &gathered.service.name;
     let failed =
         |source| Error::Push { service: service.clone(), target: repository.to_string(), source: Box::new(source) };
-    let mut uploaded = 0;
-    let mut size = 0;
-    for image in images {
-        if let Some(image) = image.manifest().as_image() {
-            size += image.layers.iter().map(|layer| layer.size).sum::<u64>();
-        }
-        uploaded += match image {
-            PlatformImage::Built { image, base } => {
-                push_blobs(repository, service, image, base.as_ref(), events).await.map_err(failed)?
-            }
-            PlatformImage::Copied { manifest, from } => copy_blobs(repository, manifest, from).await.map_err(failed)?,
-            PlatformImage::Stored(_) => continue,
-        };
-        repository.put_manifest(image.manifest(), None).await.map_err(failed)?;
-    }
+    let layers = images.iter().filter_map(|image| image.manifest().as_image()).flat_map(|image| &image.layers);
+    let size = layers.map(|layer| layer.size).sum();
     let image = match images {
         [only] => only.manifest().clone(),
-        _ => {
-            let index = index(gathered, images).map_err(failed)?;
-            repository.put_manifest(&index, None).await.map_err(failed)?;
-            index
-        }
+        _ => index(gathered, images).map_err(failed)?,
     };
     let artifact = inputs::artifact(gathered, image.descriptor())?;
-    for (descriptor, bytes) in &artifact.blobs {
-        let source = BlobSource::Bytes(bytes.clone().into());
-        uploaded += written(repository.push_blob(descriptor, source).await.map_err(failed)?, descriptor);
+
+    let mut blobs: Vec<(Descriptor, BlobOrigin)> = images.iter().flat_map(PlatformImage::blobs).collect();
+    blobs.extend(artifact.blobs.iter().map(|(descriptor, bytes)| (descriptor.clone(), in_memory(bytes))));
+    events.emit(Event::ActionProgress {
+        service: service.clone(),
+        phase: Phase::Push,
+        message: format!("{} blobs", blobs.len()),
+        done: 0,
+        total: blobs.len() as u64,
+    });
+    let earlier = earlier(repository, branch).await;
+    let sent = push_blobs(repository, blobs.clone(), &earlier).await.map_err(failed)?;
+    let mut uploaded = sent.bytes;
+    match put_images(repository, images).await {
+        // The registry has lost a blob that the earlier image proved: everything is asked for.
+        Err(shipper_oci::Error::Incomplete { .. }) if !earlier.is_empty() => {
+            uploaded += push_blobs(repository, blobs, &[]).await.map_err(failed)?.bytes;
+            put_images(repository, images).await.map_err(failed)?;
+        }
+        result => result.map_err(failed)?,
+    }
+    if images.len() > 1 {
+        repository.put_manifest(&image, None).await.map_err(failed)?;
     }
     let stored_inputs = tag(&gathered.key.inputs_tag());
     repository.put_manifest(&artifact.manifest, Some(&stored_inputs)).await.map_err(failed)?;
@@ -139,47 +166,30 @@ pub(crate) async fn name_existing(
     naming.apply(repository, &manifest).await
 }
 
-/// Uploads what the repository does not have, and returns how many bytes that were.
-async fn push_blobs(
-    repository: &Repository,
-    service: &str,
-    image: &Image,
-    base: Option<&Repository>,
-    events: &Events,
-) -> shipper_oci::Result<u64> {
-    let mut uploaded = 0;
-    for layer in &image.base_layers {
-        let Some(base) = base else { continue };
-        uploaded += written(shipper_oci::copy_blob(base, layer, repository).await?, layer);
+async fn put_images(repository: &Repository, images: &[PlatformImage]) -> shipper_oci::Result<()> {
+    for image in images.iter().filter(|image| !matches!(image, PlatformImage::Stored(_))) {
+        repository.put_manifest(image.manifest(), None).await?;
     }
-    let total = image.layers.len() as u64;
-    for (done, layer) in image.layers.iter().enumerate() {
-        events.emit(Event::ActionProgress {
-            service: service.to_owned(),
-            phase: Phase::Push,
-            message: format!("{} {}", layer.created_by, shipper_report::bytes(layer.descriptor.size)),
-            done: done as u64,
-            total,
-        });
-        let source = BlobSource::File(layer.path.clone());
-        uploaded += written(repository.push_blob(&layer.descriptor, source).await?, &layer.descriptor);
-    }
-    let source = BlobSource::Bytes(image.config_bytes.clone().into());
-    uploaded += written(repository.push_blob(&image.config, source).await?, &image.config);
-    Ok(uploaded)
+    Ok(())
 }
 
-/// Copies what a builder wrote, and returns how many bytes that were.
-async fn copy_blobs(repository: &Repository, manifest: &Manifest, from: &Repository) -> shipper_oci::Result<u64> {
-    let mut uploaded = 0;
-    for blob in manifest.as_image().map(shipper_oci::ImageManifest::blobs).unwrap_or_default() {
-        uploaded += written(shipper_oci::copy_blob(from, blob, repository).await?, blob);
+/// The image that was last shipped from this branch: what it names need not be asked for. A failure to read it only costs
+/// questions.
+async fn earlier(repository: &Repository, branch: Option<&str>) -> Vec<Manifest> {
+    let last = repository.manifest(&Selector::Tag(tag(&branch_tag(branch)))).await;
+    let Ok(Some(last)) = last else { return Vec::new() };
+    let mut manifests = Vec::new();
+    for child in last.as_index().map(|index| index.manifests.as_slice()).unwrap_or_default() {
+        if let Ok(Some(child)) = repository.manifest(&Selector::Digest(child.digest.clone())).await {
+            manifests.push(child);
+        }
     }
-    Ok(uploaded)
+    manifests.push(last);
+    manifests
 }
 
-fn written(pushed: Pushed, descriptor: &Descriptor) -> u64 {
-    if pushed == Pushed::Uploaded { descriptor.size } else { 0 }
+fn in_memory(bytes: &[u8]) -> BlobOrigin {
+    BlobOrigin::Local(BlobSource::Bytes(bytes.to_vec().into()))
 }
 
 fn index(gathered: &Gathered, images: &[PlatformImage]) -> shipper_oci::Result<Manifest> {

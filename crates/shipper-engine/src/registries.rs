@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use shipper_aws::{EcrRegistry, EcrRepository, Session, SessionOptions};
 use shipper_ecr::{Ecr, RegistryLogin};
 use shipper_oci::{
-    Credential, CredentialFuture, CredentialProvider, CredentialSources, Credentials, RegistryHost, RepositoryName,
-    Secret, Store,
+    Credential, CredentialFuture, CredentialProvider, CredentialSources, Credentials, ProgressSink, RegistryHost,
+    RepositoryName, Secret, Store,
 };
 
 use crate::project::client_options;
@@ -26,19 +26,21 @@ pub(crate) struct Opened {
     pub(crate) repository: Option<EcrRepository>,
 }
 
-/// Opens the store that a project's images go to.
+/// Opens the store that a project's images go to; `progress` is told how uploads go on.
 ///
 /// # Errors
 /// [`Error::Store`] where the setting is neither a layout nor a registry, [`Error::NotReady`] and [`Error::NoVerdict`]
 /// where a stack has no repository or nobody says so.
-pub(crate) async fn open(project: &Project) -> Result<Opened, Error> {
+pub(crate) async fn open(project: &Project, progress: Option<ProgressSink>) -> Result<Opened, Error> {
+    let mut options = client_options(&project.environment);
+    options.progress = progress;
     let registry = &project.settings.registry;
     let failed =
         |source| Error::Store { action: format!("use registry `{}` ({})", registry.value, registry.origin), source };
     if let Some(directory) = registry.value.strip_prefix("oci:") {
         // A relative layout lies in the project, wherever the command was called.
         let text = format!("oci:{}", project.root.join(directory).display());
-        let store = Store::parse(&text, client_options(&project.environment)).map_err(failed)?;
+        let store = Store::parse(&text, options).map_err(failed)?;
         return Ok(Opened { store, repository: None });
     }
     let repository = match &project.settings.stack {
@@ -61,10 +63,8 @@ pub(crate) async fn open(project: &Project) -> Result<Opened, Error> {
         None => None,
     };
     let text = repository.as_ref().map_or(registry.value.as_str(), |found: &EcrRepository| found.registry.host());
-    let options = client_options(&project.environment);
     let store = match moved(text, &project.environment).await? {
         Some((endpoint, credentials)) => {
-            let mut options = options;
             options.credentials = credentials;
             Store::parse(&endpoint, options)
         }

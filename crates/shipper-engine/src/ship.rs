@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use shipper_oci::{Digest, Repository};
+use shipper_oci::{Digest, ProgressSink, Repository, Selector};
 use shipper_plan::{Existing, Origin, PlatformFacts, ServiceFacts};
-use shipper_report::{Action, Event, ExitCode, FORMAT, Name, Outcome, PlannedService, ShippedImage};
+use shipper_report::{Action, Event, ExitCode, FORMAT, Name, Outcome, Phase, PlannedService, ShippedImage};
 use tokio::task::JoinSet;
 
 use crate::bases::Bases;
@@ -19,7 +19,8 @@ use crate::naming::Naming;
 use crate::outdated::{self, LockedBase};
 use crate::record::{Recorder, estimates};
 use crate::registries::{self, Opened};
-use crate::{Error, Events, Project, Tee, probe, work};
+use crate::uploads::Uploads;
+use crate::{Error, Events, Project, Tee, images, probe, work};
 
 /// What to plan or ship.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +35,8 @@ pub struct ShipOptions {
     pub no_push: bool,
     /// What is known better about the run than the CI system tells.
     pub facts: FactsOverrides,
+    /// Load the images into the container engine of this machine too.
+    pub load: bool,
     /// Services that get another identity from now on, by a salt in `shipper.lock`; they belong to the run. [`plan`]
     /// leaves them as they are.
     pub refresh: Vec<String>,
@@ -120,7 +123,10 @@ async fn planned(
     }
     let order = selection(project, &wanted)?;
     let head = git::head(&project.root);
-    let opened = registries::open(project).await?;
+    let services =
+        project.services.values().map(|service| (service.repository.clone(), service.name.clone())).collect();
+    let progress = ProgressSink::new(Uploads::new(events.clone(), services));
+    let opened = registries::open(project, Some(progress)).await?;
     let tree = project.tree()?;
     let mut bases = Bases::new(project, options.locked)?;
     if purpose == Purpose::Ship {
@@ -276,7 +282,12 @@ pub async fn ship_until(
     let result = match planned {
         Some(Ok(planned)) => {
             let saved_ms = planned.saved_ms();
-            Ok((execute(project, options, planned, &events, stop).await, saved_ms))
+            let repositories = planned.repositories.clone();
+            let mut shipped = execute(project, options, planned, &events, stop).await;
+            if options.load && !shipped.interrupted {
+                load(project, &repositories, &mut shipped, &events).await;
+            }
+            Ok((shipped, saved_ms))
         }
         Some(Err(error)) => Err(error),
         None => Ok((Shipped { images: BTreeMap::new(), failures: Vec::new(), interrupted: true }, 0)),
@@ -296,6 +307,34 @@ pub async fn ship_until(
         saved_ms,
     });
     result.map(|(shipped, _)| shipped)
+}
+
+/// Loads what was shipped into the container engine, as `<repository>:<identity>` and `<repository>:latest`.
+async fn load(project: &Project, repositories: &BTreeMap<String, Repository>, shipped: &mut Shipped, events: &Events) {
+    for (service, image) in &shipped.images {
+        let name = &project.services[service].repository;
+        events.emit(Event::ActionProgress {
+            service: service.clone(),
+            phase: Phase::Push,
+            message: format!("loading {name} into the container engine"),
+            done: 0,
+            total: 0,
+        });
+        let result = async {
+            let engine = images::engine(&project.environment)?;
+            let selector = Selector::Digest(image.digest.parse()?);
+            let identity = image.reference.rsplit_once('@').map_or(image.reference.as_str(), |(name, _)| name);
+            for tag in [identity.rsplit_once(':').map_or("latest", |(_, tag)| tag), "latest"] {
+                engine.load(&repositories[service], &selector, &format!("{name}:{tag}")).await?;
+            }
+            Ok(())
+        };
+        if let Err(source) = result.await {
+            let error = Error::Load { service: service.clone(), source: Box::new(source) };
+            tell(events, Some(service), &error);
+            shipped.failures.push(error);
+        }
+    }
 }
 
 /// Emits an error as event.

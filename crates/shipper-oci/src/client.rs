@@ -16,6 +16,8 @@ use url::Url;
 use crate::auth::{Authenticator, Refused, Scopes};
 use crate::error::{is_retryable_status, shown};
 use crate::http::{Body, BodyStream, Call, Http};
+use crate::pace::{Pace, PerSecond, Turn};
+use crate::quirks::{self, Quirks};
 use crate::reply::Reply;
 use crate::retry::{Budget, Tries, retry_after};
 use crate::{ClientOptions, Error, RegistryHost, RepositoryName, Result, Stats};
@@ -32,6 +34,9 @@ pub(crate) struct Client {
     http: Http,
     auth: Authenticator,
     budget: Budget,
+    pace: Pace,
+    manifests: Option<PerSecond>,
+    quirks: Quirks,
     api: tokio::sync::OnceCell<Api>,
 }
 
@@ -115,7 +120,19 @@ impl Client {
         let base = Url::parse(&format!("{scheme}://{name}/v2/"))
             .map_err(|_| Error::invalid("registry host", host.as_str(), "it is not usable in a URL"))?;
         let auth = Authenticator::new(host.clone(), options.credentials.clone());
-        Ok(Client { host, base, options, http, auth, budget: Budget::default(), api: tokio::sync::OnceCell::new() })
+        let quirks = quirks::of(&host);
+        Ok(Client {
+            host,
+            base,
+            options,
+            http,
+            auth,
+            budget: Budget::default(),
+            pace: Pace::default(),
+            manifests: quirks.manifests_per_second.map(PerSecond::new),
+            quirks,
+            api: tokio::sync::OnceCell::new(),
+        })
     }
 
     pub(crate) fn host(&self) -> &RegistryHost {
@@ -165,7 +182,24 @@ impl Client {
 
     /// The tries of a step.
     pub(crate) fn tries(&self) -> Tries<'_> {
-        Tries::new(self.options.retry, &self.budget, self.http.counters())
+        Tries::new(self.options.retry, &self.budget, &self.pace, self.http.counters())
+    }
+
+    /// Waits until an upload may begin.
+    pub(crate) async fn turn(&self) -> Turn<'_> {
+        self.pace.turn().await
+    }
+
+    /// Waits until a manifest may be written.
+    pub(crate) async fn manifest_turn(&self) {
+        if let Some(manifests) = &self.manifests {
+            manifests.wait().await;
+        }
+    }
+
+    /// What is known of this registry beforehand.
+    pub(crate) fn quirks(&self) -> Quirks {
+        self.quirks
     }
 
     /// Sends a request that may be repeated, until it has an answer that is not "try again".

@@ -1,28 +1,20 @@
 //! Copying an image or an index with everything below it, byte for byte.
 //!
 //! Invariants: blobs arrive before the manifests that name them, children before their index, tags last; nothing that is
-//! proven to be there is asked for or sent; the destination's manifest is read back and has the digest of the source's.
+//! proven to be there is asked for or sent; the digest that the destination says it stored is that of the source.
 //!
 //! What proves a blob: a manifest in the destination that names it. What is not copied: referrers (signatures, SBOMs that
 //! name the image as their subject), which have manifests of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
-use futures_util::{StreamExt as _, TryStreamExt as _};
-
-use crate::store::{Target, blocking};
-use crate::upload::{Origin, Presence};
+use crate::push::proven_by;
+use crate::registry::Seen;
+use crate::store::Target;
 use crate::{
-    BlobSource, Descriptor, Digest, Error, MAX_INDEX_DEPTH, Manifest, ManifestKind, Pushed, Repository, Result,
-    Selector, Tag, media_type,
+    BlobOrigin, Descriptor, Digest, Error, MAX_INDEX_DEPTH, Manifest, ManifestKind, Repository, Result, Selector, Tag,
+    media_type, push_blobs,
 };
-
-/// Blobs that are on their way at the same time.
-const PARALLEL: usize = 4;
-
-/// Blobs up to this size are sent without asking first where an earlier image makes it likely that they are new.
-const CHEAP: u64 = 256 * 1024;
 
 /// What [`copy`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +37,8 @@ pub struct CopyReport {
 }
 
 /// Copies what `selector` names in `from` to `to` and points `tags` to it. A second run finds everything in place and
-/// costs one request per tag. Four blobs travel at a time, the largest first.
+/// costs one request per tag. Four blobs travel at a time, the largest first. Within one repository no blob is touched:
+/// a tag costs one request to read and one to write.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -80,11 +73,13 @@ pub async fn copy(from: &Repository, selector: &Selector, to: &Repository, tags:
         bytes: 0,
     };
 
-    // One look at each tag: it may be done already, and what it names proves blobs.
+    // One look at each tag: it may be done already, and what it names proves blobs. Within one repository there is nothing
+    // to prove, and writing a tag that is right costs no more than looking at it.
+    let retag = same(from, to);
     let mut due = Vec::new();
     let mut earlier = Vec::new();
     for tag in tags {
-        match peek(to, tag).await? {
+        match if retag { None } else { peek(to, tag).await? } {
             Some(existing) if existing.digest() == root.digest() => earlier.push(existing),
             Some(existing) => {
                 earlier.push(existing);
@@ -93,11 +88,9 @@ pub async fn copy(from: &Repository, selector: &Selector, to: &Repository, tags:
             None => due.push(tag),
         }
     }
-    let is_there = if earlier.iter().any(|existing| existing.digest() == root.digest()) || same(from, to) {
-        true
-    } else {
-        tags.is_empty() && to.has_manifest(root.digest()).await?
-    };
+    let is_there = retag
+        || earlier.iter().any(|existing| existing.digest() == root.digest())
+        || (tags.is_empty() && to.has_manifest(root.digest()).await?);
     if !is_there {
         copy_content(from, to, &root, &earlier, &mut report).await?;
         if due.is_empty() {
@@ -109,11 +102,26 @@ pub async fn copy(from: &Repository, selector: &Selector, to: &Repository, tags:
         }
     }
     for tag in due {
-        to.put_manifest(&root, Some(tag)).await?;
+        match put(to, &root, tag).await {
+            // The registry has lost a blob that an earlier image proved: everything is asked for.
+            Err(Error::Incomplete { .. }) if !is_there && report.tags == 0 && !earlier.is_empty() => {
+                copy_content(from, to, &root, &[], &mut report).await?;
+                put(to, &root, tag).await?;
+            }
+            result => result?,
+        }
         report.tags += 1;
     }
     report.manifests += usize::from(!is_there && report.tags > 0);
     Ok(report)
+}
+
+/// Writes a tag that may move.
+async fn put(to: &Repository, root: &Manifest, tag: &Tag) -> Result<()> {
+    match &to.target {
+        Target::Registry(registry) => registry.put_manifest(root, Some(tag), Seen::InAnswer).await,
+        Target::Layout(_) | Target::Refused => to.put_manifest(root, Some(tag)).await,
+    }
 }
 
 /// What a tag names, for saving work only.
@@ -143,37 +151,15 @@ async fn copy_content(
     earlier: &[Manifest],
     report: &mut CopyReport,
 ) -> Result<()> {
-    let mut proven = BTreeSet::new();
-    for manifest in earlier {
-        match manifest.kind() {
-            ManifestKind::Image(image) => proven.extend(image.blobs().into_iter().map(|blob| blob.digest.clone())),
-            ManifestKind::Index(index) => proven.extend(index.manifests.iter().map(|child| child.digest.clone())),
-        }
-    }
+    let proven = proven_by(earlier);
     let mut needed = Needed::default();
     gather(from, to, root, &proven, MAX_INDEX_DEPTH, &mut needed).await?;
-    let mut blobs: Vec<Descriptor> = needed.blobs.into_values().collect();
-    blobs.sort_by_key(|blob| std::cmp::Reverse(blob.size));
-    let had_earlier = !earlier.is_empty();
-    // The futures own their descriptors: a closure over borrowed items would make the whole copy not `Send`.
-    let mut pushed = futures_util::stream::iter(blobs)
-        .map(|blob| async move {
-            let presence = if had_earlier && blob.size <= CHEAP { Presence::Assumed } else { Presence::Unknown };
-            Ok::<_, Error>((transfer(from, to, &blob, presence).await?, blob.size))
-        })
-        .buffer_unordered(PARALLEL);
-    while let Some((how, size)) = pushed.try_next().await? {
-        match how {
-            Pushed::Uploaded => {
-                report.uploaded += 1;
-                report.bytes += size;
-            }
-            Pushed::Existed => report.existed += 1,
-            Pushed::Mounted => report.mounted += 1,
-        }
-    }
-    drop(pushed);
-    report.existed += needed.proven;
+    let blobs = needed.blobs.into_values().map(|blob| (blob, BlobOrigin::Repository(from.clone()))).collect();
+    let done = push_blobs(to, blobs, earlier).await?;
+    report.uploaded += done.uploaded;
+    report.mounted += done.mounted;
+    report.existed += done.existed;
+    report.bytes += done.bytes;
     for child in &needed.children {
         to.put_manifest(child, None).await?;
         report.manifests += 1;
@@ -187,7 +173,6 @@ struct Needed {
     blobs: BTreeMap<Digest, Descriptor>,
     children: Vec<Manifest>,
     seen: BTreeSet<Digest>,
-    proven: usize,
 }
 
 async fn gather(
@@ -201,7 +186,7 @@ async fn gather(
     let index = match manifest.kind() {
         ManifestKind::Image(image) => {
             for blob in image.blobs() {
-                need_blob(blob, proven, needed);
+                needed.blobs.insert(blob.digest.clone(), blob.clone());
             }
             return Ok(());
         }
@@ -213,7 +198,7 @@ async fn gather(
         }
         // Build caches list their layers as children of an index.
         if !media_type::is_manifest(&child.media_type) {
-            need_blob(child, proven, needed);
+            needed.blobs.insert(child.digest.clone(), child.clone());
             continue;
         }
         if depth == 0 {
@@ -239,55 +224,4 @@ async fn gather(
         needed.children.push(loaded);
     }
     Ok(())
-}
-
-fn need_blob(blob: &Descriptor, proven: &BTreeSet<Digest>, needed: &mut Needed) {
-    if proven.contains(&blob.digest) {
-        needed.proven += 1;
-    } else {
-        needed.blobs.insert(blob.digest.clone(), blob.clone());
-    }
-}
-
-/// Copies one blob, if it is not there: a layer of a base image, for one. Streamed and verified; mounted where one
-/// registry has both repositories.
-///
-/// # Errors
-/// [`Error::NotFound`] when the source does not have it; everything that reading and writing may meet.
-pub async fn copy_blob(from: &Repository, blob: &Descriptor, to: &Repository) -> Result<Pushed> {
-    transfer(from, to, blob, Presence::Unknown).await
-}
-
-async fn transfer(from: &Repository, to: &Repository, blob: &Descriptor, presence: Presence) -> Result<Pushed> {
-    match (&from.target, &to.target) {
-        (Target::Layout(layout), Target::Layout(_)) => {
-            let (_, path) = open(layout.clone(), blob.clone()).await?;
-            to.push_blob(blob, BlobSource::File(path)).await
-        }
-        (Target::Layout(layout), Target::Registry(registry)) => {
-            let (_, path) = open(layout.clone(), blob.clone()).await?;
-            registry.push_blob(blob, &Origin::Local(&BlobSource::File(path)), None, presence).await
-        }
-        (Target::Registry(source), Target::Registry(registry)) => {
-            let mount = (source.client.host() == registry.client.host()).then_some(&source.name);
-            registry.push_blob(blob, &Origin::Remote(source), mount, presence).await
-        }
-        (Target::Registry(source), Target::Layout(layout)) => {
-            let (target, wanted) = (layout.clone(), blob.clone());
-            if blocking(move || Ok(target.blob_size(&wanted.digest)? == Some(wanted.size))).await? {
-                return Ok(Pushed::Existed);
-            }
-            let path = layout.blob_path(&blob.digest);
-            let start = || layout.start_blob_anew(blob);
-            source.pull_blob(blob, Path::new(&path), start).await?;
-            Ok(Pushed::Uploaded)
-        }
-        (Target::Refused, _) => Err(from.refused()),
-        (_, Target::Refused) => Err(to.refused()),
-    }
-}
-
-/// Checks that a layout has a blob; a missing one is named instead of a file.
-async fn open(layout: crate::layout::Layout, blob: Descriptor) -> Result<(std::fs::File, std::path::PathBuf)> {
-    blocking(move || layout.open_blob(&blob)).await
 }

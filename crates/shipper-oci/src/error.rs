@@ -193,6 +193,24 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A tar file holds no image that can be read.
+    #[error("{} is not a usable image archive: {reason}", path.display())]
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, or what must be said.
+        reason: String,
+    },
+    /// A container engine on this machine did not do what was asked.
+    #[error("the engine at {host} did not {what}: {reason}")]
+    Engine {
+        /// Socket or address.
+        host: String,
+        /// What it was asked to do.
+        what: String,
+        /// What it said.
+        reason: String,
+    },
     /// The client options contradict themselves or cannot be used.
     #[error("the registry client cannot be set up: {reason}")]
     Options {
@@ -315,6 +333,7 @@ impl Error {
                 | Error::SizeMismatch { .. }
                 | Error::InvalidManifest { .. }
                 | Error::Layout { .. }
+                | Error::Archive { .. }
         )
     }
 
@@ -328,7 +347,9 @@ impl Error {
             Error::Denied { registry, .. } => {
                 Some(format!("check that the repository exists and that the user logged in at {registry} may do this"))
             }
-            Error::Unreachable { host, what, .. } if is_ecr(host) && what.starts_with("start upload") => {
+            Error::Unreachable { host, what, .. }
+                if crate::quirks::named(host).drops_uploads_to_missing && what.starts_with("start upload") =>
+            {
                 Some("Amazon ECR drops the connection when the repository does not exist; create it first".to_owned())
             }
             Error::UnsafePeer { what: "token realm", .. } => Some(
@@ -348,11 +369,6 @@ impl Error {
 /// Statuses after which the same request may succeed.
 pub(crate) fn is_retryable_status(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 499 | 500 | 502 | 503 | 504 | 522)
-}
-
-/// Whether a host is an Amazon ECR registry.
-pub(crate) fn is_ecr(host: &str) -> bool {
-    host.contains(".dkr.ecr.") && (host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn"))
 }
 
 /// Foreign text made fit for a terminal and a log: control characters escaped, at most 200 characters.

@@ -292,6 +292,27 @@ impl std::fmt::Debug for Http {
     }
 }
 
+/// A client for an engine that this machine's user named: over a socket, or over TCP without TLS.
+pub(crate) fn engine(socket: Option<&std::path::Path>, connect: Duration) -> Result<reqwest::Client> {
+    let builder = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .connect_timeout(connect)
+        .http1_only()
+        .tls_certs_only([])
+        .no_proxy();
+    #[cfg(unix)]
+    let builder = match socket {
+        Some(socket) => builder.unix_socket(socket),
+        None => builder,
+    };
+    #[cfg(not(unix))]
+    if socket.is_some() {
+        return Err(Error::Options { reason: "this system has no Unix sockets; set DOCKER_HOST=tcp://..".to_owned() });
+    }
+    builder.build().map_err(|error| Error::Options { reason: shown(&chain(&error)) })
+}
+
 fn certificates(options: &ClientOptions) -> Result<Vec<reqwest::Certificate>, String> {
     let mut all = Vec::new();
     for pem in &options.root_certificates {

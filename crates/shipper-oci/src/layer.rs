@@ -10,6 +10,17 @@
 
 mod encode;
 mod tar;
+/// Compresses a finished archive: the bytes depend on nothing but `from`.
+pub(crate) fn compress(
+    from: &mut impl std::io::Read,
+    to: &std::fs::File,
+    compression: Compression,
+) -> std::io::Result<encode::Written> {
+    let mut encoder = encode::Encoder::new(to, compression)?;
+    std::io::copy(from, &mut encoder)?;
+    encoder.finish()
+}
+
 #[cfg(test)]
 mod tests;
 
@@ -39,7 +50,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    fn media_type(self) -> &'static str {
+    pub(crate) fn media_type(self) -> &'static str {
         match self {
             Compression::Gzip => media_type::LAYER_GZIP,
             Compression::Zstd => media_type::LAYER_ZSTD,

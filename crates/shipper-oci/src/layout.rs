@@ -24,8 +24,8 @@ use crate::atomic::{self, AtomicFile};
 use crate::index_json::Index;
 use crate::lock::FileLock;
 use crate::{
-    Descriptor, Digest, Error, MAX_INDEX_DEPTH, MAX_MANIFEST_BYTES, Manifest, ManifestKind, RepositoryName, Result,
-    Selector, Tag, media_type, verify,
+    Descriptor, Digest, Error, ImageIndex, MAX_INDEX_DEPTH, MAX_MANIFEST_BYTES, Manifest, ManifestKind, RepositoryName,
+    Result, Selector, Tag, media_type, referrers, verify,
 };
 
 const LAYOUT_FILE: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -215,6 +215,28 @@ impl Layout {
     pub(crate) fn put_manifest(&self, manifest: &Manifest, tag: Option<&Tag>, keep: bool) -> Result<Written> {
         self.prepare()?;
         let _held = self.lock()?;
+        self.put_held(manifest, tag, keep)
+    }
+
+    /// Stores a manifest and adds it to the index that lists the referrers of its subject, in one step. Entries whose
+    /// manifests are gone are left out.
+    pub(crate) fn put_referrer(&self, list: &Tag, manifest: &Manifest) -> Result<()> {
+        self.prepare()?;
+        let _held = self.lock()?;
+        self.put_held(manifest, None, false)?;
+        let known = self.manifest(&Selector::Tag(list.clone()))?;
+        let Some(merged) = referrers::merged(known.as_ref(), &referrers::entry(manifest))? else { return Ok(()) };
+        let mut kept = Vec::new();
+        for entry in merged.as_index().map(|index| index.manifests.clone()).unwrap_or_default() {
+            if self.blob_size(&entry.digest)? == Some(entry.size) {
+                kept.push(entry);
+            }
+        }
+        self.put_held(&Manifest::index(&ImageIndex::new(kept))?, Some(list), false).map(drop)
+    }
+
+    /// [`Layout::put_manifest`] under a lock that the caller holds.
+    fn put_held(&self, manifest: &Manifest, tag: Option<&Tag>, keep: bool) -> Result<Written> {
         let what = match tag {
             Some(tag) => format!("{}:{tag}", self.root.display()),
             None => format!("{}@{}", self.root.display(), manifest.digest()),

@@ -1,12 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 mod address;
+mod archive;
 pub mod atomic;
 mod auth;
 mod challenge;
 mod client;
 mod copy;
 mod credentials;
+mod daemon;
 mod descriptor;
 mod digest;
 mod error;
@@ -19,9 +21,13 @@ mod lock;
 mod manifest;
 mod name;
 mod options;
+mod pace;
 mod platform;
+mod push;
+mod quirks;
 mod realm;
 mod reference;
+mod referrers;
 mod registry;
 mod reply;
 mod retry;
@@ -32,8 +38,10 @@ mod store;
 mod upload;
 mod verify;
 
-pub use copy::{CopyReport, copy, copy_blob};
+pub use archive::Archive;
+pub use copy::{CopyReport, copy};
 pub use credentials::{Credential, CredentialFuture, CredentialProvider, CredentialSources, Credentials};
+pub use daemon::{Engine, Loaded};
 pub use descriptor::{Descriptor, media_type};
 pub use digest::{Algorithm, Digest, DigestHasher};
 pub use error::{Error, Result, Source};
@@ -45,6 +53,7 @@ pub use manifest::{
 pub use name::{RegistryHost, RepositoryName};
 pub use options::{ClientOptions, Progress, ProgressSink, RetryPolicy, Stats, Timeouts};
 pub use platform::Platform;
+pub use push::{BlobOrigin, Transferred, copy_blob, push_blobs};
 pub use reference::{Reference, Selector};
 pub use secret::Secret;
 pub use shipper_tag::{InvalidTag, Tag};

@@ -3,7 +3,8 @@
 //! Source: OCI distribution specification 1.1. Quirks of real registries are named where they matter.
 //!
 //! Invariants: every URL is made of validated names; every manifest is hashed by this client before it is used, and a
-//! header that claims another digest is an error; a tag that was written is read back.
+//! header that claims another digest is an error; a tag that was written is read back, or the registry says in its answer
+//! which digest it stored.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -25,12 +26,33 @@ use crate::{Descriptor, Digest, Error, MAX_MANIFEST_BYTES, Manifest, RepositoryN
 /// What the registry says the digest is.
 const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
+/// The subject that the registry has seen in a stored manifest.
+const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+
 /// Longest page of tags that is read, in bytes.
 const MAX_TAG_PAGE: u64 = 8 * 1024 * 1024;
 /// Most pages of tags.
 const MAX_TAG_PAGES: usize = 10_000;
 /// Tags asked for at once; Amazon ECR refuses more.
 const TAG_PAGE: u32 = 1_000;
+
+/// When a tag that was written counts as seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// When it names the manifest in a later answer.
+    WhenReadBack,
+    /// When the answer to the write names the manifest's digest; when it names none, it is read back. For tags that may
+    /// move: another writer may move them right after any look.
+    InAnswer,
+}
+
+/// What the registry said about a manifest that it took.
+pub(crate) struct Stored {
+    /// Whether it named the digest, which is then the right one.
+    pub(crate) is_named: bool,
+    /// The subject whose list of referrers it keeps.
+    pub(crate) subject: Option<Digest>,
+}
 
 /// A repository on a registry. `name` is the full name there, prefix included.
 #[derive(Debug, Clone)]
@@ -43,6 +65,10 @@ impl Registry {
     fn ask(&self, method: Method, rest: &str, what: impl Into<String>, actions: &[&str]) -> Result<Ask<'_>> {
         let scopes = Scopes::repository(&self.name, actions);
         Ok(Ask::new(method, self.client.url(&self.name, rest)?, what, &self.name, scopes))
+    }
+
+    pub(crate) fn pull(&self) -> Scopes {
+        Scopes::repository(&self.name, &["pull"])
     }
 
     fn at(&self, selector: &Selector) -> String {
@@ -149,8 +175,12 @@ impl Registry {
         self.head(&ask, digest, size).await
     }
 
+    /// `false` for every 404, whatever it proves.
     async fn head(&self, ask: &Ask<'_>, digest: &Digest, size: Option<u64>) -> Result<bool> {
-        let Some(mut reply) = self.client.ask_for(ask).await? else { return Ok(false) };
+        let mut reply = self.client.ask(ask).await?.reply;
+        if reply.status == 404 {
+            return Ok(false);
+        }
         if reply.status != 200 {
             return Err(self.client.failure(&mut reply, ask).await);
         }
@@ -261,13 +291,13 @@ impl Registry {
         }
     }
 
-    pub(crate) async fn put_manifest(&self, manifest: &Manifest, tag: Option<&Tag>) -> Result<()> {
+    pub(crate) async fn put_manifest(&self, manifest: &Manifest, tag: Option<&Tag>, seen: Seen) -> Result<()> {
         let selector = match tag {
             Some(tag) => Selector::Tag(tag.clone()),
             None => Selector::Digest(manifest.digest().clone()),
         };
-        match self.send_manifest(manifest, &selector).await {
-            Ok(()) => {}
+        let stored = match self.send_manifest(manifest, &selector).await {
+            Ok(stored) => stored,
             // Immutable tags: the registry refuses, and what it holds may be this very manifest (Amazon ECR).
             Err(error) if tag.is_some() && may_be_immutable(&error) => {
                 return match self.manifest(&selector).await {
@@ -278,8 +308,8 @@ impl Registry {
                 };
             }
             Err(error) => return Err(error),
-        }
-        if tag.is_none() {
+        };
+        if tag.is_none() || (stored.is_named && seen == Seen::InAnswer) {
             return Ok(());
         }
         match self.manifest(&selector).await? {
@@ -303,7 +333,7 @@ impl Registry {
         })
     }
 
-    async fn send_manifest(&self, manifest: &Manifest, selector: &Selector) -> Result<()> {
+    pub(crate) async fn send_manifest(&self, manifest: &Manifest, selector: &Selector) -> Result<Stored> {
         let content_type = HeaderValue::from_str(manifest.media_type()).map_err(|_| Error::InvalidManifest {
             digest: manifest.digest().clone(),
             reason: "its media type is not a header value".to_owned(),
@@ -311,6 +341,7 @@ impl Registry {
         let mut ask =
             self.manifest_ask(Method::PUT, selector, "write", &["pull", "push"])?.header(CONTENT_TYPE, content_type);
         ask.payload = Payload::Bytes(manifest.shared_bytes());
+        self.client.manifest_turn().await;
         let mut answer = self.client.ask(&ask).await?;
         let status = answer.reply.status.as_u16();
         if !answer.reply.status.is_success() {
@@ -325,7 +356,10 @@ impl Registry {
             Some(found) if !found.matches(manifest.bytes()) => {
                 Err(Error::DigestMismatch { what: ask.what, expected: manifest.digest().clone(), found })
             }
-            _ => Ok(()),
+            found => {
+                let subject = answer.reply.header(&OCI_SUBJECT).and_then(|subject| subject.parse().ok());
+                Ok(Stored { is_named: found.is_some(), subject })
+            }
         }
     }
 
@@ -334,7 +368,7 @@ impl Registry {
         if let Some(existing) = self.manifest(&selector).await? {
             return self.compare(manifest, &existing, &selector);
         }
-        self.put_manifest(manifest, Some(tag)).await
+        self.put_manifest(manifest, Some(tag), Seen::WhenReadBack).await
     }
 
     pub(crate) async fn tags(&self) -> Result<Vec<Tag>> {
@@ -352,7 +386,7 @@ impl Registry {
             if seen_urls.len() > MAX_TAG_PAGES {
                 return Err(Error::TooLarge { what: format!("{what}: number of pages"), limit: MAX_TAG_PAGES as u64 });
             }
-            let ask = Ask::new(Method::GET, url.clone(), what, &self.name, Scopes::repository(&self.name, &["pull"]));
+            let ask = Ask::new(Method::GET, url.clone(), what, &self.name, self.pull());
             let Some(mut reply) = self.client.ask_for(&ask).await? else { return Ok(tags) };
             if reply.status != 200 {
                 return Err(self.client.failure(&mut reply, &ask).await);
@@ -425,7 +459,7 @@ fn digest_header(reply: &Reply) -> Result<Option<Digest>> {
 }
 
 /// The target of `Link: <target>; rel="next"` (RFC 8288, as the distribution specification uses it).
-fn next_link(header: &str) -> Option<&str> {
+pub(crate) fn next_link(header: &str) -> Option<&str> {
     let (target, parameters) = header.trim().strip_prefix('<')?.split_once('>')?;
     let next = parameters.split(';').any(|parameter| {
         parameter.trim().split_once('=').is_some_and(|(key, value)| {

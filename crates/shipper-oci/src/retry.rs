@@ -11,6 +11,7 @@ use std::time::Duration;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use crate::http::Counters;
+use crate::pace::Pace;
 use crate::{Error, Result, RetryPolicy};
 
 /// Repetitions that a client may make before anything has succeeded, and the most it can save up.
@@ -48,18 +49,22 @@ impl Budget {
 pub(crate) struct Tries<'a> {
     policy: RetryPolicy,
     budget: &'a Budget,
+    pace: &'a Pace,
     counters: &'a Counters,
     done: u32,
 }
 
 impl<'a> Tries<'a> {
-    pub(crate) fn new(policy: RetryPolicy, budget: &'a Budget, counters: &'a Counters) -> Tries<'a> {
-        Tries { policy, budget, counters, done: 0 }
+    pub(crate) fn new(policy: RetryPolicy, budget: &'a Budget, pace: &'a Pace, counters: &'a Counters) -> Tries<'a> {
+        Tries { policy, budget, pace, counters, done: 0 }
     }
 
     /// Waits before the next try, or gives the error back when there is none.
     pub(crate) async fn wait_or(&mut self, error: Error) -> Result<()> {
         self.done += 1;
+        if matches!(error, Error::RateLimited { .. }) {
+            self.pace.lower();
+        }
         let most = match &error {
             // Each costs the whole limit of silence.
             Error::Timeout { .. } => self.policy.tries.min(2),
@@ -126,34 +131,34 @@ mod tests {
 
     #[tokio::test]
     async fn a_step_has_so_many_tries_and_no_more() {
-        let (budget, counters) = (Budget::default(), Counters::default());
-        let mut tries = Tries::new(policy(), &budget, &counters);
+        let (budget, pace, counters) = (Budget::default(), Pace::default(), Counters::default());
+        let mut tries = Tries::new(policy(), &budget, &pace, &counters);
         for _ in 0..4 {
             tries.wait_or(limited(None)).await.unwrap();
         }
         tries.wait_or(limited(None)).await.unwrap_err();
         assert_eq!(counters.stats().retries, 4);
-        let mut tries = Tries::new(policy(), &budget, &counters);
+        let mut tries = Tries::new(policy(), &budget, &pace, &counters);
         tries.wait_or(Error::NotFound { what: "x".into() }).await.unwrap_err();
     }
 
     #[tokio::test]
     async fn the_budget_of_a_client_runs_out_and_is_earned_back() {
-        let (budget, counters) = (Budget::default(), Counters::default());
+        let (budget, pace, counters) = (Budget::default(), Pace::default(), Counters::default());
         for _ in 0..50 {
-            Tries::new(policy(), &budget, &counters).wait_or(limited(None)).await.unwrap();
+            Tries::new(policy(), &budget, &pace, &counters).wait_or(limited(None)).await.unwrap();
         }
-        Tries::new(policy(), &budget, &counters).wait_or(limited(None)).await.unwrap_err();
+        Tries::new(policy(), &budget, &pace, &counters).wait_or(limited(None)).await.unwrap_err();
         budget.succeeded();
         budget.succeeded();
-        Tries::new(policy(), &budget, &counters).wait_or(limited(None)).await.unwrap();
+        Tries::new(policy(), &budget, &pace, &counters).wait_or(limited(None)).await.unwrap();
     }
 
     #[tokio::test]
     async fn what_the_registry_asks_for_is_kept_up_to_the_cap() {
-        let (budget, counters) = (Budget::default(), Counters::default());
+        let (budget, pace, counters) = (Budget::default(), Pace::default(), Counters::default());
         let started = std::time::Instant::now();
-        Tries::new(policy(), &budget, &counters).wait_or(limited(Some(3600))).await.unwrap();
+        Tries::new(policy(), &budget, &pace, &counters).wait_or(limited(Some(3600))).await.unwrap();
         let waited = started.elapsed();
         assert!(waited >= Duration::from_millis(5) && waited < Duration::from_secs(60), "{waited:?}");
     }

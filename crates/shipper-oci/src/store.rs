@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::atomic::AtomicFile;
 use crate::client::Client;
 use crate::layout::{Layout, Written};
-use crate::registry::Registry;
+use crate::registry::{Registry, Seen};
 use crate::upload::{Origin, Presence};
 use crate::{
     ClientOptions, Descriptor, Digest, Error, Manifest, RegistryHost, RepositoryName, Result, Selector, Stats, Tag,
@@ -351,7 +351,7 @@ impl Repository {
                 blocking(move || layout.put_manifest(&manifest, tag.as_ref(), false)).await?;
                 Ok(())
             }
-            Target::Registry(registry) => registry.put_manifest(manifest, tag).await,
+            Target::Registry(registry) => registry.put_manifest(manifest, tag, Seen::WhenReadBack).await,
             Target::Refused => Err(self.refused()),
         }
     }

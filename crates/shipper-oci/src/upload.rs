@@ -63,6 +63,7 @@ impl Registry {
     ) -> Result<Pushed> {
         let mut ask_first = presence == Presence::Unknown && from.is_none();
         let mut mount = from;
+        let turn = self.client.turn().await;
         let mut tries = self.client.tries();
         loop {
             if ask_first
@@ -81,7 +82,10 @@ impl Registry {
                 Err(error) => return Err(error),
             };
             match self.send(descriptor, origin, url).await {
-                Ok(()) => return Ok(Pushed::Uploaded),
+                Ok(()) => {
+                    turn.succeeded();
+                    return Ok(Pushed::Uploaded);
+                }
                 Err(error) => tries.wait_or(error).await?,
             }
             // It may have arrived although the answer did not.
@@ -191,15 +195,15 @@ struct Source<'a> {
 
 /// Why the source of an upload broke: a body can only say that it did.
 #[derive(Clone, Default)]
-struct Failure(Arc<Mutex<Option<Error>>>);
+pub(crate) struct Failure(Arc<Mutex<Option<Error>>>);
 
 impl Failure {
-    fn set(&self, error: Error) -> std::io::Error {
+    pub(crate) fn set(&self, error: Error) -> std::io::Error {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         std::io::Error::other("the source of the upload failed")
     }
 
-    fn take(&self) -> Option<Error> {
+    pub(crate) fn take(&self) -> Option<Error> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -298,7 +302,7 @@ fn pieces(bytes: Bytes) -> BodyStream {
 }
 
 /// A file, read beside the network one block ahead at most.
-async fn file_stream(path: PathBuf, descriptor: &Descriptor, failure: Failure) -> Result<BodyStream> {
+pub(crate) async fn file_stream(path: PathBuf, descriptor: &Descriptor, failure: Failure) -> Result<BodyStream> {
     let (expected, name) = (descriptor.size, path.clone());
     let file = blocking(move || {
         let file = std::fs::File::open(&path).map_err(Error::io("read", &path))?;
@@ -341,7 +345,7 @@ async fn file_stream(path: PathBuf, descriptor: &Descriptor, failure: Failure) -
 
 /// A blob of another registry. The last piece is held back until everything is verified, so that wrong bytes never become
 /// a complete upload.
-fn remote_stream(reply: Reply, descriptor: Descriptor, failure: Failure) -> BodyStream {
+pub(crate) fn remote_stream(reply: Reply, descriptor: Descriptor, failure: Failure) -> BodyStream {
     struct Pass {
         reply: Reply,
         verifier: Option<Verifier<Descriptor>>,

@@ -81,7 +81,7 @@ async fn a_second_copy_costs_one_request() {
 
 /// B3: the earlier image under the tag proves the layers that did not change.
 #[tokio::test]
-async fn one_changed_layer_of_ten_costs_eight_requests_and_its_bytes() {
+async fn one_changed_layer_of_ten_costs_seven_requests_and_its_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let registry = FakeRegistry::start();
     let from = Store::layout(dir.path()).repository(&"a".parse().unwrap());
@@ -94,7 +94,8 @@ async fn one_changed_layer_of_ten_costs_eight_requests_and_its_bytes() {
     let report = copy(&from, &tag("v2").into(), &to, &[tag("latest")]).await.unwrap();
     assert_eq!((report.uploaded, report.existed), (2, 9));
     let log = registry.log();
-    log.assert_len(8);
+    // A look at the tag; question, session and bytes of the layer; session and bytes of the configuration; the manifest.
+    log.assert_len(7);
     assert!(log.bytes_in() < size as u64 + 8_000, "{log}");
 }
 
@@ -108,8 +109,8 @@ async fn retagging_keeps_the_digest_and_moves_no_blob() {
     let report = copy(&to, &tag("v1").into(), &to, &[tag("stable")]).await.unwrap();
     assert_eq!(&report.digest, manifest.digest());
     let log = registry.log();
-    // Read it, look at the tag, write it, read it back.
-    log.assert_len(4);
+    // Read it, write it.
+    log.assert_len(2);
     log.assert_count("*", "/blobs/", 0);
     assert_eq!(registry.tags("shop/api").len(), 2);
 }
@@ -126,8 +127,8 @@ async fn copies_within_a_registry_mount_and_carry_no_bytes() {
     let report = copy(&from, &tag("v1").into(), &to, &[tag("v1")]).await.unwrap();
     assert_eq!((report.mounted, report.uploaded, report.bytes), (11, 0, 0));
     let log = registry.log();
-    // Manifest, look at the tag, eleven mounts, write, read back.
-    log.assert_len(15);
+    // Manifest, look at the tag, eleven mounts, write.
+    log.assert_len(14);
     log.assert_count("HEAD", "", 0);
 }
 

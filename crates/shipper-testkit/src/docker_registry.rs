@@ -46,7 +46,18 @@ impl DockerRegistry {
     /// # Panics
     /// If it is installed and does not start; the message holds what it printed.
     pub fn start() -> Result<Self, Skip> {
-        Self::launch("")
+        Self::launch("", &std::env::temp_dir())
+    }
+
+    /// As [`DockerRegistry::start`], with its data below `directory`.
+    ///
+    /// # Errors
+    /// As [`DockerRegistry::start`].
+    ///
+    /// # Panics
+    /// As [`DockerRegistry::start`].
+    pub fn start_in(directory: &std::path::Path) -> Result<Self, Skip> {
+        Self::launch("", directory)
     }
 
     /// Starts a registry that asks for [`USER`] and [`PASSWORD`] by HTTP Basic.
@@ -57,12 +68,12 @@ impl DockerRegistry {
     /// # Panics
     /// As [`DockerRegistry::start`].
     pub fn start_with_password() -> Result<Self, Skip> {
-        Self::launch("auth: { htpasswd: { realm: testkit, path: \"@DIR@/htpasswd\" } }\n")
+        Self::launch("auth: { htpasswd: { realm: testkit, path: \"@DIR@/htpasswd\" } }\n", &std::env::temp_dir())
     }
 
-    fn launch(auth: &str) -> Result<Self, Skip> {
+    fn launch(auth: &str, below: &std::path::Path) -> Result<Self, Skip> {
         let program = require_tool("docker-registry")?;
-        let data = tempfile::tempdir().expect("cannot create a directory");
+        let data = tempfile::tempdir_in(below).expect("cannot create a directory");
         let config = data.path().join("config.yml");
         let text = format!(
             "version: 0.1\n\

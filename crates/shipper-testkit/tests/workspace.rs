@@ -35,7 +35,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("cargo-shipper", &["shipper-engine"]),
     ("shipper-testkit", &[]),
-    ("xtask", &[]),
+    ("xtask", &["shipper-testkit"]),
 ];
 
 /// What each member may use in tests beyond all that lies below it.

@@ -41,7 +41,7 @@ pub(super) struct Sample {
 
 /// User and system time of all children that were waited for.
 #[cfg(unix)]
-fn children_cpu() -> anyhow::Result<Duration> {
+pub(super) fn children_cpu() -> anyhow::Result<Duration> {
     use nix::sys::resource::{UsageWho, getrusage};
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("cannot read the CPU time of children")?;
     let microseconds = |time: nix::sys::time::TimeVal| {
@@ -53,7 +53,7 @@ fn children_cpu() -> anyhow::Result<Duration> {
 
 /// Without a source for CPU time the column stays zero.
 #[cfg(not(unix))]
-fn children_cpu() -> anyhow::Result<Duration> {
+pub(super) fn children_cpu() -> anyhow::Result<Duration> {
     Ok(Duration::ZERO)
 }
 
@@ -98,7 +98,7 @@ fn millis(time: Duration) -> f64 {
 }
 
 /// The middle value; the mean of the two middle ones of an even number; zero of none.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);
     let half = sorted.len() / 2;

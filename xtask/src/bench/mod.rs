@@ -1,10 +1,12 @@
-//! `cargo xtask bench`: shipper's release build against git, both in one run, as ratios.
+//! `cargo xtask bench`: shipper's release build against git and against registry clients, in one run, as ratios.
 //!
 //! Invariant: the two commands alternate and change places each round, so that a slow minute of the machine hits both;
 //! absolute times are printed but mean little, ratios are what is compared.
 
+pub(crate) mod child;
 mod measure;
 mod projects;
+mod registry;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -22,23 +24,25 @@ const ROUNDS: usize = 15;
 pub(crate) struct Options {
     hash: bool,
     ship: bool,
-    rounds: usize,
+    registry: bool,
+    rounds: Option<usize>,
 }
 
 impl Options {
     /// `None` for a wrong call. Without a name, all benches run.
     pub(crate) fn parse(words: &[&str]) -> Option<Self> {
         let (names, rounds) = match words {
-            [names @ .., "--rounds", count] => (names, count.parse().ok().filter(|count| *count > 0)?),
-            names => (names, ROUNDS),
+            [names @ .., "--rounds", count] => (names, Some(count.parse().ok().filter(|count| *count > 0)?)),
+            names => (names, None),
         };
-        let (hash, ship) = match names {
-            [] => (true, true),
-            ["hash"] => (true, false),
-            ["ship"] => (false, true),
+        let (hash, ship, registry) = match names {
+            [] => (true, true, true),
+            ["hash"] => (true, false, false),
+            ["ship"] => (false, true, false),
+            ["registry"] => (false, false, true),
             _ => return None,
         };
-        Some(Self { hash, ship, rounds })
+        Some(Self { hash, ship, registry, rounds })
     }
 }
 
@@ -48,13 +52,18 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let target = crate::root().join("target");
     let program = target.join("release").join(format!("shipper{}", std::env::consts::EXE_SUFFIX));
     ensure!(program.is_file(), "cannot find {} after the build", program.display());
-    let bench = Bench { program, home: target.join("bench/home"), rounds: options.rounds };
+    let rounds = options.rounds.unwrap_or(ROUNDS);
+    let bench = Bench { program, home: target.join("bench/home"), rounds };
     std::fs::create_dir_all(&bench.home)?;
     if options.hash {
         bench.hash(&target.join("bench/tree-50000"))?;
     }
     if options.ship {
         bench.ship(&target.join("bench/ship-20"))?;
+    }
+    if options.registry {
+        let bench = Bench { rounds: options.rounds.unwrap_or(registry::ROUNDS), ..bench };
+        registry::run(&bench, &target.join("bench"))?;
     }
     Ok(())
 }
@@ -98,14 +107,18 @@ impl Bench {
 
     /// A home of its own: neither the caller's settings nor its caches are measured.
     fn isolated(&self, mut command: Command, directory: &std::path::Path) -> Command {
+        self.isolate(&mut command);
+        command.current_dir(directory);
         command
-            .current_dir(directory)
+    }
+
+    fn isolate(&self, command: &mut Command) {
+        command
             .env("HOME", &self.home)
             .env("XDG_CACHE_HOME", self.home.join("cache"))
             .env("XDG_CONFIG_HOME", self.home.join("config"))
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env_remove("CI");
-        command
     }
 }
 
@@ -116,9 +129,9 @@ mod tests {
     #[test]
     fn names_and_rounds_are_read() {
         let all = Options::parse(&[]).expect("a legal call");
-        assert!(all.hash && all.ship && all.rounds == ROUNDS);
+        assert!(all.hash && all.ship && all.registry && all.rounds.is_none());
         let one = Options::parse(&["ship", "--rounds", "3"]).expect("a legal call");
-        assert!(!one.hash && one.ship && one.rounds == 3);
+        assert!(!one.hash && one.ship && !one.registry && one.rounds == Some(3));
         assert!(Options::parse(&["nothing"]).is_none());
         assert!(Options::parse(&["hash", "--rounds", "0"]).is_none());
     }

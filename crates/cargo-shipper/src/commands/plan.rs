@@ -20,6 +20,7 @@ pub(crate) fn run(global: &Global, args: &PlanArgs, terminal: &Terminal) -> Resu
         locked: args.services.locked,
         no_push: true,
         facts: overrides(&args.services.run),
+        load: false,
         refresh: Vec::new(),
     };
     let events = Events::new(Arc::new(WarningsOnly(terminal.clone())));

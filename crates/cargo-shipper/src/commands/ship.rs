@@ -18,6 +18,7 @@ pub(crate) fn run(global: &Global, args: &ShipArgs, terminal: &Terminal) -> Resu
         locked: args.services.locked,
         no_push: args.no_push,
         facts: overrides(&args.services.run),
+        load: args.load,
         refresh: args.refresh.clone(),
     };
     let view = Arc::new(ShipView::new(terminal));

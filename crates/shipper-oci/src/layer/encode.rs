@@ -16,11 +16,11 @@ use crate::{Algorithm, Digest, DigestHasher};
 const BLOCK: usize = 128 * 1024;
 
 /// What came out.
-pub(super) struct Written {
-    pub(super) digest: Digest,
-    pub(super) diff_id: Digest,
+pub(crate) struct Written {
+    pub(crate) digest: Digest,
+    pub(crate) diff_id: Digest,
     /// Compressed size in bytes.
-    pub(super) size: u64,
+    pub(crate) size: u64,
 }
 
 /// Takes an archive, writes it compressed.

@@ -1,0 +1,127 @@
+//! Manifests about manifests: kept by the registry where it can, by the client where it cannot.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use shipper_oci::{BlobSource, Descriptor, Error, Manifest, Repository, Store, artifact};
+use shipper_testkit::{DockerRegistry, FakeRegistry, Fault, Profile, Rule, need};
+use support::{Sample, quick, repository};
+
+/// A referrer of `subject`, whose blobs are in `to`.
+async fn note(to: &Repository, subject: Descriptor, kind: &str, text: &str) -> Manifest {
+    let annotations = BTreeMap::from([("note".to_owned(), text.to_owned())]);
+    let made = artifact(kind, &[("text/plain", text.as_bytes())], Some(subject), &annotations).unwrap();
+    for (descriptor, bytes) in made.blobs {
+        to.push_blob(&descriptor, BlobSource::Bytes(bytes.into())).await.unwrap();
+    }
+    made.manifest
+}
+
+const SBOM: &str = "application/spdx+json";
+const SIGNATURE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+
+async fn lists_what_was_put(to: &Repository) {
+    let image = Sample::image("one");
+    image.push(to, Some("v1")).await;
+    let subject = image.manifest.digest();
+    assert_eq!(to.referrers(subject, None).await.unwrap(), [], "{to}");
+    let mut expected = Vec::new();
+    for (kind, text) in [(SBOM, "a"), (SIGNATURE, "b"), (SBOM, "c")] {
+        let manifest = note(to, image.manifest.descriptor(), kind, text).await;
+        to.put_referrer(&manifest).await.unwrap();
+        to.put_referrer(&manifest).await.unwrap();
+        expected.push(manifest.digest().clone());
+    }
+    expected.sort();
+    let found = to.referrers(subject, None).await.unwrap();
+    assert_eq!(found.iter().map(|entry| entry.digest.clone()).collect::<Vec<_>>(), expected, "{to}");
+    let signatures = to.referrers(subject, Some(SIGNATURE)).await.unwrap();
+    assert_eq!(signatures.len(), 1);
+    assert_eq!(signatures[0].artifact_type.as_deref(), Some(SIGNATURE));
+    assert_eq!(signatures[0].annotations["note"], "b");
+    let error = to.put_referrer(&image.manifest).await.unwrap_err();
+    assert!(matches!(error, Error::InvalidManifest { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn referrers_are_found_in_every_kind_of_store() {
+    for profile in [Profile::Spec, Profile::Distribution, Profile::Ecr, Profile::Ghcr] {
+        let registry = FakeRegistry::builder().profile(profile).page_size(2).start();
+        registry.create_repository("shop/api");
+        lists_what_was_put(&repository(registry.host(), quick())).await;
+        let fallback = registry.tags("shop/api").iter().any(|(tag, _)| tag.starts_with("sha256-"));
+        let has_api = matches!(profile, Profile::Spec | Profile::Ecr);
+        assert_eq!(fallback, !has_api, "{profile:?}: the index is written only where the registry keeps no list");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    lists_what_was_put(&Store::layout(dir.path()).repository(&"shop/api".parse().unwrap())).await;
+    let real = need!(DockerRegistry::start());
+    lists_what_was_put(&repository(real.host(), quick())).await;
+}
+
+/// What oras, cosign and others put under the tag stays.
+#[tokio::test]
+async fn entries_of_others_are_kept_and_those_that_are_gone_are_dropped() {
+    let registry = FakeRegistry::builder().profile(Profile::Distribution).start();
+    let to = repository(registry.host(), quick());
+    let image = Sample::image("one");
+    image.push(&to, Some("v1")).await;
+    let (gone, kept) = (
+        note(&to, image.manifest.descriptor(), SBOM, "gone").await,
+        note(&to, image.manifest.descriptor(), SBOM, "kept").await,
+    );
+    to.put_referrer(&gone).await.unwrap();
+    to.put_referrer(&kept).await.unwrap();
+    assert!(to.delete_manifest(gone.digest()).await.unwrap());
+    let new = note(&to, image.manifest.descriptor(), SIGNATURE, "new").await;
+    to.put_referrer(&new).await.unwrap();
+    let found = to.referrers(image.manifest.digest(), None).await.unwrap();
+    let mut expected = [kept.digest().clone(), new.digest().clone()];
+    expected.sort();
+    assert_eq!(found.iter().map(|entry| entry.digest.clone()).collect::<Vec<_>>(), expected);
+}
+
+/// Without compare-and-swap each writer must look again.
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_at_the_same_time_do_not_lose_each_others_entries() {
+    let registry = FakeRegistry::builder().profile(Profile::Distribution).start();
+    let to = repository(registry.host(), quick());
+    let image = Sample::image("one");
+    image.push(&to, Some("v1")).await;
+    let mut writers = tokio::task::JoinSet::new();
+    for number in 0..4 {
+        let to = repository(registry.host(), quick());
+        let subject = image.manifest.descriptor();
+        writers.spawn(async move {
+            let manifest = note(&to, subject, SBOM, &format!("{number}")).await;
+            to.put_referrer(&manifest).await.unwrap();
+        });
+    }
+    writers.join_all().await;
+    assert_eq!(to.referrers(image.manifest.digest(), None).await.unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn a_registry_that_cannot_answer_is_not_one_without_referrers() {
+    let registry = FakeRegistry::start();
+    let to = repository(registry.host(), quick());
+    let image = Sample::image("one");
+    image.push(&to, Some("v1")).await;
+    for fault in [Fault::status(500), Fault::status(403), Fault::Body("{}".into()), Fault::Truncate(5)] {
+        registry.fault(Rule::new(fault).path("/referrers/"));
+        to.referrers(image.manifest.digest(), None).await.unwrap_err();
+        registry.clear_faults();
+    }
+    registry.fault(
+        Rule::new(Fault::Header(
+            "link".into(),
+            format!("</v2/shop/api/referrers/{}>; rel=\"next\"", image.manifest.digest()),
+        ))
+        .path("/referrers/"),
+    );
+    let error = to.referrers(image.manifest.digest(), None).await.unwrap_err();
+    assert!(matches!(error, Error::TooLarge { .. }), "{error:?}");
+}

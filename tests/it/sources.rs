@@ -1,0 +1,166 @@
+//! Archives as sources and a container engine as destination, judged by skopeo and by real engines.
+
+use std::path::Path;
+
+use shipper_testkit::{DockerEngine, ImageStore, Skopeo, Suite, need};
+
+use crate::support::{Project, Ran, text};
+
+/// `oci:` and the embedded layout of `docs` with its identity tag.
+fn docs(project: &Project) -> String {
+    let plan = project.plan();
+    format!("oci:{}:{}", project.layout("demo/docs").display(), text(&plan["services"][0]["tag"]))
+}
+
+/// What `docker save demo/docs:v1` would write.
+fn docker_archive(skopeo: &Skopeo, source: &str, file: &str) {
+    let to = format!("docker-archive:{file}:demo/docs:v1");
+    shipper_testkit::run(&mut skopeo.command(&["copy", "--format", "v2s2", source, &to]));
+}
+
+#[test]
+fn an_image_survives_the_way_through_archives() {
+    let skopeo = need!(Skopeo::find());
+    let project = Project::two_services();
+    let digest = project.ship_digests()["docs"].clone();
+    let source = docs(&project);
+    let at = |name: &str| project.path().join(name).display().to_string();
+
+    skopeo.copy(&source, &format!("oci-archive:{}:v1", at("oci.tar")));
+    let copied = project.run(["copy", &format!("oci-archive:{}", at("oci.tar")), &format!("oci:{}:x", at("a"))]).ok();
+    assert_eq!(copied.stdout.trim_end(), digest);
+    assert_eq!(skopeo.digest(&format!("oci:{}:x", at("a"))), digest);
+
+    docker_archive(&skopeo, &source, &at("docker.tar"));
+    for name in ["", ":v1", ":docker.io/demo/docs:v1"] {
+        let from = format!("docker-archive:{}{name}", at("docker.tar"));
+        project.run(["copy", &from, &format!("oci:{}:x", at("b"))]).ok();
+    }
+    let (ours, theirs) = (skopeo.config(&format!("oci:{}:x", at("b"))), skopeo.config(&source));
+    assert_eq!(ours["rootfs"], theirs["rootfs"]);
+    assert_eq!(ours["config"]["Labels"], theirs["config"]["Labels"]);
+    let inspected = project.run(["inspect", &format!("docker-archive:{}", at("docker.tar"))]).ok();
+    assert!(inspected.stdout.contains("65532:65532"), "{}", inspected.stdout);
+    assert!(inspected.stdout.starts_with("docker-archive:"), "{}", inspected.stdout);
+    let wrong = format!("docker-archive:{}:other", at("docker.tar"));
+    project.run(["copy", &wrong, &format!("oci:{}:x", at("c"))]).exits(3).says("does not exist");
+}
+
+#[test]
+fn what_is_no_archive_is_named_and_leaves_nothing() {
+    let skopeo = need!(Skopeo::find());
+    let project = Project::two_services();
+    project.ship();
+    let at = |name: &str| project.path().join(name).display().to_string();
+    docker_archive(&skopeo, &docs(&project), &at("whole.tar"));
+    let whole = std::fs::read(at("whole.tar")).expect("skopeo wrote it");
+    let changed = {
+        let place = whole.windows(5).position(|window| window == b"docs\n").expect("layers are not compressed");
+        let mut changed = whole.clone();
+        changed[place] = b'D';
+        changed
+    };
+    let cases: [(&str, &[u8], &str); 6] = [
+        ("empty.tar", b"", "it has no `manifest.json`"),
+        ("text.tar", &[b'x'; 2000], "is not a usable image archive"),
+        ("short.tar", &whole[..whole.len() / 2], "is not a usable image archive"),
+        ("gzip.tar", &[0x1f, 0x8b, 8, 0], "it is compressed as a whole"),
+        ("changed.tar", &changed, "has digest"),
+        ("zeros.tar", &[0; 1024], "it has no `manifest.json`"),
+    ];
+    for (name, bytes, said) in cases {
+        std::fs::write(at(name), bytes).expect("writes");
+        let to = at("out");
+        let ran = project.run(["copy", &format!("docker-archive:{}", at(name)), &format!("oci:{to}:x")]);
+        assert_eq!(ran.code, Some(3), "{name}: {}", ran.stderr);
+        ran.says(said);
+        assert!(!Path::new(&to).exists(), "{name}");
+    }
+    project.run(["copy", &docs(&project), &format!("docker-archive:{}", at("new.tar"))]).exits(2).says("a source only");
+    project.run(["copy", "docker-daemon:demo/docs", &format!("oci:{}", at("x"))]).exits(2).says("a destination only");
+    project.run(["copy", &format!("docker-archive:{}", at("absent")), &format!("oci:{}", at("x"))]).exits(3);
+}
+
+fn loads(engine: &DockerEngine) {
+    let project = Project::two_services();
+    let run = |arguments: &[&str]| {
+        let mut command = project.command(arguments);
+        command.envs(engine.variables());
+        Ran::of(&command.output().expect("starts"))
+    };
+    run(&["ship", "--load"]).ok();
+    let inspect = |name: &str| -> serde_json::Value {
+        let output = engine.docker(&["image", "inspect", name]).output().expect("docker runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    };
+    let plan = project.plan();
+    for (service, number) in [("docs", 0), ("site", 1)] {
+        let tag = text(&plan["services"][number]["tag"]);
+        let (by_identity, latest) =
+            (inspect(&format!("demo/{service}:{tag}")), inspect(&format!("demo/{service}:latest")));
+        assert_eq!(by_identity[0]["Id"], latest[0]["Id"]);
+        assert_eq!(by_identity[0]["Config"]["Labels"]["dev.shipper.service"], service);
+    }
+    // Once more: the engine has it, and nothing is sent.
+    let source = docs(&project);
+    run(&["copy", &source, "docker-daemon:demo/docs"]).ok().says("0 of 1");
+    run(&["copy", &source, "docker-daemon:other/name:v2"]).ok().says("1 of 1");
+    let made = engine.docker(&["create", "--name", "probe", "other/name:v2", "/x"]).output().expect("docker runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let exported = engine.docker(&["export", "probe"]).output().expect("docker runs");
+    let found = exported.stdout.windows(17).any(|window| window == b"srv/docs/index.md");
+    assert!(found, "the container has the image's files");
+}
+
+#[test]
+fn an_engine_takes_images_into_its_own_store() {
+    loads(&need!(DockerEngine::start(Suite::Stable, ImageStore::Classic)));
+}
+
+#[test]
+fn an_engine_takes_images_into_the_store_of_containerd() {
+    loads(&need!(DockerEngine::start(Suite::Stable, ImageStore::Containerd)));
+}
+
+/// An engine says 200 first and what went wrong afterwards.
+#[cfg(unix)]
+#[test]
+fn an_engine_that_fails_is_a_failure() {
+    use std::io::{Read as _, Write as _};
+
+    let project = Project::two_services();
+    project.ship();
+    let source = docs(&project);
+    let to = |host: &str| {
+        let mut command = project.command(["copy", &source, "docker-daemon:demo/docs"]);
+        Ran::of(&command.env("DOCKER_HOST", host).output().expect("starts"))
+    };
+    to("unix:///nowhere/docker.sock").exits(3).says("could not be reached");
+    to("ssh://host").exits(2).says("neither unix://PATH nor tcp://HOST:PORT");
+
+    let socket = project.path().join("engine.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).expect("listens");
+    let server = std::thread::spawn(move || {
+        for answer in [
+            "404 Not Found\r\ncontent-length: 2\r\n\r\n{}",
+            "200 OK\r\ncontent-length: 30\r\n\r\n{\"error\":\"no space left here\"}",
+        ] {
+            let (mut stream, _) = listener.accept().expect("the command connects");
+            let mut seen = Vec::new();
+            let mut buffer = [0; 4096];
+            let ends = |seen: &[u8]| {
+                if seen.starts_with(b"GET") { seen.ends_with(b"\r\n\r\n") } else { seen.ends_with(b"\r\n0\r\n\r\n") }
+            };
+            while !ends(&seen) {
+                let count = stream.read(&mut buffer).expect("reads");
+                assert!(count > 0, "the command closed early");
+                seen.extend_from_slice(&buffer[..count]);
+            }
+            let answer = format!("HTTP/1.1 {}", answer.replacen("\r\n", "\r\nconnection: close\r\n", 1));
+            stream.write_all(answer.as_bytes()).expect("answers");
+        }
+    });
+    to(&format!("unix://{}", socket.display())).exits(3).says("no space left here");
+    server.join().expect("the engine saw two requests");
+}
