@@ -200,7 +200,9 @@ fn images_are_shipped_to_ecr_without_a_docker_login() {
 #[test]
 fn a_password_that_has_expired_is_renewed_within_a_run() {
     let world = World::with_auth(Auth::basic("AWS", PASSWORD).expires_after(8));
-    let config = TWO_SERVICES.replace("name = \"demo\"", &format!("name = \"demo\"\nregistry = {HOST}"));
+    // One service after the other: so few requests are on their way at once that a new password outlives them.
+    let project = format!("name = \"demo\"\nconcurrency = 1\nregistry = {HOST}");
+    let config = TWO_SERVICES.replace("name = \"demo\"", &project);
     world.project.repo.write("shipper.toml", config);
     for repository in ["demo/docs", "demo/site"] {
         world.registry.create_repository(repository);

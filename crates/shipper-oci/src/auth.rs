@@ -196,22 +196,32 @@ impl Authenticator {
                 self.token(http, repository, scopes, &wanted, &realm, service.as_deref(), Some(refused)).await
             }
             Mode::Basic => {
-                if refused.used.is_some() && !self.renew_credential(repository).await? {
-                    return Err(self.refused("the user name or password is not accepted"));
-                }
-                self.basic(repository).await
+                let Some(used) = refused.used else { return self.basic(repository).await };
+                let renewed = self.renew_basic(repository, used).await?;
+                renewed.ok_or_else(|| self.refused("the user name or password is not accepted"))
             }
             Mode::Unknown => Err(self.refused("it answered 401 without saying how to authenticate")),
         }
     }
 
-    /// A header after 403 under Basic, if fetching the credential anew gives another one: Amazon ECR refuses an expired
-    /// password so.
-    pub(crate) async fn renew_basic(&self, repository: &RepositoryName) -> Result<Option<HeaderValue>> {
-        if self.mode() == Mode::Basic && self.renew_credential(repository).await? {
-            return self.basic(repository).await.map(Some);
+    /// Another header under Basic than `used`, which was refused: the one that another request fetched meanwhile, else
+    /// that of a credential fetched anew. Amazon ECR answers an expired password by 403.
+    pub(crate) async fn renew_basic(
+        &self,
+        repository: &RepositoryName,
+        used: &HeaderValue,
+    ) -> Result<Option<HeaderValue>> {
+        if self.mode() != Mode::Basic {
+            return Ok(None);
         }
-        Ok(None)
+        let now = self.basic(repository).await?;
+        if now != *used {
+            return Ok(Some(now));
+        }
+        let renewed = self.renew_credential(repository).await?;
+        // Two requests may ask at once: the second finds what the first fetched.
+        let now = self.basic(repository).await?;
+        Ok((renewed || now != *used).then_some(now))
     }
 
     /// Picks the challenge to answer and remembers it: Bearer before Basic.

@@ -248,10 +248,13 @@ impl Client {
                     .renew(&self.http, &headers, ask.repository, &ask.scopes, Refused { used: used.as_ref(), sent })
                     .await?
             }
-            403 if used.is_some() => match self.auth.renew_basic(ask.repository).await? {
-                Some(header) => header,
-                None => return Ok(Answer { reply, authorized: true }),
-            },
+            403 => {
+                let Some(used) = &used else { return Ok(Answer { reply, authorized: false }) };
+                match self.auth.renew_basic(ask.repository, used).await? {
+                    Some(header) => header,
+                    None => return Ok(Answer { reply, authorized: true }),
+                }
+            }
             _ => return Ok(Answer { reply, authorized: used.is_some() }),
         };
         self.http.counters().retried();
