@@ -7,13 +7,16 @@ mod conformance;
 mod copy;
 mod dockerfile;
 mod due;
+#[cfg(feature = "aws")]
 mod ecr;
 mod hash;
 mod image;
 mod json;
 mod kill;
+#[cfg(feature = "aws")]
 mod live;
 mod project;
+#[cfg(feature = "aws")]
 mod ready;
 mod registry;
 mod shop;

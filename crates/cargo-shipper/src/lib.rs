@@ -44,6 +44,7 @@ fn run(arguments: Vec<OsString>) -> ExitCode {
     let terminal = Terminal::new(&cli.global);
     terminal.start_log(cli.global.verbose);
     let result = match &cli.command {
+        #[cfg(feature = "aws")]
         // The command that it hands over to may return anything.
         Command::EcrReady(args) => commands::ready::run(&cli.global, args, &terminal),
         command => dispatch(&cli.global, command, &terminal).map(shipper_engine::ExitCode::code),
@@ -64,11 +65,13 @@ fn dispatch(global: &Global, command: &Command, terminal: &Terminal) -> Result<s
         Command::Inspect(args) => commands::inspect::run(global, args, terminal),
         Command::Push(args) | Command::Copy(args) => commands::copy::run(global, args, terminal),
         Command::Base(args) => commands::base::run(global, args, terminal),
+        #[cfg(feature = "aws")]
         Command::Ecr(args) => commands::ecr::run(global, args, terminal),
         Command::Facts(args) => commands::tags::facts(global, args, terminal),
         Command::Tags(args) => commands::tags::tags(global, args, terminal),
         Command::Config(args) => commands::config::run(global, args, terminal),
         Command::Completions(args) => commands::completions::run(args, terminal),
+        #[cfg(feature = "aws")]
         Command::EcrReady(_) => unreachable!("handled by the caller"),
     }
 }

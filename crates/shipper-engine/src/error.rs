@@ -253,6 +253,7 @@ pub enum Error {
         source: shipper_ecr::Error,
     },
     /// A file of stack outputs, or an output of a stack, can not be used.
+    #[cfg(feature = "aws")]
     #[error("use {what}")]
     Outputs {
         /// The file, or the stack.
@@ -262,6 +263,7 @@ pub enum Error {
         source: shipper_cfn::Error,
     },
     /// AWS gave no answer.
+    #[cfg(feature = "aws")]
     #[error("{action}")]
     Aws {
         /// What was tried, as it fits after "cannot ".
@@ -269,6 +271,13 @@ pub enum Error {
         /// What happened.
         #[source]
         source: shipper_aws::Error,
+    },
+    /// This build of shipper can not talk to AWS.
+    #[cfg(not(feature = "aws"))]
+    #[error("{action}: this build of shipper leaves AWS out")]
+    WithoutAws {
+        /// What was to be done, as it fits after "cannot ".
+        action: String,
     },
     /// Something is neither the name nor the URI of a repository.
     #[error("use `{text}` as repository")]
@@ -334,6 +343,7 @@ pub enum Error {
         registry: String,
     },
     /// A repository differs in what can not be changed.
+    #[cfg(feature = "aws")]
     #[error(transparent)]
     Drift(shipper_ecr::Drift),
     /// The stack that tells where images go has no repository yet.
@@ -414,9 +424,11 @@ impl Error {
             | Self::InUse { .. }
             | Self::PlanOutdated { .. }
             | Self::Disagreement { .. }
-            | Self::NotKept { .. }
-            | Self::Drift(_) => ExitCode::No,
+            | Self::NotKept { .. } => ExitCode::No,
+            #[cfg(feature = "aws")]
+            Self::Drift(_) => ExitCode::No,
             Self::NoVerdict { .. } => ExitCode::Unknown,
+            #[cfg(feature = "aws")]
             Self::Aws { .. } | Self::Outputs { source: shipper_cfn::Error::Aws(_), .. } => ExitCode::Unknown,
             Self::Store { source, .. } if is_usage(source) => ExitCode::Usage,
             Self::Store { .. } | Self::Restless { .. } | Self::Write { .. } => ExitCode::Unknown,
@@ -457,8 +469,12 @@ impl Error {
             Self::Push { source, .. } | Self::Load { source, .. } | Self::BaseName { source, .. } => source.hint(),
             Self::Build { source, .. } | Self::Toolchain { source, .. } => source.hint(),
             Self::Document { source, .. } => source.hint(),
+            #[cfg(feature = "aws")]
             Self::Outputs { source, .. } => source.hint(),
+            #[cfg(feature = "aws")]
             Self::Aws { source, .. } => source.hint(),
+            #[cfg(not(feature = "aws"))]
+            Self::WithoutAws { .. } => Some("build it with its default features, or with the feature `aws`".to_owned()),
             Self::RepositoryName { .. } => {
                 Some("write `shop/api`, or `123456789012.dkr.ecr.eu-west-1.amazonaws.com/shop/api`".to_owned())
             }

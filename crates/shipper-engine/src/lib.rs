@@ -1,7 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "aws")]
+mod amazon;
+#[cfg(not(feature = "aws"))]
+#[path = "without_aws.rs"]
+mod amazon;
 mod bases;
 mod discover;
+#[cfg(feature = "aws")]
 mod ensure;
 mod error;
 mod events;
@@ -21,15 +27,18 @@ mod probe;
 mod project;
 mod publish;
 mod read;
+#[cfg(feature = "aws")]
 mod ready;
 mod record;
 mod registries;
+#[cfg(feature = "aws")]
 mod retention;
 mod ship;
 mod tagging;
 mod uploads;
 mod work;
 
+#[cfg(feature = "aws")]
 pub use ensure::{EnsureOptions, Ensured, ensure};
 pub use error::Error;
 pub use events::{EventSink, Events, Silent, Tee};
@@ -44,12 +53,15 @@ pub use lifecycle::{
 };
 pub use outdated::{BaseState, LockedBase, base_outdated, base_update};
 pub use project::{CONFIG_FILE, Directories, Options, Project};
+#[cfg(feature = "aws")]
 pub use ready::{Readiness, ReadyOptions, Verdict, ready};
+#[cfg(feature = "aws")]
 pub use retention::{
     AppliedLifecycle, Collected, GcPlan, InUse, RetentionOptions, apply_gc, apply_lifecycle, diff_remote_lifecycle,
     plan_gc,
 };
 pub use ship::{Planned, ShipOptions, Shipped, plan, ship, ship_until};
+#[cfg(feature = "aws")]
 pub use shipper_ecr::RepositoryGoal;
 pub use shipper_plan::{Origin, Overrides};
 pub use shipper_report::{

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use shipper_hash::{FileDigest, Tree, TreeOptions, Untracked};
-use shipper_oci::{ClientOptions, Credentials, Platform};
+use shipper_oci::{ClientOptions, Platform};
 use shipper_plan::{Config, Discovered, Overrides, Service, Settings, UntrackedConfig};
 use shipper_tag::Policy;
 
 use crate::Error;
 use crate::discover::discovered;
-use crate::registries::EcrCredentials;
 
 /// Name of the configuration file.
 pub const CONFIG_FILE: &str = "shipper.toml";
@@ -203,6 +202,6 @@ pub(crate) fn stat_cache_of(root: &Path, environment: &BTreeMap<String, String>)
 /// How registries are spoken to, with the credentials that the environment leads to.
 pub(crate) fn client_options(environment: &BTreeMap<String, String>) -> ClientOptions {
     let mut options = ClientOptions::default();
-    options.credentials = Credentials::new(EcrCredentials::new(environment));
+    options.credentials = crate::amazon::credentials(environment);
     options
 }

@@ -184,7 +184,7 @@ async fn planned(
 pub(crate) fn repository(project: &Project, opened: &Opened, gathered: &Gathered) -> Result<Repository, Error> {
     let is_unnamed = project.settings.repository.origin == Origin::Default && project.services.len() == 1;
     let is_unnamed = is_unnamed && project.config.service.values().all(|service| service.repository.is_none());
-    let of_stack = opened.repository.as_ref().filter(|_| is_unnamed).map(|found| &found.name);
+    let of_stack = opened.repository.as_ref().filter(|_| is_unnamed);
     let name = of_stack.unwrap_or(&gathered.service.repository);
     let name = name.parse().map_err(|source| Error::Store {
         action: format!("use `{name}` as repository of `{}`", gathered.service.name),

@@ -186,3 +186,15 @@ fn there_is_one_version_of_each_security_crate() {
         assert_eq!(versions, 1, "{name} is linked {versions} times");
     }
 }
+
+#[test]
+fn a_first_build_can_leave_the_sdk_of_aws_out() {
+    for package in ["shipper-engine", "cargo-shipper"] {
+        let of_aws =
+            |name: &String| name.starts_with("aws-sdk-") || name.starts_with("aws-config") || name == "shipper-aws";
+        let crates = compiled(package, &["--no-default-features"]);
+        let found: Vec<_> = crates.into_iter().map(|(name, _)| name).filter(of_aws).collect();
+        assert!(found.is_empty(), "{package}: {found:?}");
+        assert!(compiled(package, &[]).into_iter().any(|(name, _)| of_aws(&name)), "{package}");
+    }
+}

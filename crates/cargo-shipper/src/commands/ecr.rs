@@ -8,9 +8,10 @@ use shipper_engine::{
     EnsureOptions, ExitCode, InUse, PolicySource, Project, RepositoryGoal, RetentionOptions, SimulatedImage,
 };
 
-use crate::cli::{
-    ApplyArgs, DiffArgs, EcrAction, EcrArgs, EnsureArgs, GcAction, GcArgs, Global, InUseArgs, LifecycleAction,
-    RenderArgs, RetentionArgs, SimulateArgs,
+use crate::cli::Global;
+use crate::cli::aws::{
+    ApplyArgs, DiffArgs, EcrAction, EcrArgs, EnsureArgs, GcAction, GcArgs, InUseArgs, LifecycleAction, RenderArgs,
+    RetentionArgs, SimulateArgs,
 };
 use crate::commands::{block_on, options};
 use crate::failure::Failure;

@@ -4,11 +4,13 @@ pub(crate) mod base;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod copy;
+#[cfg(feature = "aws")]
 pub(crate) mod ecr;
 pub(crate) mod hash;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod plan;
+#[cfg(feature = "aws")]
 pub(crate) mod ready;
 pub(crate) mod ship;
 pub(crate) mod tags;

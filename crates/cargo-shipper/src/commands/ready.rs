@@ -6,7 +6,8 @@ use std::io::Write as _;
 use serde_json::{Value, json};
 use shipper_engine::{ExitCode, Readiness, ReadyOptions, Verdict};
 
-use crate::cli::{EcrReadyArgs, Global};
+use crate::cli::Global;
+use crate::cli::aws::EcrReadyArgs;
 use crate::commands::block_on;
 use crate::failure::Failure;
 use crate::terminal::Terminal;
