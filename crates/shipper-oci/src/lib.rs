@@ -5,6 +5,7 @@ mod archive;
 pub mod atomic;
 mod auth;
 mod challenge;
+mod check;
 mod client;
 mod copy;
 mod credentials;
@@ -39,6 +40,7 @@ mod upload;
 mod verify;
 
 pub use archive::Archive;
+pub use check::{ContentReport, Fault, check_content};
 pub use copy::{CopyReport, copy};
 pub use credentials::{Credential, CredentialFuture, CredentialProvider, CredentialSources, Credentials};
 pub use daemon::{Engine, Loaded};

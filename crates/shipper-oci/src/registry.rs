@@ -231,6 +231,17 @@ impl Registry {
         }
     }
 
+    /// Reads a blob to its end, verified, and keeps nothing of it.
+    pub(crate) async fn check_blob(&self, descriptor: &Descriptor) -> Result<()> {
+        let mut tries = self.client.tries();
+        loop {
+            match self.read_blob(descriptor, drop).await {
+                Ok(()) => return Ok(()),
+                Err(error) => tries.wait_or(error).await?,
+            }
+        }
+    }
+
     async fn read_blob(&self, descriptor: &Descriptor, mut take: impl FnMut(Bytes)) -> Result<()> {
         let mut reply = self.open_blob(descriptor).await?;
         let mut verifier = Verifier::new(descriptor);

@@ -269,6 +269,26 @@ impl Repository {
         }
     }
 
+    /// Reads a blob of any size to its end, verified, and keeps nothing of it.
+    ///
+    /// # Errors
+    /// As [`Repository::blob`] without the size limit.
+    pub async fn check_blob(&self, descriptor: &Descriptor) -> Result<()> {
+        match &self.target {
+            Target::Layout(layout) => {
+                let (layout, descriptor) = (layout.clone(), descriptor.clone());
+                blocking(move || {
+                    let (mut from, path) = layout.open_blob(&descriptor)?;
+                    let read = || Error::io("read", &path);
+                    verify::copy(&descriptor, &mut from, &mut std::io::sink(), read(), read())
+                })
+                .await
+            }
+            Target::Registry(registry) => registry.check_blob(descriptor).await,
+            Target::Refused => Err(self.refused()),
+        }
+    }
+
     /// Writes a blob of any size to the file `to`, verified and atomically: the file is complete or untouched.
     ///
     /// # Errors
