@@ -16,6 +16,7 @@ mod kill;
 #[cfg(feature = "aws")]
 mod live;
 mod project;
+mod promote;
 #[cfg(feature = "aws")]
 mod ready;
 mod registry;
@@ -23,3 +24,4 @@ mod shop;
 mod sources;
 mod support;
 mod tags;
+mod verify;

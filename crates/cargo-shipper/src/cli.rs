@@ -85,6 +85,10 @@ pub(crate) enum Command {
     Push(CopyArgs),
     /// Copy an image between registries and layouts, with everything it refers to
     Copy(CopyArgs),
+    /// Copy an image to a name that does not move, and compare both sides
+    Promote(PromoteArgs),
+    /// Read images again, whole, and derive their keys from what is beside them: 0 as it should be, 1 wrong
+    Verify(VerifyArgs),
     /// Compare the base images of shipper.lock with their registries, or take newer ones
     Base(BaseArgs),
     /// Tell whether an image can be pushed: 0 yes, 1 no, 3 could not tell
@@ -193,6 +197,30 @@ pub(crate) struct CopyArgs {
     /// `oci:DIR[:TAG]`, `docker-daemon:NAME` or a registry reference
     #[arg(value_name = "DST")]
     pub(crate) destination: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PromoteArgs {
+    /// `oci:DIR[:TAG]`, `docker-archive:FILE`, `oci-archive:FILE` or a registry reference
+    #[arg(value_name = "SRC")]
+    pub(crate) source: String,
+    /// `oci:DIR[:TAG]` or a registry reference with a tag
+    #[arg(value_name = "DST")]
+    pub(crate) destination: String,
+    /// Move the tag when it names another image
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct VerifyArgs {
+    /// Services, as the checkout is now, or images: `oci:DIR:TAG`, an archive, a registry reference; all services where
+    /// nothing is named
+    #[arg(value_name = "SERVICE|REF")]
+    pub(crate) targets: Vec<String>,
+    /// Where the services' images are: `oci:DIR` or a registry's host with an optional path
+    #[arg(long, value_name = "REGISTRY")]
+    pub(crate) registry: Option<String>,
 }
 
 #[derive(Debug, Clone, Args)]

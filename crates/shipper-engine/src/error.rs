@@ -393,6 +393,39 @@ pub enum Error {
         #[source]
         source: Box<shipper_oci::Error>,
     },
+    /// An image was not copied.
+    #[error("copy {from} to {to}")]
+    Copy {
+        /// The source, as written.
+        from: String,
+        /// The destination, as written.
+        to: String,
+        /// What happened.
+        #[source]
+        source: Box<shipper_oci::Error>,
+    },
+    /// A name is on another image than the one that is promoted.
+    #[error("promote {from} to {to}: it names {existing}, not {wanted}")]
+    Promoted {
+        /// The source, as written.
+        from: String,
+        /// The destination, as written.
+        to: String,
+        /// Digest that the destination names.
+        existing: String,
+        /// Digest that is promoted.
+        wanted: String,
+    },
+    /// After a promotion the two sides are not the same.
+    #[error("promote {from} to {to}: afterwards {difference}")]
+    Unequal {
+        /// The source, as written.
+        from: String,
+        /// The destination, as written.
+        to: String,
+        /// Which part differs, and how.
+        difference: String,
+    },
     /// A reference names nothing.
     #[error("find {reference}")]
     NoImage {
@@ -419,6 +452,10 @@ impl Error {
             Self::BaseAbsent { .. } => ExitCode::BuildFailed,
             Self::Push { source, .. } | Self::Load { source, .. } if source.is_unknown() => ExitCode::Unknown,
             Self::Push { .. } | Self::Load { .. } | Self::Identity { .. } | Self::Anchor { .. } => ExitCode::PushFailed,
+            Self::Copy { source, .. } if is_usage(source) => ExitCode::Usage,
+            Self::Copy { source, .. } if source.is_unknown() => ExitCode::Unknown,
+            Self::Copy { source, .. } if source.is_not_found() => ExitCode::No,
+            Self::Copy { .. } | Self::Promoted { .. } | Self::Unequal { .. } => ExitCode::PushFailed,
             Self::NoImage { .. }
             | Self::NotReady { .. }
             | Self::InUse { .. }
@@ -467,6 +504,8 @@ impl Error {
             ),
             Self::Store { source, .. } => source.hint(),
             Self::Push { source, .. } | Self::Load { source, .. } | Self::BaseName { source, .. } => source.hint(),
+            Self::Copy { source, .. } => source.hint(),
+            Self::Promoted { .. } => Some("`--force` moves it".to_owned()),
             Self::Build { source, .. } | Self::Toolchain { source, .. } => source.hint(),
             Self::Document { source, .. } => source.hint(),
             #[cfg(feature = "aws")]

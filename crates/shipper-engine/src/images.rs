@@ -9,14 +9,14 @@ use crate::project::client_options;
 use crate::{Error, Options};
 
 /// Destinations that are a container engine on this machine.
-const DAEMON: &str = "docker-daemon:";
+pub(crate) const DAEMON: &str = "docker-daemon:";
 
 /// A place that an image is at or goes to.
-struct Place {
-    repository: Repository,
-    selector: Selector,
+pub(crate) struct Place {
+    pub(crate) repository: Repository,
+    pub(crate) selector: Selector,
     /// What the repository is a view of: it must live as long as that is used.
-    archive: Option<Archive>,
+    pub(crate) archive: Option<Archive>,
 }
 
 fn failed(text: &str) -> impl Fn(shipper_oci::Error) -> Error + '_ {
@@ -24,7 +24,10 @@ fn failed(text: &str) -> impl Fn(shipper_oci::Error) -> Error + '_ {
 }
 
 /// Reads `oci:DIR[:TAG]`, an archive, or a registry reference; a missing tag is `latest`, of an archive its only image.
-async fn source(options: &Options, text: &str) -> Result<Place, Error> {
+///
+/// # Errors
+/// [`Error::NoImage`] for a name that an archive does not have, [`Error::Place`], [`Error::Store`].
+pub(crate) async fn source(options: &Options, text: &str) -> Result<Place, Error> {
     if text.starts_with(DAEMON) {
         return Err(Error::Place { place: text.to_owned(), problem: "an engine is a destination only" });
     }
@@ -37,12 +40,15 @@ async fn source(options: &Options, text: &str) -> Result<Place, Error> {
     let path = options.directory.join(path);
     let archive = if of_docker { Archive::docker(&path).await } else { Archive::oci(&path).await };
     let archive = archive.map_err(failed(text))?;
-    let selector = archive.find(name).map_err(failed(text))?;
+    let selector = archive.find(name).map_err(|source| match source {
+        source if source.is_not_found() => Error::NoImage { reference: text.to_owned() },
+        source => failed(text)(source),
+    })?;
     Ok(Place { repository: archive.repository().clone(), selector, archive: Some(archive) })
 }
 
 /// Reads `oci:DIR[:TAG]` or a registry reference; a missing tag is `latest`.
-fn place(options: &Options, text: &str) -> Result<Place, Error> {
+pub(crate) fn place(options: &Options, text: &str) -> Result<Place, Error> {
     let failed = failed(text);
     let latest = || -> Tag { "latest".parse().expect("a tag") };
     if text.starts_with("docker-archive:") || text.starts_with("oci-archive:") {
@@ -89,9 +95,9 @@ pub struct Copied {
 /// engine (`docker-daemon:NAME`) has the same layers.
 ///
 /// # Errors
-/// [`Error::Store`].
+/// [`Error::NoImage`] where the source is proven not to be there, [`Error::Copy`], [`Error::Store`].
 pub async fn copy(options: &Options, from: &str, destination: &str) -> Result<Copied, Error> {
-    let copying = |source| Error::Store { action: format!("copy {from} to {destination}"), source };
+    let copying = |source| copy_failed(from, destination, source);
     if let Some(name) = destination.strip_prefix(DAEMON) {
         let from = source(options, from).await?;
         let engine = engine(&options.environment).map_err(copying)?;
@@ -120,6 +126,11 @@ pub async fn copy(options: &Options, from: &str, destination: &str) -> Result<Co
         blobs: report.uploaded + report.mounted,
         present: report.existed,
     })
+}
+
+/// Why a copy failed, by whether it may ever succeed.
+pub(crate) fn copy_failed(from: &str, to: &str, source: shipper_oci::Error) -> Error {
+    Error::Copy { from: from.to_owned(), to: to.to_owned(), source: Box::new(source) }
 }
 
 /// A child, layer or config of an inspected image.

@@ -35,32 +35,61 @@ pub(crate) fn artifact(gathered: &Gathered, subject: Descriptor) -> Result<Artif
         .map_err(|source| Error::Store { action: "write the inputs artifact".to_owned(), source })
 }
 
-/// What a stored artifact holds, by platform. What can not be read or does not fit together is left out: the artifact
+/// What a stored artifact holds, by platform. What can not be read or does not fit together is left out: here the artifact
 /// only explains.
 pub(crate) async fn read(
     repository: &Repository,
     artifact: &Manifest,
 ) -> BTreeMap<String, (InputsDocument, Option<ContextManifest>)> {
-    let mut found = BTreeMap::new();
+    let read = documents(repository, artifact).await.into_iter().flatten();
+    read.map(|(document, manifest)| (document.platform.clone(), (document, manifest.ok()))).collect()
+}
+
+/// A stored context manifest, or what is wrong with it.
+type StoredContext = Result<ContextManifest, String>;
+
+/// Each pair of documents of a stored artifact, or what is wrong with it, in their order. A context manifest is the one that
+/// the inputs document beside it names.
+pub(crate) async fn documents(
+    repository: &Repository,
+    artifact: &Manifest,
+) -> Vec<Result<(InputsDocument, StoredContext), String>> {
     let Some(image) = artifact.as_image().filter(|_| artifact.artifact_type() == Some(INPUTS_ARTIFACT)) else {
-        return found;
+        return vec![Err("it is no inputs artifact".to_owned())];
     };
-    for pair in image.layers.chunks_exact(2) {
-        let [document, stored] = pair else { continue };
-        if document.media_type != INPUTS_DOCUMENT || stored.media_type != CONTEXT_MANIFEST {
-            continue;
-        }
-        let Ok(bytes) = repository.blob(document).await else { continue };
-        let Ok(document) = InputsDocument::from_json(&bytes) else { continue };
-        let manifest = match repository.blob(stored).await {
-            Ok(bytes) => {
-                let body = zstd::bulk::decompress(&bytes, LIMIT).ok();
-                let decoded = body.and_then(|body| ContextManifest::decode(&body).ok());
-                decoded.filter(|decoded| decoded.hash().to_string() == document.context)
+    let mut found = Vec::new();
+    for pair in image.layers.chunks(2) {
+        found.push(match pair {
+            [document, stored] if document.media_type == INPUTS_DOCUMENT && stored.media_type == CONTEXT_MANIFEST => {
+                pair_of(repository, document, stored).await
             }
-            Err(_) => None,
-        };
-        found.insert(document.platform.clone(), (document, manifest));
+            _ => Err("it is not made of inputs documents and context manifests in turn".to_owned()),
+        });
     }
     found
+}
+
+async fn pair_of(
+    repository: &Repository,
+    document: &Descriptor,
+    stored: &Descriptor,
+) -> Result<(InputsDocument, StoredContext), String> {
+    let bytes = repository.blob(document).await.map_err(|error| error.to_string())?;
+    let document = InputsDocument::from_json(&bytes).map_err(|error| error.to_string())?;
+    let manifest = match repository.blob(stored).await {
+        Ok(bytes) => context(&bytes, &document),
+        Err(error) => Err(error.to_string()),
+    };
+    Ok((document, manifest))
+}
+
+fn context(compressed: &[u8], document: &InputsDocument) -> StoredContext {
+    let body = zstd::bulk::decompress(compressed, LIMIT).map_err(|error| format!("its context manifest: {error}"))?;
+    let manifest = ContextManifest::decode(&body).map_err(|error| format!("its context manifest: {error}"))?;
+    let hash = manifest.hash().to_string();
+    if hash == document.context {
+        Ok(manifest)
+    } else {
+        Err(format!("its context manifest is that of {hash}, not of {}", document.context))
+    }
 }

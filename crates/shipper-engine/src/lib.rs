@@ -25,6 +25,7 @@ mod naming;
 mod outdated;
 mod probe;
 mod project;
+mod promote;
 mod publish;
 mod read;
 #[cfg(feature = "aws")]
@@ -36,6 +37,7 @@ mod retention;
 mod ship;
 mod tagging;
 mod uploads;
+mod verify;
 mod work;
 
 #[cfg(feature = "aws")]
@@ -53,6 +55,7 @@ pub use lifecycle::{
 };
 pub use outdated::{BaseState, LockedBase, base_outdated, base_update};
 pub use project::{CONFIG_FILE, Directories, Options, Project};
+pub use promote::{Promoted, promote};
 #[cfg(feature = "aws")]
 pub use ready::{Readiness, ReadyOptions, Verdict, ready};
 #[cfg(feature = "aws")]
@@ -69,6 +72,7 @@ pub use shipper_report::{
     Reason, Record, ShippedImage, ValueChange,
 };
 pub use tagging::{facts, metadata_tags, read_facts, tags};
+pub use verify::{Verified, VerifyFault, verify};
 
 /// Facts and names, as `shipper-tag` has them.
 pub mod tags {

@@ -10,10 +10,12 @@ pub(crate) mod hash;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod plan;
+pub(crate) mod promote;
 #[cfg(feature = "aws")]
 pub(crate) mod ready;
 pub(crate) mod ship;
 pub(crate) mod tags;
+pub(crate) mod verify;
 
 use std::future::Future;
 use std::io;

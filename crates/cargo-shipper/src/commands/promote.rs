@@ -1,0 +1,41 @@
+//! `shipper promote`.
+
+use std::io::Write as _;
+
+use serde_json::json;
+use shipper_engine::{ExitCode, units};
+
+use crate::cli::{Global, PromoteArgs};
+use crate::commands::{block_on, options};
+use crate::failure::Failure;
+use crate::terminal::Terminal;
+
+pub(crate) fn run(global: &Global, args: &PromoteArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
+    let promoted = block_on(shipper_engine::promote(&options(global), &args.source, &args.destination, args.force))??;
+    if global.json {
+        let document = json!({
+            "format": shipper_engine::FORMAT,
+            "reference": promoted.reference,
+            "digest": promoted.digest,
+            "moved-from": promoted.moved_from,
+            "bytes-copied": promoted.bytes,
+            "blobs-copied": promoted.blobs,
+            "blobs-compared": promoted.compared,
+        });
+        writeln!(terminal.stdout(), "{document}")?;
+        return Ok(ExitCode::Done);
+    }
+    let moved = promoted.moved_from.as_ref().map_or_else(String::new, |from| format!(", was {from}"));
+    terminal.status(
+        "Promoted",
+        &format!(
+            "{} ({} of {} blobs, {}; both sides agree{moved})",
+            promoted.reference,
+            promoted.blobs,
+            promoted.compared,
+            units::bytes(promoted.bytes)
+        ),
+    );
+    writeln!(terminal.stdout(), "{}", promoted.digest)?;
+    Ok(ExitCode::Done)
+}
