@@ -1,10 +1,13 @@
-//! The stat cache: digests of files that provably did not change since they were read.
+//! The stat cache: digests of files and names of directories that provably did not change since they were read.
 //!
 //! A record is *used* only if every field of `lstat` equals (size, mode, modification and change time, device, inode).
 //! It is *stored* only if the file was settled when it was read: both its times lie before the time that its file
 //! system gave to a file written in this run before the read. Every later write gets a later change time, which no
 //! program can set, so an equal `lstat` means equal bytes. (What no stat-based tool can see: a write through a shared
 //! memory mapping that the kernel has not yet stamped; `paranoid` reads everything.)
+//!
+//! The same holds for a directory and its names, on file systems that are known to give a directory new times whenever a
+//! name comes or goes; and for a git index and its checksum.
 //!
 //! The file is optional. Missing, truncated, flipped, from another version or another tree: it is empty. It is written
 //! to a temporary name and renamed, and only when something changed; of two writers the last one wins.
@@ -15,12 +18,12 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::fs::{Root, Stat, Time, probe_time, stat_of};
+use crate::fs::{FileType, Name, Root, Special, Stat, Time, probe_time, stat_of};
 use crate::path::platform_path;
 use crate::{Error, FileDigest};
 
 /// First bytes of the file; the version changes with the layout.
-const MAGIC: &[u8; 16] = b"shipper-files-1\n";
+const MAGIC: &[u8; 16] = b"shipper-files-2\n";
 pub(crate) const DIGEST: usize = 32;
 /// Times, device, inode, size, mode.
 pub(crate) const FIELDS: usize = 12 + 12 + 8 + 8 + 8 + 4;
@@ -29,19 +32,43 @@ const RECORD: usize = FIELDS + 1 + DIGEST;
 /// Slack for file systems that count whole seconds.
 const COARSE_SLACK: i64 = 2;
 const LFS_POINTER: u8 = 1;
+/// What precedes the records of a directory: its names are complete, and were when it looked so.
+const LISTED: u8 = 1;
+/// The index of the repository whose top level it is had a good checksum when it looked so.
+const INDEX: u8 = 2;
+/// A file whose digest is known; other kinds of names are in [`KINDS`].
+const DIGESTED: u8 = 0;
+/// Bytes for what a name stands for.
+const KINDS: [(u8, FileType); 8] = [
+    (1, FileType::File),
+    (2, FileType::Directory),
+    (3, FileType::Symlink),
+    (4, FileType::Special(Special::Fifo)),
+    (5, FileType::Special(Special::Socket)),
+    (6, FileType::Special(Special::CharacterDevice)),
+    (7, FileType::Special(Special::BlockDevice)),
+    (8, FileType::Special(Special::Unknown)),
+];
 
 /// Tells whether a file can no longer be changed without a trace.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Settled {
     /// Device and time of a file that was written before anything was read.
     now: Option<(u64, Time)>,
+    /// Whether the times of directories count.
+    directories: bool,
 }
 
 impl Settled {
     /// Asks the tree's file system for its time, or that of the cache file if it lies on the same device.
     pub(crate) fn probe(root: &Root, cache: Option<&Path>) -> Self {
         let Some(cache) = cache else { return Self::default() };
-        Self { now: probe_time(root).or_else(|| probe_beside(cache)) }
+        Self { now: probe_time(root).or_else(|| probe_beside(cache)), directories: root.times_directories() }
+    }
+
+    /// Whether the names in a directory that looks like `stat` can no longer change without a trace.
+    pub(crate) fn holds_names(&self, stat: &Stat) -> bool {
+        self.directories && self.holds(stat)
     }
 
     /// Whether `stat` is older than anything that could still happen to the file.
@@ -73,22 +100,44 @@ fn probe_beside(cache: &Path) -> Option<(u64, Time)> {
 #[derive(Debug, Default)]
 pub(crate) struct StatCache {
     content: Vec<u8>,
-    /// For each directory: number of records, and where they lie in `content`.
-    directories: HashMap<Vec<u8>, (usize, std::ops::Range<usize>)>,
+    /// For each directory, where its part of `content` lies.
+    directories: HashMap<Vec<u8>, std::ops::Range<usize>>,
 }
 
-/// The records of one directory, sorted by name; asked for in any order, fastest in theirs.
+/// What is stored about one directory; records are sorted by name, asked for in any order, fastest in theirs.
 #[derive(Debug, Default)]
 pub(crate) struct DirRecords<'a> {
-    records: Vec<(&'a [u8], &'a [u8; RECORD])>,
+    listed: Option<&'a [u8; FIELDS]>,
+    index: Option<&'a [u8; FIELDS]>,
+    records: Vec<Stored<'a>>,
     next: usize,
 }
 
-/// What will be stored about a file.
+#[derive(Clone, Copy, Debug)]
+struct Stored<'a> {
+    name: &'a [u8],
+    file_type: FileType,
+    digest: Option<&'a [u8; RECORD]>,
+}
+
+/// What will be stored about a directory.
+#[derive(Debug)]
+pub(crate) struct DirRecord<'a> {
+    pub(crate) path: &'a [u8],
+    /// What it looked like, if `records` has all its names.
+    pub(crate) listed: Option<Stat>,
+    /// What a good index looked like, if the directory is the top level of a repository.
+    pub(crate) index: Option<Stat>,
+    /// Sorted by name.
+    pub(crate) records: Vec<Record<'a>>,
+}
+
+/// What will be stored about a name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record<'a> {
     name: &'a [u8],
-    bytes: [u8; RECORD],
+    file_type: FileType,
+    digest: Option<[u8; RECORD]>,
 }
 
 impl StatCache {
@@ -126,39 +175,24 @@ impl StatCache {
         for _ in 0..count {
             let length = number(take(4)?)?;
             let path = content[take(length)?].to_vec();
-            let records = number(take(4)?)?;
             let length = number(take(4)?)?;
-            directories.insert(path, (records, take(length)?));
+            directories.insert(path, take(length)?);
         }
         Some(Self { content, directories })
     }
 
-    /// The records of the directory `path`.
+    /// What is stored about the directory `path`.
     pub(crate) fn directory(&self, path: &[u8]) -> DirRecords<'_> {
-        let Some((count, range)) = self.directories.get(path) else { return DirRecords::default() };
-        let mut rest = &self.content[range.clone()];
-        let mut records = Vec::with_capacity(*count);
-        while let Some((head, after)) = rest.split_first_chunk::<2>() {
-            let length = usize::from(u16::from_le_bytes(*head));
-            let Some((name, after)) = after.split_at_checked(length) else { break };
-            let Some((record, after)) = after.split_first_chunk::<RECORD>() else { break };
-            records.push((name, record));
-            rest = after;
-        }
-        DirRecords { records, next: 0 }
+        let Some(range) = self.directories.get(path) else { return DirRecords::default() };
+        DirRecords::parse(&self.content[range.clone()]).unwrap_or_default()
     }
 
-    /// Writes `directories` (each with its records sorted by name), and all other directories as they are.
+    /// Writes `directories`, and all others as they are.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be written; nothing but speed is lost.
-    pub(crate) fn save(
-        &self,
-        path: &Path,
-        root: &Root,
-        directories: &[(Vec<u8>, Vec<Record<'_>>)],
-    ) -> Result<(), Error> {
-        let replaced: HashSet<&[u8]> = directories.iter().map(|(path, _)| path.as_slice()).collect();
+    pub(crate) fn save(&self, path: &Path, root: &Root, directories: &[DirRecord<'_>]) -> Result<(), Error> {
+        let replaced: HashSet<&[u8]> = directories.iter().map(|directory| directory.path).collect();
         // What is gone from the disk goes from the cache, too.
         let exists = |path: &[u8]| platform_path(path).is_ok_and(|path| root.path().join(path).is_dir());
         let kept: Vec<_> = self
@@ -168,24 +202,19 @@ impl StatCache {
             .collect();
         let mut content = MAGIC.to_vec();
         content.extend_from_slice(&tree_id(root));
-        let filled = directories.iter().filter(|(_, records)| !records.is_empty());
-        put_length(&mut content, kept.len() + filled.clone().count());
-        for (path, (count, range)) in kept {
+        put_length(&mut content, kept.len() + directories.len());
+        for (path, range) in kept {
             put_length(&mut content, path.len());
             content.extend_from_slice(path);
-            put_length(&mut content, *count);
             put_length(&mut content, range.len());
             content.extend_from_slice(&self.content[range.clone()]);
         }
-        for (path, records) in filled {
-            put_length(&mut content, path.len());
-            content.extend_from_slice(path);
-            put_length(&mut content, records.len());
-            let length: usize = records.iter().map(|record| 2 + record.name.len() + RECORD).sum();
-            put_length(&mut content, length);
-            for record in records {
-                record.encode(&mut content);
-            }
+        for directory in directories {
+            put_length(&mut content, directory.path.len());
+            content.extend_from_slice(directory.path);
+            let encoded = directory.encode();
+            put_length(&mut content, encoded.len());
+            content.extend_from_slice(&encoded);
         }
         let checksum = blake3::hash(&content);
         content.extend_from_slice(checksum.as_bytes());
@@ -194,10 +223,52 @@ impl StatCache {
 }
 
 impl<'a> DirRecords<'a> {
+    fn parse(content: &'a [u8]) -> Option<Self> {
+        let (&flags, mut rest) = content.split_first()?;
+        let mut fields = |flag: u8| -> Option<Option<&'a [u8; FIELDS]>> {
+            if flags & flag == 0 {
+                return Some(None);
+            }
+            let (fields, after) = rest.split_first_chunk()?;
+            rest = after;
+            Some(Some(fields))
+        };
+        let (listed, index) = (fields(LISTED)?, fields(INDEX)?);
+        let mut records = Vec::with_capacity(rest.len() / (RECORD + 16));
+        while let Some((head, after)) = rest.split_first_chunk::<2>() {
+            let (name, after) = after.split_at_checked(usize::from(u16::from_le_bytes(*head)))?;
+            let (&kind, after) = after.split_first()?;
+            let (digest, after) = if kind == DIGESTED {
+                let (record, after) = after.split_first_chunk::<RECORD>()?;
+                (Some(record), after)
+            } else {
+                (None, after)
+            };
+            let file_type = match kind {
+                DIGESTED => FileType::File,
+                other => KINDS.iter().find(|(byte, _)| *byte == other)?.1,
+            };
+            records.push(Stored { name, file_type, digest });
+            rest = after;
+        }
+        Some(Self { listed, index, records, next: 0 })
+    }
+
+    /// All names in the directory, sorted, if it looks exactly as it did when they were stored.
+    pub(crate) fn names(&self, own: &Stat) -> Option<Vec<Name>> {
+        (*self.listed? == fields_of(own))
+            .then(|| self.records.iter().map(|record| (record.name.into(), record.file_type)).collect())
+    }
+
+    /// Whether the index of the directory's repository had a good checksum when it looked exactly like `stat`.
+    pub(crate) fn has_good_index(&self, stat: &Stat) -> bool {
+        self.index.is_some_and(|index| *index == fields_of(stat))
+    }
+
     /// The digest of the file `name`, if it looks exactly as it did when it was stored; and whether it holds a Git LFS
     /// pointer.
     pub(crate) fn find(&mut self, name: &[u8], stat: &Stat) -> Option<(FileDigest, bool)> {
-        let (_, record) = self.get(name)?;
+        let record = self.get(name)?.digest?;
         let (fields, rest) = record.split_at(FIELDS);
         let (flags, digest) = rest.split_first()?;
         if fields != fields_of(stat) {
@@ -207,27 +278,50 @@ impl<'a> DirRecords<'a> {
     }
 
     /// What is stored about the file `name`, unseen.
-    pub(crate) fn keep(&mut self, name: &[u8]) -> Option<Record<'a>> {
-        self.get(name).map(|(name, bytes)| Record { name, bytes: *bytes })
+    pub(crate) fn keep(&mut self, name: &'a [u8]) -> Record<'a> {
+        let digest = self.get(name).and_then(|stored| stored.digest.copied());
+        Record { name, file_type: FileType::File, digest }
     }
 
-    fn get(&mut self, name: &[u8]) -> Option<(&'a [u8], &'a [u8; RECORD])> {
-        if self.records.get(self.next).is_none_or(|next| next.0 != name) {
-            self.next = self.records.binary_search_by(|(other, _)| other.cmp(&name)).ok()?;
+    fn get(&mut self, name: &[u8]) -> Option<Stored<'a>> {
+        if self.records.get(self.next).is_none_or(|next| next.name != name) {
+            self.next = self.records.binary_search_by(|other| other.name.cmp(name)).ok()?;
         }
         self.next += 1;
         self.records.get(self.next - 1).copied()
     }
 }
 
+impl DirRecord<'_> {
+    fn encode(&self) -> Vec<u8> {
+        let mut content = vec![0];
+        for (flag, stat) in [(LISTED, &self.listed), (INDEX, &self.index)] {
+            if let Some(stat) = stat {
+                content[0] |= flag;
+                content.extend_from_slice(&fields_of(stat));
+            }
+        }
+        for record in &self.records {
+            record.encode(&mut content);
+        }
+        content
+    }
+}
+
 impl<'a> Record<'a> {
-    pub(crate) fn new(name: &'a [u8], stat: &Stat, digest: FileDigest, lfs_pointer: bool) -> Self {
+    /// A name of which nothing but its kind is known.
+    pub(crate) fn new(name: &'a [u8], file_type: FileType) -> Self {
+        Self { name, file_type, digest: None }
+    }
+
+    /// A file that was read.
+    pub(crate) fn of_file(name: &'a [u8], stat: &Stat, digest: FileDigest, lfs_pointer: bool) -> Self {
         let mut bytes = [0; RECORD];
         let (fields, rest) = bytes.split_at_mut(FIELDS);
         fields.copy_from_slice(&fields_of(stat));
         rest[0] = if lfs_pointer { LFS_POINTER } else { 0 };
         rest[1..].copy_from_slice(&digest.0);
-        Self { name, bytes }
+        Self { name, file_type: FileType::File, digest: Some(bytes) }
     }
 
     pub(crate) fn name(&self) -> &'a [u8] {
@@ -238,7 +332,16 @@ impl<'a> Record<'a> {
         let length = u16::try_from(self.name.len()).expect("because a path of a tree has less than 64 KiB");
         content.extend_from_slice(&length.to_le_bytes());
         content.extend_from_slice(self.name);
-        content.extend_from_slice(&self.bytes);
+        match &self.digest {
+            Some(digest) => {
+                content.push(DIGESTED);
+                content.extend_from_slice(digest);
+            }
+            None => {
+                let kind = KINDS.iter().find(|(_, file_type)| *file_type == self.file_type);
+                content.push(kind.expect("because the table has every kind").0);
+            }
+        }
     }
 }
 
@@ -327,7 +430,7 @@ mod tests {
 
     #[test]
     fn only_what_is_strictly_older_than_the_file_systems_time_is_settled() {
-        let settled = Settled { now: Some((7, (100, 500))) };
+        let settled = Settled { now: Some((7, (100, 500))), directories: true };
         for (modified, changed, device, expected) in [
             ((100, 499), (100, 499), 7, true),
             ((50, 0), (99, 999), 7, true),
@@ -346,7 +449,7 @@ mod tests {
 
     #[test]
     fn a_file_system_of_whole_seconds_gets_two_seconds_of_slack() {
-        let settled = Settled { now: Some((7, (100, 0))) };
+        let settled = Settled { now: Some((7, (100, 0))), directories: true };
         assert!(settled.holds(&stat((97, 0), (97, 0), 7)));
         assert!(!settled.holds(&stat((98, 0), (97, 0), 7)));
         assert!(!settled.holds(&stat((97, 0), (99, 0), 7)));
@@ -355,5 +458,6 @@ mod tests {
     #[test]
     fn without_a_probe_nothing_is_settled() {
         assert!(!Settled::default().holds(&stat((0, 0), (0, 0), 0)));
+        assert!(!Settled::default().holds_names(&stat((0, 0), (0, 0), 0)));
     }
 }

@@ -55,6 +55,10 @@ pub(crate) struct Counters {
     pub(crate) bytes: AtomicU64,
     pub(crate) cached: AtomicUsize,
     pub(crate) unsettled: AtomicUsize,
+    /// Directories whose names came from the cache.
+    pub(crate) recalled: AtomicUsize,
+    /// Directories and indexes that the cache does not have yet and may have.
+    pub(crate) storable: AtomicUsize,
 }
 
 /// Reads on behalf of one tree.
@@ -86,7 +90,7 @@ impl Reader<'_> {
 
     /// Lists directories for a caller that will look at the files for which `stat` holds.
     pub(crate) fn lister(&self, stat: fn(&Node) -> bool) -> Lister<'_> {
-        Lister { root: self.root, counters: self.counters, stat }
+        Lister { root: self.root, cache: self.cache, settled: self.settled, counters: self.counters, stat }
     }
 
     fn look_in(&self, wanted: &Wanted<'_>, buffer: &mut Vec<u8>) -> Result<(), Error> {

@@ -48,7 +48,7 @@ impl Special {
 }
 
 /// A name in a directory and what it stands for.
-pub(crate) type Name = (Vec<u8>, FileType);
+pub(crate) type Name = (Box<[u8]>, FileType);
 
 /// Seconds and nanoseconds since the Unix epoch.
 pub(crate) type Time = (i64, u32);

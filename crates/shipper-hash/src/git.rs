@@ -10,6 +10,7 @@ use gix::config::{File, Source, file::Metadata, file::includes, file::init, path
 use gix::index::entry::{Flags as IndexFlags, Mode};
 
 use crate::Error;
+use crate::fs::{Stat, stat_of};
 use crate::repository::{Flags, Settings, Tracked};
 
 /// Largest single allocation that an index may cause, in bytes: room for ten million entries.
@@ -17,21 +18,28 @@ const MAX_ALLOCATION: usize = 1 << 30;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// The tracked paths of the repository at `top`, and what its configuration says about listing files.
-pub(crate) fn read(top: &Path, git_directory: &Path, common: &Path) -> Result<(Tracked, Settings), Error> {
+/// The tracked paths of the repository at `top`, what its configuration says about listing files, and what the index
+/// looked like before it was read. Its checksum is computed unless `is_good` says that it was good before.
+pub(crate) fn read(
+    top: &Path,
+    git_directory: &Path,
+    common: &Path,
+    is_good: &dyn Fn(&Stat) -> bool,
+) -> Result<(Tracked, Settings, Option<Stat>), Error> {
     let failed = |source| Error::Git { path: top.to_owned(), source };
-    let tracked = tracked(&top.join(".git")).map_err(failed)?;
+    let (tracked, seen) = tracked(&top.join(".git"), is_good).map_err(failed)?;
     let settings = settings(git_directory, common).map_err(failed)?;
-    Ok((tracked, settings))
+    Ok((tracked, settings, seen))
 }
 
-fn tracked(dot_git: &Path) -> Result<Tracked, Failure> {
+fn tracked(dot_git: &Path, is_good: &dyn Fn(&Stat) -> bool) -> Result<(Tracked, Option<Stat>), Failure> {
     // `.git` itself is opened: given the top level, gix would also take a bare repository there.
     let options = gix::open::Options::isolated().with(gix::sec::Trust::Reduced).open_path_as_is(true);
     let repository = gix::open_opts(dot_git, options)?;
     // Not `Repository::index`: with reduced trust it refuses an index of more than some 170,000 entries.
     let options = gix::index::decode::Options { alloc_limit_bytes: Some(MAX_ALLOCATION), ..Default::default() };
-    let skip_checksum = false;
+    let seen = std::fs::metadata(repository.index_path()).ok().map(|metadata| stat_of(&metadata));
+    let skip_checksum = seen.as_ref().is_some_and(is_good);
     let index =
         gix::index::File::at_or_default(repository.index_path(), repository.object_hash(), skip_checksum, options)?;
     let entries = index.entries().iter().map(|entry| {
@@ -45,7 +53,7 @@ fn tracked(dot_git: &Path) -> Result<Tracked, Failure> {
         };
         (if sparse_directory { path.strip_suffix(b"/").unwrap_or(path) } else { path }, flags)
     });
-    Ok(Tracked::new(entries)?)
+    Ok((Tracked::new(entries)?, seen))
 }
 
 fn settings(git_directory: &Path, common: &Path) -> Result<Settings, Failure> {

@@ -83,6 +83,12 @@ impl Glob {
 
     /// Whether all of `text` matches.
     pub(crate) fn matches(&self, text: &[u8]) -> bool {
+        // Most patterns end in a letter that most names do not end in.
+        if let (Some(Token::Byte(last)), false) = (self.tokens.last(), self.fold_case)
+            && text.last() != Some(last)
+        {
+            return false;
+        }
         self.run(text).is_some_and(|states| states.has(self.tokens.len()))
     }
 

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
+use crate::cache::{DirRecords, Settled, StatCache};
 use crate::content::{Counters, Known};
 use crate::fs::{Directory, FileType, Name, Root, Special, Stat, is_absent};
 use crate::gitignore::Rules;
@@ -29,6 +30,12 @@ pub(crate) struct Dir {
     pub(crate) nodes: Vec<Node>,
     /// Whether it is on disk; the index may expect one that is not.
     pub(crate) exists: bool,
+    /// What it looked like before its names were read, if the stat cache may remember them.
+    pub(crate) listed: Option<Stat>,
+    /// What a good index looked like, if a repository was opened for this directory and the stat cache may remember it.
+    pub(crate) index: Option<Stat>,
+    /// What its `.git` stands for, if it has one.
+    pub(crate) git: Option<FileType>,
     place: Place,
 }
 
@@ -42,8 +49,11 @@ struct Place {
     tracked: Range<usize>,
     /// Rules that its own names are judged by; its own `.gitignore` included.
     rules: Option<Arc<Rules>>,
-    /// Whether everything untracked in it is ignored.
+    /// Whether everything untracked in it is ignored, as far as it was judged.
     ignored: bool,
+    /// The bytes of `path` that were judged, if not all were: that of a directory with tracked files waits until there
+    /// is something in it that depends on it.
+    judged: Option<usize>,
     /// Whether it may be missing on disk: the index expects it.
     expected: bool,
 }
@@ -55,8 +65,10 @@ pub(crate) struct Node {
     pub(crate) kind: NodeKind,
     /// In the index; for a directory, whether anything below it is.
     pub(crate) tracked: bool,
-    /// Untracked and ignored by git; for a directory, whether everything untracked below it is.
+    /// Untracked and ignored by git; of directories, known for those with nothing tracked below them.
     pub(crate) ignored: bool,
+    /// What the disk has under this name; `None` if only the index has it.
+    pub(crate) on_disk: Option<FileType>,
     /// The index says that it is executable.
     executable: bool,
     submodule: bool,
@@ -88,6 +100,8 @@ pub(crate) enum NodeKind {
 #[derive(Clone, Copy)]
 pub(crate) struct Lister<'a> {
     pub(crate) root: &'a Root,
+    pub(crate) cache: &'a StatCache,
+    pub(crate) settled: &'a Settled,
     pub(crate) counters: &'a Counters,
     /// Whether `lstat` is done for a file while its directory is open.
     pub(crate) stat: fn(&Node) -> bool,
@@ -96,11 +110,11 @@ pub(crate) struct Lister<'a> {
 impl Dir {
     /// Lists the root of a tree, which lies in the repository at `top` or in none.
     pub(crate) fn root(lister: Lister<'_>, top: Option<&std::path::Path>) -> Result<Arc<Self>, Error> {
-        let place = match top {
-            Some(top) => Place::of_root(lister.root.path(), top)?,
-            None => Place::top(Repository::none()),
+        let (place, index) = match top {
+            Some(top) => Place::of_root(lister, top)?,
+            None => (Place::top(Repository::none()), None),
         };
-        Ok(Arc::new(Self::list(lister, Vec::new(), place)?))
+        Ok(Arc::new(Self { index, ..Self::list(lister, Vec::new(), place)? }))
     }
 
     /// The repository that decides what is tracked in this directory.
@@ -114,19 +128,22 @@ impl Dir {
             return Ok(child.clone());
         }
         let path = join(&self.path, &node.name);
-        let place = if node.submodule {
-            Place::top(Repository::open(&lister.root.path().join(platform_path(&path)?))?)
+        let (place, index) = if node.submodule {
+            lister.open_repository(&lister.root.path().join(platform_path(&path)?), &path)?
         } else {
-            Place {
-                repository: self.place.repository.clone(),
-                path: join(&self.place.path, &node.name),
+            let parent = &self.place;
+            let place = Place {
+                repository: parent.repository.clone(),
+                path: join(&parent.path, &node.name),
                 tracked: node.entries.start as usize..node.entries.end as usize,
-                rules: self.place.rules.clone(),
-                ignored: self.place.ignored || node.ignored,
+                rules: parent.rules.clone(),
+                ignored: parent.ignored || node.ignored,
+                judged: node.tracked.then(|| parent.judged.unwrap_or(parent.path.len())),
                 expected: node.tracked,
-            }
+            };
+            (place, None)
         };
-        let child = Arc::new(Self::list(lister, path, place)?);
+        let child = Arc::new(Self { index, ..Self::list(lister, path, place)? });
         // Another thread may have been faster; what is known about files must have one home.
         Ok(node.child.get_or_init(|| child).clone())
     }
@@ -157,26 +174,30 @@ impl Dir {
             Ok(relative) => Error::io("list", &root.path().join(relative), source),
             Err(error) => error,
         };
-        let (directory, mut names) = match open(root, &path) {
-            Ok((directory, names)) => (Some(directory), names),
+        let mut records = lister.cache.directory(&path);
+        let (directory, listed, mut names) = match open(lister, &path, &records) {
+            Ok((directory, listed, names)) => (Some(directory), listed, names),
             // Deleted meanwhile, or expected by the index and not there.
-            Err(error) if is_absent(&error) && (place.expected || !path.is_empty()) => (None, Vec::new()),
+            Err(error) if is_absent(&error) && (place.expected || !path.is_empty()) => (None, None, Vec::new()),
             Err(error) => return Err(failed(error)),
         };
-        names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         lister.counters.directories.fetch_add(1, Ordering::Relaxed);
         lister.counters.names.fetch_add(names.len(), Ordering::Relaxed);
-        let find = |names: &[Name], name: &[u8]| names.binary_search_by(|(other, _)| other.as_slice().cmp(name)).ok();
-        if let Some(at) = find(&names, b".git") {
-            names.remove(at);
+        let find = |names: &[Name], name: &[u8]| names.binary_search_by(|(other, _)| (**other).cmp(name)).ok();
+        let git = find(&names, b".git").map(|at| names.remove(at).1);
+        if git.is_some() {
             let top = place.path.is_empty();
             if !top && place.tracked.is_empty() && is_nested_repository(&root.path().join(platform_path(&path)?)) {
                 place.ignored = true;
             }
         }
-        if let (Some(directory), false) = (&directory, place.ignored) {
+        if let Some(directory) = &directory {
             let has_rules = find(&names, b".gitignore").is_some_and(|at| names[at].1 == FileType::File);
-            if has_rules && let Some(content) = read_rules(directory).map_err(failed)? {
+            // The rules of an ignored directory do not count.
+            if has_rules
+                && !place.judge()
+                && let Some(content) = read_rules(directory).map_err(failed)?
+            {
                 let fold_case = place.repository.fold_case;
                 place.rules = Some(Rules::parse(&content, &place.path, fold_case, place.rules.take()));
             }
@@ -184,17 +205,46 @@ impl Dir {
         let mut nodes = place.nodes(names, |name| {
             platform_path(&join(&path, name)).is_ok_and(|relative| is_work_tree(&root.path().join(relative)))
         });
+        // In the order of the records, too.
         if let Some(directory) = &directory {
             for node in &mut nodes {
                 if matches!(node.kind, NodeKind::File | NodeKind::Symlink) && (lister.stat)(node) {
-                    lister.counters.stats.fetch_add(1, Ordering::Relaxed);
-                    // Whatever fails here is tried again when the file is looked at.
-                    node.seen = directory.stat(&node.name).ok();
+                    lister.look(directory, node, &mut records);
                 }
             }
         }
-        nodes.sort_unstable_by(|a, b| compare((&a.name, a.is_directory()), (&b.name, b.is_directory())));
-        Ok(Self { path, nodes, exists: directory.is_some(), place })
+        let order = |a: &Node, b: &Node| compare((&a.name, a.is_directory()), (&b.name, b.is_directory()));
+        // Names of directories are the few that are out of place.
+        nodes.sort_by(order);
+        Ok(Self { path, nodes, exists: directory.is_some(), listed, index: None, git, place })
+    }
+}
+
+impl Lister<'_> {
+    /// `lstat` of a file or link in an open directory, and its digest if the cache has it.
+    fn look(self, directory: &Directory, node: &mut Node, records: &mut DirRecords<'_>) {
+        self.counters.stats.fetch_add(1, Ordering::Relaxed);
+        // Whatever fails here is tried again when the file is looked at.
+        let Ok(stat) = directory.stat(&node.name) else { return };
+        if stat.file_type == FileType::File
+            && let Some((digest, lfs_pointer)) = records.find(&node.name, &stat)
+        {
+            self.counters.cached.fetch_add(1, Ordering::Relaxed);
+            node.known = OnceLock::from(Known::File { stat: None, digest, lfs_pointer, settled: true });
+        }
+        node.seen = Some(stat);
+    }
+
+    /// Opens the repository with the top level `top` for the directory `path` of the tree; and what its index looked
+    /// like, if the cache may remember that it is good.
+    fn open_repository(self, top: &std::path::Path, path: &[u8]) -> Result<(Place, Option<Stat>), Error> {
+        let records = self.cache.directory(path);
+        let repository = Repository::open(top, &|stat| records.has_good_index(stat))?;
+        let index = repository.index.filter(|stat| self.settled.holds(stat));
+        if index.is_some_and(|stat| !records.has_good_index(&stat)) {
+            self.counters.storable.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok((Place::top(repository), index))
     }
 }
 
@@ -205,6 +255,7 @@ impl Node {
             kind,
             tracked: false,
             ignored: false,
+            on_disk: None,
             executable: false,
             submodule: false,
             entries: 0..0,
@@ -252,12 +303,21 @@ impl Node {
 impl Place {
     fn top(repository: Repository) -> Self {
         let (tracked, rules) = (repository.tracked.all(), repository.rules.clone());
-        Self { repository: Arc::new(repository), path: Vec::new(), tracked, rules, ignored: false, expected: false }
+        Self {
+            repository: Arc::new(repository),
+            path: Vec::new(),
+            tracked,
+            rules,
+            ignored: false,
+            judged: None,
+            expected: false,
+        }
     }
 
     /// The place of a tree's root in the repository at `top`: rules of the directories above it count.
-    fn of_root(root: &std::path::Path, top: &std::path::Path) -> Result<Self, Error> {
-        let mut place = Self::top(Repository::open(top)?);
+    fn of_root(lister: Lister<'_>, top: &std::path::Path) -> Result<(Self, Option<Stat>), Error> {
+        let root = lister.root.path();
+        let (mut place, index) = lister.open_repository(top, b"")?;
         let below = root.strip_prefix(top).unwrap_or(std::path::Path::new(""));
         let mut directory = top.to_owned();
         for part in below.components() {
@@ -273,31 +333,48 @@ impl Place {
             place.ignored |= place.rules.as_ref().is_some_and(|rules| rules.ignores(&place.path, true));
         }
         place.tracked = place.repository.tracked.below(&place.path, place.tracked);
-        Ok(place)
+        Ok((place, index))
+    }
+
+    /// Whether everything untracked in this directory is ignored. To be asked while `rules` are those that its own name
+    /// is judged by.
+    fn judge(&mut self) -> bool {
+        if let (Some(judged), false, Some(rules)) = (self.judged.take(), self.ignored, &self.rules) {
+            // No directory in between has rules of its own: it would have been judged because of them.
+            let ends = (judged + 1..self.path.len()).filter(|&at| self.path[at] == b'/').chain([self.path.len()]);
+            self.ignored = ends.into_iter().any(|end| rules.ignores(&self.path[..end], true));
+        }
+        self.ignored
     }
 
     /// Joins what the disk has (`names`, sorted) with what the index expects.
-    fn nodes(&self, names: Vec<Name>, has_checkout: impl Fn(&[u8]) -> bool) -> Vec<Node> {
-        let children = self.repository.tracked.children(self.path.len(), self.tracked.clone());
+    fn nodes(&mut self, names: Vec<Name>, has_checkout: impl Fn(&[u8]) -> bool) -> Vec<Node> {
+        let repository = self.repository.clone();
+        let children = repository.tracked.children(self.path.len(), self.tracked.clone());
         let mut files: Vec<Option<Flags>> = vec![None; names.len()];
         let mut directories: Vec<Option<Range<usize>>> = vec![None; names.len()];
         let mut nodes = Vec::with_capacity(names.len());
+        // Both are sorted, but for what follows the names of directories.
+        let mut next = 0;
         for (name, child) in children {
-            let at = names.binary_search_by(|(other, _)| other.as_slice().cmp(name)).ok();
+            let at = match names.get(next) {
+                Some((other, _)) if **other == *name => Some(next),
+                _ => names.binary_search_by(|(other, _)| (**other).cmp(name)).ok(),
+            };
+            next = at.map_or(next, |at| at + 1);
             match (child, at) {
                 (Child::File(flags), Some(at)) => files[at] = Some(flags),
                 (Child::Directory(range), Some(at)) => directories[at] = Some(range),
                 (Child::File(flags), None) if flags.submodule => nodes.push(missing(name, NodeKind::Submodule)),
                 (Child::File(flags), None) if flags.sparse => nodes.push(missing(name, sparse(flags))),
                 // A directory that is gone matters only for what must not be missing in it.
-                (Child::Directory(range), None) if self.repository.tracked.must_exist(range.clone()) => {
+                (Child::Directory(range), None) if repository.tracked.must_exist(range.clone()) => {
                     nodes.push(Node { entries: narrow(&range), ..missing(name, NodeKind::Directory) });
                 }
                 (_, None) => {}
             }
         }
         for (((name, file_type), flags), range) in names.into_iter().zip(files).zip(directories) {
-            let name = name.into_boxed_slice();
             let mut node = match (file_type, flags) {
                 (FileType::Directory, Some(flags)) if flags.submodule => {
                     let populated = has_checkout(&name);
@@ -322,9 +399,8 @@ impl Place {
                     Node { tracked: flags.is_some(), executable, ..Node::new(name, kind) }
                 }
             };
-            // A directory is judged even if something in it is tracked: the rest of it is not.
-            let judged = node.is_directory() && !node.submodule || !node.tracked;
-            node.ignored = judged && (self.ignored || self.ignores(&node));
+            node.on_disk = Some(file_type);
+            node.ignored = !node.tracked && (self.judge() || self.ignores(&node));
             nodes.push(node);
         }
         nodes
@@ -349,10 +425,22 @@ fn missing(name: &[u8], kind: NodeKind) -> Node {
     Node { tracked: true, ..Node::new(name.into(), kind) }
 }
 
-fn open(root: &Root, path: &[u8]) -> std::io::Result<(Directory, Vec<Name>)> {
-    let mut directory = root.directory(path)?;
-    let names = directory.list()?;
-    Ok((directory, names))
+/// Opens a directory; its names, sorted, and what it looked like before they were read, if they may be remembered.
+fn open(
+    lister: Lister<'_>,
+    path: &[u8],
+    records: &DirRecords<'_>,
+) -> std::io::Result<(Directory, Option<Stat>, Vec<Name>)> {
+    let directory = lister.root.directory(path)?;
+    let own = directory.own_stat().ok().filter(|stat| lister.settled.holds_names(stat));
+    if let Some(names) = own.as_ref().and_then(|own| records.names(own)) {
+        lister.counters.recalled.fetch_add(1, Ordering::Relaxed);
+        return Ok((directory, own, names));
+    }
+    let mut names = directory.list()?;
+    names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    lister.counters.storable.fetch_add(usize::from(own.is_some()), Ordering::Relaxed);
+    Ok((directory, own, names))
 }
 
 /// The `.gitignore` of an open directory. A link is none (as in git since 2.32), nor is anything but a file.

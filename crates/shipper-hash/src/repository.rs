@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::Error;
+use crate::fs::Stat;
 use crate::gitignore::Rules;
 use crate::path::fault;
 
@@ -27,6 +28,8 @@ pub(crate) struct Repository {
     pub(crate) mode_from_index: bool,
     /// Whether there is an index that counts.
     pub(crate) is_git: bool,
+    /// What the index, whose checksum is good, looked like before it was read.
+    pub(crate) index: Option<Stat>,
 }
 
 /// What the configuration says that a listing depends on.
@@ -46,18 +49,23 @@ impl Repository {
             fold_case: false,
             mode_from_index: cfg!(not(unix)),
             is_git: false,
+            index: None,
         }
     }
 
-    /// Opens the repository whose work tree is `top`.
-    pub(crate) fn open(top: &Path) -> Result<Self, Error> {
+    /// Opens the repository whose work tree is `top`. The checksum of its index is computed unless `is_good` says that
+    /// it was good when the index looked so.
+    pub(crate) fn open(top: &Path, is_good: &dyn Fn(&Stat) -> bool) -> Result<Self, Error> {
         let dot_git = top.join(".git");
         let git_directory = resolve_git_file(&dot_git)?;
         let common = common_directory(&git_directory);
         #[cfg(feature = "git")]
-        let (tracked, settings) = crate::git::read(top, &git_directory, &common)?;
+        let (tracked, settings, index) = crate::git::read(top, &git_directory, &common, is_good)?;
         #[cfg(not(feature = "git"))]
-        let (tracked, settings) = (Tracked::default(), Settings::default());
+        let (tracked, settings, index) = {
+            let _ = is_good;
+            (Tracked::default(), Settings::default(), None)
+        };
         let mut rules = None;
         for file in [settings.excludes_file, Some(common.join("info").join("exclude"))].into_iter().flatten() {
             if let Some(content) = read_ignore_file(&top.join(file))? {
@@ -70,6 +78,7 @@ impl Repository {
             fold_case: settings.fold_case,
             mode_from_index: settings.mode_from_index || cfg!(not(unix)),
             is_git: cfg!(feature = "git"),
+            index,
         })
     }
 }
@@ -171,18 +180,24 @@ impl Tracked {
     #[cfg_attr(not(feature = "git"), expect(dead_code, reason = "only an index gives tracked paths"))]
     pub(crate) fn new<'a>(entries: impl Iterator<Item = (&'a [u8], Flags)>) -> Result<Self, String> {
         let mut tracked = Self::default();
+        let (mut last, mut is_sorted) = (0..0, true);
         for (path, flags) in entries {
-            let is_git = |part: &[u8]| part.eq_ignore_ascii_case(b".git");
-            if fault(path).is_some() || path.split(|&byte| byte == b'/').any(is_git) {
+            let previous = &tracked.names[last.clone()];
+            // An index is sorted: the directories that this path shares with the one before were looked at.
+            let common = previous.iter().zip(path).take_while(|(a, b)| a == b).count();
+            is_sorted &= previous[common..].first() < path[common..].first() || tracked.entries.is_empty();
+            let shared = path[..common].iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+            if fault(&path[shared..]).is_some() || names_git(&path[shared..]) {
                 return Err(format!("the index holds the path `{}`", crate::path::escape(path)));
             }
             let start = tracked.names.len();
             tracked.names.extend_from_slice(path);
-            tracked.entries.push((start..tracked.names.len(), flags));
+            last = start..tracked.names.len();
+            tracked.entries.push((last.clone(), flags));
         }
-        let names = &tracked.names;
-        let name = |entry: &(Range<usize>, Flags)| &names[entry.0.clone()];
-        if !tracked.entries.is_sorted_by(|a, b| name(a) < name(b)) {
+        if !is_sorted {
+            let names = &tracked.names;
+            let name = |entry: &(Range<usize>, Flags)| &names[entry.0.clone()];
             tracked.entries.sort_by(|a, b| name(a).cmp(name(b)));
             tracked.entries.dedup_by(|later, kept| names[later.0.clone()] == names[kept.0.clone()]);
         }
@@ -238,6 +253,16 @@ impl Tracked {
     pub(crate) fn must_exist(&self, range: Range<usize>) -> bool {
         self.entries[range].iter().any(|(_, flags)| flags.sparse || flags.submodule)
     }
+}
+
+/// Whether a part of `path` is `.git`, in whatever case.
+#[cfg_attr(not(feature = "git"), expect(dead_code, reason = "only an index gives tracked paths"))]
+fn names_git(path: &[u8]) -> bool {
+    let is_git = |at: usize| {
+        let part = path[at..].split(|&byte| byte == b'/').next().unwrap_or_default();
+        part.eq_ignore_ascii_case(b".git")
+    };
+    path.iter().enumerate().any(|(at, &byte)| byte == b'.' && (at == 0 || path[at - 1] == b'/') && is_git(at))
 }
 
 /// What the index says about a name in a directory.

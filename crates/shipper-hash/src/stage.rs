@@ -115,7 +115,7 @@ impl<'a> Stage<'a> {
         while let Some(directory) = waiting.pop() {
             let path = self.path(&directory)?;
             let failed = |source| Error::io("list", &path, source);
-            let mut opened = self.root.directory(&directory).map_err(failed)?;
+            let opened = self.root.directory(&directory).map_err(failed)?;
             for (name, file_type) in opened.list().map_err(failed)? {
                 let below = join(&directory, &name);
                 let stat = opened.stat(&name).map_err(failed)?;

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
-use crate::cache::{Record, Settled, StatCache};
+use crate::cache::{DirRecord, Record, Settled, StatCache};
 use crate::content::{Counters, Known, Reader};
 use crate::context::ContextBuilder;
-use crate::fs::Root;
+use crate::fs::{FileType, Root};
 use crate::listing::{Dir, Lister, Node, NodeKind};
 use crate::path::{join, split_parent};
 use crate::repository::top_level;
@@ -40,7 +40,7 @@ pub struct TreeOptions {
 /// Work done on behalf of a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct TreeStats {
-    /// Directories listed.
+    /// Directories listed, from disk or from the cache.
     pub directories: usize,
     /// Names found in them, directories included.
     pub listed: usize,
@@ -52,6 +52,8 @@ pub struct TreeStats {
     pub bytes: u64,
     /// Files whose digest came from the cache.
     pub cached: usize,
+    /// Directories whose names came from the cache.
+    pub recalled: usize,
 }
 
 /// A directory whose files contexts are made of.
@@ -96,13 +98,13 @@ impl Tree {
     pub fn open(root: &Path, options: &TreeOptions) -> Result<Self, Error> {
         let root = Root::open(root).map_err(|source| Error::io("open", root, source))?;
         let counters = Counters::default();
-        let lister = Lister { root: &root, counters: &counters, stat: |_| false };
-        let listing = Dir::root(lister, top_level(root.path()))?;
         let settled = Settled::probe(&root, options.cache.as_deref());
         let cache = match &options.cache {
             Some(path) if !options.paranoid => StatCache::load(path, &root),
             _ => StatCache::default(),
         };
+        let lister = Lister { root: &root, cache: &cache, settled: &settled, counters: &counters, stat: |_| false };
+        let listing = Dir::root(lister, top_level(root.path()))?;
         Ok(Self {
             root: Arc::new(root),
             listing,
@@ -187,41 +189,38 @@ impl Tree {
     /// [`Error::Io`] if the file cannot be written.
     pub fn save_cache(&self) -> Result<(), Error> {
         let Some(path) = &self.options.cache else { return Ok(()) };
-        let read = self.counters.read.load(Ordering::Relaxed);
-        if read == self.counters.unsettled.load(Ordering::Relaxed) {
+        let count = |counter: &std::sync::atomic::AtomicUsize| counter.load(Ordering::Relaxed);
+        let counters = &self.counters;
+        if count(&counters.read) == count(&counters.unsettled) && count(&counters.storable) == 0 {
             return Ok(());
         }
         let mut directories = Vec::new();
         let mut waiting = vec![&self.listing];
         while let Some(directory) = waiting.pop() {
             waiting.extend(directory.nodes.iter().filter_map(Node::listed_child));
-            if let Some(records) = self.records(directory) {
-                directories.push((directory.path.clone(), records));
+            if directory.exists {
+                directories.push(self.record(directory));
             }
         }
         self.cache.save(path, &self.root, &directories)
     }
 
-    /// What the cache should hold for a directory; `None` if nothing in it was looked at.
-    fn records<'a>(&'a self, directory: &'a Dir) -> Option<Vec<Record<'a>>> {
-        if directory.nodes.iter().all(|node| node.known.get().is_none()) {
-            return None;
-        }
+    /// What the cache should hold for a directory.
+    fn record<'a>(&'a self, directory: &'a Dir) -> DirRecord<'a> {
         let mut old = self.cache.directory(&directory.path);
-        let mut records: Vec<Record<'a>> = directory
-            .nodes
-            .iter()
-            .filter(|node| node.kind == NodeKind::File)
-            .filter_map(|node| match node.known.get() {
-                Some(Known::File { digest, lfs_pointer, settled: true, .. }) => {
-                    Some(Record::new(&node.name, node.stat()?, *digest, *lfs_pointer))
-                }
-                Some(_) => None,
-                None => old.keep(&node.name),
-            })
-            .collect();
+        let on_disk = directory.nodes.iter().filter_map(|node| Some((node, node.on_disk?)));
+        let record = |(node, file_type): (&'a Node, FileType)| match node.known.get() {
+            Some(Known::File { digest, lfs_pointer, settled: true, .. }) => match node.stat() {
+                Some(stat) => Record::of_file(&node.name, stat, *digest, *lfs_pointer),
+                None => Record::new(&node.name, file_type),
+            },
+            None if file_type == FileType::File => old.keep(&node.name),
+            _ => Record::new(&node.name, file_type),
+        };
+        let mut records: Vec<Record<'a>> = on_disk.map(record).collect();
+        records.extend(directory.git.map(|file_type| Record::new(b".git", file_type)));
         records.sort_unstable_by(|a, b| a.name().cmp(b.name()));
-        Some(records)
+        DirRecord { path: &directory.path, listed: directory.listed, index: directory.index, records }
     }
 
     /// What has been done so far.
@@ -235,6 +234,7 @@ impl Tree {
             read: counters.read.load(Ordering::Relaxed),
             bytes: counters.bytes.load(Ordering::Relaxed),
             cached: counters.cached.load(Ordering::Relaxed),
+            recalled: counters.recalled.load(Ordering::Relaxed),
         }
     }
 

@@ -41,19 +41,29 @@ impl Root {
         }
         Ok(Directory(whole))
     }
+
+    /// Whether the times of a directory tell that no name in it came or went: not known here.
+    pub(crate) fn times_directories(&self) -> bool {
+        false
+    }
 }
 
 impl Directory {
     /// All names, in the order of the system; to be asked for once.
-    pub(crate) fn list(&mut self) -> io::Result<Vec<Name>> {
+    pub(crate) fn list(&self) -> io::Result<Vec<Name>> {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(&self.0)? {
             let entry = entry?;
             let name = platform_bytes(Path::new(&entry.file_name()))
                 .ok_or_else(|| io::Error::other("a file name is not Unicode"))?;
-            names.push((name, file_type(entry.file_type()?)));
+            names.push((name.into(), file_type(entry.file_type()?)));
         }
         Ok(names)
+    }
+
+    /// `lstat` of the directory itself.
+    pub(crate) fn own_stat(&self) -> io::Result<Stat> {
+        Ok(stat_of(&std::fs::symlink_metadata(&self.0)?))
     }
 
     /// `lstat` of one name.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::{FileType, Name, Special, Stat, Time, link_in_path};
@@ -13,6 +13,10 @@ use super::{FileType, Name, Special, Stat, Time, link_in_path};
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const FILE: OFlags =
     OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+/// Bytes of names that are asked for at once.
+#[cfg(target_os = "linux")]
+const LISTING_BUFFER: usize = 32 << 10;
 
 /// The directory that a tree consists of.
 #[derive(Debug)]
@@ -23,7 +27,7 @@ pub(crate) struct Root {
 
 /// An open directory below a root.
 #[derive(Debug)]
-pub(crate) struct Directory(Dir);
+pub(crate) struct Directory(OwnedFd);
 
 impl Root {
     /// Opens `path`; here alone links are followed.
@@ -40,8 +44,23 @@ impl Root {
     /// Opens the directory `path` below the root; the empty path is the root.
     pub(crate) fn directory(&self, path: &[u8]) -> io::Result<Directory> {
         let path = if path.is_empty() { b".".as_slice() } else { path };
-        let descriptor = open_beneath(self.descriptor.as_fd(), path).map_err(plain)?;
-        Ok(Directory(Dir::new(descriptor)?))
+        Ok(Directory(open_beneath(self.descriptor.as_fd(), path).map_err(plain)?))
+    }
+
+    /// Whether the file system gives a directory new times whenever a name in it comes, goes or changes its kind: on
+    /// those that are known to. Not where layers or servers stand in between.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn times_directories(&self) -> bool {
+        // `statfs(2)`: bcachefs, btrfs, ext2 to ext4, F2FS, tmpfs, XFS, ZFS.
+        const KNOWN: [u64; 7] = [0xca45_1a4e, 0x9123_683e, 0xef53, 0xf2f5_2010, 0x0102_1994, 0x5846_5342, 0x2fc1_2fc1];
+        let kind = rustix::fs::fstatfs(&self.descriptor).ok().and_then(|found| u64::try_from(found.f_type).ok());
+        kind.is_some_and(|kind| KNOWN.contains(&kind))
+    }
+
+    /// Whether the file system gives a directory new times whenever a name in it comes or goes: not known here.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn times_directories(&self) -> bool {
+        false
     }
 }
 
@@ -74,40 +93,59 @@ fn open_stepwise(root: impl AsFd, path: &[u8]) -> Result<OwnedFd, Errno> {
 
 impl Directory {
     /// All names but `.` and `..`, in the order of the system; to be asked for once.
-    pub(crate) fn list(&mut self) -> io::Result<Vec<Name>> {
+    pub(crate) fn list(&self) -> io::Result<Vec<Name>> {
         let mut names = Vec::new();
-        while let Some(entry) = self.0.read() {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
+        let mut push = |name: &[u8], raw: rustix::fs::FileType| -> io::Result<()> {
             if name == b"." || name == b".." {
-                continue;
+                return Ok(());
             }
-            let file_type = match entry.file_type() {
+            let file_type = match raw {
                 rustix::fs::FileType::Unknown => match self.stat(name) {
                     Ok(stat) => stat.file_type,
-                    Err(error) if super::is_absent(&error) => continue,
+                    Err(error) if super::is_absent(&error) => return Ok(()),
                     Err(error) => return Err(error),
                 },
                 known => file_type(known),
             };
-            names.push((name.to_vec(), file_type));
+            names.push((name.into(), file_type));
+            Ok(())
+        };
+        // Without an allocation for each name.
+        #[cfg(target_os = "linux")]
+        {
+            let mut buffer = Vec::with_capacity(LISTING_BUFFER);
+            let mut entries = rustix::fs::RawDir::new(&self.0, buffer.spare_capacity_mut());
+            while let Some(entry) = entries.next() {
+                let entry = entry?;
+                push(entry.file_name().to_bytes(), entry.file_type())?;
+            }
+        }
+        #[cfg(not(target_os = "linux"))]
+        for entry in rustix::fs::Dir::read_from(&self.0)? {
+            let entry = entry?;
+            push(entry.file_name().to_bytes(), entry.file_type())?;
         }
         Ok(names)
     }
 
+    /// `lstat` of the directory itself.
+    pub(crate) fn own_stat(&self) -> io::Result<Stat> {
+        Ok(stat(&rustix::fs::fstat(&self.0)?))
+    }
+
     /// `lstat` of one name.
     pub(crate) fn stat(&self, name: &[u8]) -> io::Result<Stat> {
-        Ok(stat(&rustix::fs::statat(self.0.fd()?, name, AtFlags::SYMLINK_NOFOLLOW)?))
+        Ok(stat(&rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
     /// The target text of a link.
     pub(crate) fn read_link(&self, name: &[u8]) -> io::Result<Vec<u8>> {
-        Ok(rustix::fs::readlinkat(self.0.fd()?, name, Vec::new())?.into_bytes())
+        Ok(rustix::fs::readlinkat(&self.0, name, Vec::new())?.into_bytes())
     }
 
     /// Opens a file for reading; the caller looks at what it opened before it reads.
     pub(crate) fn open(&self, name: &[u8]) -> io::Result<File> {
-        rustix::fs::openat(self.0.fd()?, name, FILE, Mode::empty()).map(File::from).map_err(plain)
+        rustix::fs::openat(&self.0, name, FILE, Mode::empty()).map(File::from).map_err(plain)
     }
 }
 

@@ -10,6 +10,8 @@ mod git;
 #[cfg(all(unix, feature = "git"))]
 mod ignore;
 mod manifest;
+#[cfg(all(unix, feature = "git"))]
+mod model;
 #[cfg(unix)]
 mod project;
 #[cfg(unix)]
