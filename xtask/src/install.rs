@@ -49,6 +49,15 @@ pub(crate) fn debian_packages() {
     }
 }
 
+/// Installs one package, where this is Debian (or a relative) and we are root; what is missing then is the caller's to see.
+pub(crate) fn debian_package(name: &str) {
+    if can_install_packages()
+        && let Err(error) = apt_install(&[name])
+    {
+        say(&format!("warning: cannot install {name}: {error:#}"));
+    }
+}
+
 fn can_install_packages() -> bool {
     is_root() && find("apt-get").is_some()
 }

@@ -1,4 +1,5 @@
-//! Tasks of the workspace: `cargo xtask test`, `own-image`, `gen`, `conformance`, `threat-coverage`, `bench`.
+//! Tasks of the workspace: `cargo xtask test`, `own-image`, `gen`, `conformance`, `threat-coverage`, `bench`,
+//! `soak`.
 //!
 //! Invariants: no task needs anything but a Rust toolchain to start; what a task installs or writes is said first;
 //! the exit code is that of the work, 2 for a wrong call.
@@ -10,6 +11,7 @@ mod generate;
 mod install;
 mod own_image;
 mod process;
+mod soak;
 mod test;
 mod threats;
 
@@ -28,7 +30,9 @@ usage: cargo xtask TASK
                                 docs/conformance.md, --check compares
   threat-coverage               every threat of docs/threat-model.md has tests, and they exist
   bench [hash|ship|registry] [--rounds N]
-                                release build against git, skopeo and crane, side by side; prints medians and ratios";
+                                release build against git, b3sum, skopeo and crane, side by side; prints medians, ratios
+                                and goals
+  soak                          model and parser tests with 20 to 100 times the cases; takes hours";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
         ["gen", "--check"] => Some(generate::run(generate::Mode::Check)),
         ["conformance"] => Some(conformance::run(generate::Mode::Write)),
         ["conformance", "--check"] => Some(conformance::run(generate::Mode::Check)),
+        ["soak"] => Some(soak::soak()),
         ["threat-coverage"] => Some(threats::check()),
         [bench::child::TASK, rest @ ..] => Some(bench::child::report(rest)),
         ["bench", rest @ ..] => bench::Options::parse(rest).map(|options| bench::run(&options)),

@@ -30,16 +30,28 @@ pub struct Hashed {
     pub context: String,
     /// Sum of the sizes in bytes.
     pub bytes: u64,
-    /// Entries sorted by path bytes.
-    pub entries: Vec<HashedEntry>,
+    /// Number of files, links and empty directories.
+    pub files: usize,
     /// What a person should know about the context.
     pub warnings: Vec<String>,
+    source: Arc<Context>,
 }
 
 impl Hashed {
-    fn of(context: &Context) -> Self {
+    fn of(context: Arc<Context>) -> Self {
         let manifest = context.manifest();
-        let entries = manifest.entries().iter().map(|entry| {
+        Self {
+            context: manifest.hash().to_string(),
+            bytes: manifest.bytes(),
+            files: manifest.entries().len(),
+            warnings: context.warnings().iter().map(ToString::to_string).collect(),
+            source: context,
+        }
+    }
+
+    /// What is in the context, sorted by path bytes.
+    pub fn entries(&self) -> impl Iterator<Item = HashedEntry> {
+        self.source.manifest().entries().iter().map(|entry| {
             let path = entry.path.to_string();
             HashedEntry {
                 path_base64: (path.as_bytes() != entry.path.as_bytes()).then(|| base64(entry.path.as_bytes())),
@@ -48,13 +60,7 @@ impl Hashed {
                 size: entry.size,
                 digest: entry.digest.to_string(),
             }
-        });
-        Self {
-            context: manifest.hash().to_string(),
-            bytes: manifest.bytes(),
-            entries: entries.collect(),
-            warnings: context.warnings().iter().map(ToString::to_string).collect(),
-        }
+        })
     }
 }
 
@@ -78,7 +84,7 @@ pub fn hash_directory(options: &Options, directory: &str) -> Result<Option<Hashe
     let tree = Tree::open(&root, &tree_options).map_err(Error::Tree)?;
     let mut builder = tree.context(None).map_err(failed)?;
     builder.add(&Selection::default()).map_err(failed)?;
-    let hashed = Hashed::of(&builder.finish().map_err(failed)?);
+    let hashed = Hashed::of(Arc::new(builder.finish().map_err(failed)?));
     // A cache that can not be written costs time, nothing else.
     let _ = tree.save_cache();
     Ok(Some(hashed))
@@ -96,7 +102,7 @@ pub async fn hash_service(options: &Options, service: &str) -> Result<Hashed, Er
     let gathered = gather(&project, &tree, &order, &mut bases, &Events::new(Arc::new(Silent))).await?;
     let _ = tree.save_cache();
     let own = gathered.iter().find(|one| one.service.name == service).and_then(|one| one.platforms.first());
-    own.map(|platform| Hashed::of(&platform.context)).ok_or_else(|| {
+    own.map(|platform| Hashed::of(platform.context.clone())).ok_or_else(|| {
         Error::Plan(shipper_plan::Error::NoSuchService { name: service.to_owned(), known: order.clone() })
     })
 }

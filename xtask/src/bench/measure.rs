@@ -80,17 +80,23 @@ pub(super) fn alternate(contenders: &[Contender<'_>; 2], rounds: usize) -> anyho
 pub(super) fn table(title: &str, contenders: &[Contender<'_>; 2], pairs: &[[Sample; 2]]) -> String {
     let wall = |which: usize| median(pairs.iter().map(|pair| millis(pair[which].wall)));
     let cpu = |which: usize| median(pairs.iter().map(|pair| millis(pair[which].cpu)));
-    let ratio = |value: fn(&Sample) -> Duration| {
-        median(pairs.iter().map(|[one, two]| millis(value(one)) / millis(value(two)).max(0.001)))
-    };
+    let (cpu_ratio, wall_ratio) = ratios(pairs);
     let row =
         |name: &str, wall: f64, cpu: f64, unit: &str| format!("  {name:<12}{wall:>10.2}{unit}{cpu:>10.2}{unit}\n");
     let mut text = format!("\n{title} ({} rounds, medians)\n  {:<12}{:>13}{:>13}\n", pairs.len(), "", "wall", "cpu");
     for (which, contender) in contenders.iter().enumerate() {
         text.push_str(&row(contender.name, wall(which), cpu(which), " ms"));
     }
-    text.push_str(&row("ratio", ratio(|sample| sample.wall), ratio(|sample| sample.cpu), "   "));
+    text.push_str(&row("ratio", wall_ratio, cpu_ratio, "   "));
     text
+}
+
+/// How the first of each pair relates to the second: medians of CPU time and of wall time.
+pub(super) fn ratios(pairs: &[[Sample; 2]]) -> (f64, f64) {
+    let ratio = |value: fn(&Sample) -> Duration| {
+        median(pairs.iter().map(|[one, two]| millis(value(one)) / millis(value(two)).max(0.001)))
+    };
+    (ratio(|sample| sample.cpu), ratio(|sample| sample.wall))
 }
 
 fn millis(time: Duration) -> f64 {

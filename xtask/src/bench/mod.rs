@@ -4,6 +4,7 @@
 //! absolute times are printed but mean little, ratios are what is compared.
 
 pub(crate) mod child;
+mod hash;
 mod measure;
 mod projects;
 mod registry;
@@ -56,7 +57,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let bench = Bench { program, home: target.join("bench/home"), rounds };
     std::fs::create_dir_all(&bench.home)?;
     if options.hash {
-        bench.hash(&target.join("bench/tree-50000"))?;
+        hash::run(&bench, &target.join("bench"))?;
     }
     if options.ship {
         bench.ship(&target.join("bench/ship-20"))?;
@@ -75,12 +76,6 @@ struct Bench {
 }
 
 impl Bench {
-    /// `shipper hash` with a warm stat cache against `git status`, on 50,000 tracked files.
-    fn hash(&self, tree: &std::path::Path) -> anyhow::Result<()> {
-        projects::tree(tree, 50_000)?;
-        self.compare("warm `shipper hash` of 50,000 files", tree, &["hash", "."])
-    }
-
     /// `shipper ship` of 20 services that have nothing to do, against `git status`.
     fn ship(&self, project: &std::path::Path) -> anyhow::Result<()> {
         projects::services(project, 20, 50)?;
@@ -89,20 +84,33 @@ impl Bench {
 
     /// Measures `shipper ARGUMENTS` against `git status` in one directory.
     fn compare(&self, title: &str, directory: &std::path::Path, arguments: &[&str]) -> anyhow::Result<()> {
-        let shipper = || {
-            let mut command = Command::new(&self.program);
-            command.args(arguments);
-            self.isolated(command, directory)
-        };
-        let git = || {
-            let mut command = Command::new("git");
-            command.args(["status", "--porcelain"]);
-            self.isolated(command, directory)
-        };
-        let contenders = [Contender::new("shipper", &shipper), Contender::new("git status", &git)];
+        self.sides(title, &|| self.shipper(directory, arguments), ("git status", &|| self.git_status(directory, &[])))?;
+        Ok(())
+    }
+
+    /// Measures shipper against a peer; prints the table, and returns the ratio of CPU times and that of wall times.
+    fn sides(
+        &self,
+        title: &str,
+        shipper: &dyn Fn() -> Command,
+        peer: (&'static str, &dyn Fn() -> Command),
+    ) -> anyhow::Result<(f64, f64)> {
+        let contenders = [Contender::new("shipper", shipper), Contender::new(peer.0, peer.1)];
         let pairs = measure::alternate(&contenders, self.rounds)?;
         say(&measure::table(title, &contenders, &pairs));
-        Ok(())
+        Ok(measure::ratios(&pairs))
+    }
+
+    fn shipper(&self, directory: &std::path::Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(arguments);
+        self.isolated(command, directory)
+    }
+
+    fn git_status(&self, directory: &std::path::Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new("git");
+        command.args(["status", "--porcelain"]).args(arguments);
+        self.isolated(command, directory)
     }
 
     /// A home of its own: neither the caller's settings nor its caches are measured.

@@ -41,7 +41,7 @@ pub(super) fn services(root: &Path, services: usize, files: usize) -> anyhow::Re
     })
 }
 
-fn made_once(root: &Path, parameters: &str, make: impl Fn() -> anyhow::Result<()>) -> anyhow::Result<()> {
+pub(super) fn made_once(root: &Path, parameters: &str, make: impl Fn() -> anyhow::Result<()>) -> anyhow::Result<()> {
     let marker = root.with_extension("complete");
     if root.is_dir() && std::fs::read_to_string(&marker).is_ok_and(|made| made == parameters) {
         return Ok(());

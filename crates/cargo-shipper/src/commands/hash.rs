@@ -25,15 +25,15 @@ pub(crate) fn run(global: &Global, args: &HashArgs, terminal: &Terminal) -> Resu
         let mut document = Map::new();
         document.insert("format".to_owned(), json!(shipper_engine::FORMAT));
         document.insert("context".to_owned(), json!(hashed.context));
-        document.insert("files".to_owned(), json!(hashed.entries.len()));
+        document.insert("files".to_owned(), json!(hashed.files));
         document.insert("bytes".to_owned(), json!(hashed.bytes));
         if args.list {
-            document.insert("entries".to_owned(), hashed.entries.iter().map(entry).collect());
+            document.insert("entries".to_owned(), hashed.entries().map(|one| entry(&one)).collect());
         }
         writeln!(out, "{}", Value::Object(document))?;
     } else {
         if args.list {
-            for entry in &hashed.entries {
+            for entry in hashed.entries() {
                 writeln!(out, "{} {} {} {}", entry.digest, entry.kind, entry.size, entry.path)?;
             }
         }
