@@ -17,6 +17,7 @@ mod kill;
 mod live;
 mod project;
 mod promote;
+mod race;
 #[cfg(feature = "aws")]
 mod ready;
 mod registry;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use shipper_hash::Manifest as ContextManifest;
+use shipper_hash::{BuildKey, Manifest as ContextManifest};
 use shipper_oci::{Artifact, Descriptor, Manifest, Repository};
 use shipper_plan::InputsDocument;
 
@@ -16,23 +16,53 @@ const LIMIT: usize = 128 << 20;
 /// Level of the compression: manifests are mostly digests, which do not compress.
 const LEVEL: i32 = 3;
 
-/// The artifact of one built service, with the image as its subject: for each platform its inputs document and its
-/// context manifest, one after the other. The same inputs give the same bytes.
-///
-/// # Errors
-/// Where a document can not be written or compressed.
-pub(crate) fn artifact(gathered: &Gathered, subject: Descriptor) -> Result<Artifact, Error> {
-    let mut layers: Vec<(&str, Vec<u8>)> = Vec::new();
-    for platform in &gathered.platforms {
-        let manifest = zstd::bulk::compress(&platform.context.manifest().encode(), LEVEL)
-            .map_err(|source| Error::Write { path: CONTEXT_MANIFEST.into(), source })?;
-        layers.push((INPUTS_DOCUMENT, platform.inputs.to_json()?));
-        layers.push((CONTEXT_MANIFEST, manifest));
+/// What the artifact of one service holds: for each platform its inputs document and its context manifest, one after the
+/// other. The same inputs give the same bytes.
+pub(crate) struct Documents {
+    key: BuildKey,
+    /// Media type and bytes.
+    layers: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl Documents {
+    /// Serialised and compressed.
+    ///
+    /// # Errors
+    /// Where a document can not be written or compressed.
+    pub(crate) fn of(gathered: &Gathered) -> Result<Self, Error> {
+        let mut layers = Vec::with_capacity(2 * gathered.platforms.len());
+        for platform in &gathered.platforms {
+            let manifest = zstd::bulk::compress(&platform.context.manifest().encode(), LEVEL)
+                .map_err(|source| Error::Write { path: CONTEXT_MANIFEST.into(), source })?;
+            layers.push((INPUTS_DOCUMENT, platform.inputs.to_json()?));
+            layers.push((CONTEXT_MANIFEST, manifest));
+        }
+        Ok(Self { key: gathered.key, layers })
     }
-    let layers: Vec<(&str, &[u8])> = layers.iter().map(|(media_type, bytes)| (*media_type, bytes.as_slice())).collect();
-    let annotations = BTreeMap::from([(KEY.to_owned(), gathered.key.to_string())]);
-    shipper_oci::artifact(INPUTS_ARTIFACT, &layers, Some(subject), &annotations)
-        .map_err(|source| Error::Store { action: "write the inputs artifact".to_owned(), source })
+
+    /// Everything that must be there before the artifact of any image of this key.
+    ///
+    /// # Errors
+    /// As [`Documents::artifact`].
+    pub(crate) fn blobs(&self) -> Result<Vec<(Descriptor, Vec<u8>)>, Error> {
+        self.with_subject(None).map(|artifact| artifact.blobs)
+    }
+
+    /// The artifact with an image as its subject.
+    ///
+    /// # Errors
+    /// Where it would be too large.
+    pub(crate) fn artifact(&self, subject: Descriptor) -> Result<Manifest, Error> {
+        self.with_subject(Some(subject)).map(|artifact| artifact.manifest)
+    }
+
+    fn with_subject(&self, subject: Option<Descriptor>) -> Result<Artifact, Error> {
+        let layers: Vec<(&str, &[u8])> =
+            self.layers.iter().map(|(media_type, bytes)| (*media_type, bytes.as_slice())).collect();
+        let annotations = BTreeMap::from([(KEY.to_owned(), self.key.to_string())]);
+        shipper_oci::artifact(INPUTS_ARTIFACT, &layers, subject, &annotations)
+            .map_err(|source| Error::Store { action: "write the inputs artifact".to_owned(), source })
+    }
 }
 
 /// What a stored artifact holds, by platform. What can not be read or does not fit together is left out: here the artifact

@@ -6,6 +6,7 @@ mod amazon;
 #[path = "without_aws.rs"]
 mod amazon;
 mod bases;
+mod claim;
 mod discover;
 #[cfg(feature = "aws")]
 mod ensure;
@@ -15,6 +16,7 @@ mod facts;
 mod gather;
 mod git;
 mod hashing;
+mod identity;
 mod images;
 mod init;
 mod inputs;

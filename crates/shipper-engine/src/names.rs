@@ -9,6 +9,8 @@ pub(crate) const KEY: &str = "dev.shipper.key";
 pub(crate) const SERVICE: &str = "dev.shipper.service";
 /// Artifact type of the inputs artifact `m-<key>`.
 pub(crate) const INPUTS_ARTIFACT: &str = "application/vnd.shipper.inputs.v1";
+/// Artifact type of an announcement `c-<key>-..`.
+pub(crate) const ANNOUNCEMENT: &str = "application/vnd.shipper.announcement.v1";
 /// Media type of an inputs document.
 pub(crate) const INPUTS_DOCUMENT: &str = "application/vnd.shipper.inputs.v1+json";
 /// Media type of a context manifest (the body of `docs/hash-format.md`), compressed.

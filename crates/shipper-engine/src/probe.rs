@@ -22,15 +22,31 @@ pub(crate) async fn existing(repository: &Repository, key: &BuildKey, platforms:
     let selector = Selector::Tag(tag);
     let failed = |source| Error::Store { action: format!("look up {}", repository.reference(&selector)), source };
     let Some(manifest) = repository.manifest(&selector).await.map_err(failed)? else { return Ok(Existing::Absent) };
+    judge(repository, &manifest, &selector.to_string(), key, platforms).await
+}
+
+/// Whether a manifest that was read in this run is the image of `key` for `platforms`; `name` is for texts.
+///
+/// # Errors
+/// [`Error::Store`] where it could not be told.
+pub(crate) async fn judge(
+    repository: &Repository,
+    manifest: &Manifest,
+    name: &str,
+    key: &BuildKey,
+    platforms: &[String],
+) -> Result<Existing, Error> {
+    let selector = name;
+    let failed = |source| Error::Store { action: format!("look up {selector} in {repository}"), source };
     let incomplete = |what: String| Ok(Existing::Incomplete { what });
-    match stored_key(repository, &manifest).await.map_err(failed)? {
+    match stored_key(repository, manifest).await.map_err(failed)? {
         Some(stored) if stored == key.to_string() => {}
         Some(_) => return incomplete(format!("{selector} carries another key")),
         None => return incomplete(format!("{selector} carries no key")),
     }
     match manifest.kind() {
         ManifestKind::Image(_) if platforms.len() == 1 => {
-            if let Some(missing) = missing_blob(repository, &manifest).await.map_err(failed)? {
+            if let Some(missing) = missing_blob(repository, manifest).await.map_err(failed)? {
                 return incomplete(missing);
             }
         }

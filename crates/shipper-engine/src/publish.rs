@@ -1,17 +1,17 @@
-//! Writing a built image in the order that leaves nothing dangling: blobs, image manifests, index, inputs artifact,
-//! identities, hint. A run killed anywhere leaves unreferenced things, never a name on something incomplete.
+//! Writing a built image in the order that leaves nothing dangling: blobs, image manifests, identities of platforms, index,
+//! inputs artifact, identity, names, hint. A run killed anywhere leaves unreferenced things, never a name on something incomplete.
 
-use shipper_hash::BuildKey;
 use shipper_oci::{
     BlobOrigin, BlobSource, Descriptor, Digest, Image, Manifest, Platform, Repository, Selector, push_blobs,
 };
-use shipper_plan::Existing;
+use shipper_plan::Recipe;
 use shipper_report::{Event, Name, Phase};
 
+use crate::claim::Patience;
 use crate::gather::Gathered;
+use crate::identity::Identity;
 use crate::names::{KEY, SERVICE, branch_tag, tag};
 use crate::naming::{Naming, move_tag};
-use crate::probe::{existing, stored_key};
 use crate::{Error, Events, inputs};
 
 /// One platform's image: built in this run, or already there under the platform's own identity.
@@ -96,14 +96,10 @@ pub(crate) async fn publish(
         |source| Error::Push { service: service.clone(), target: repository.to_string(), source: Box::new(source) };
     let layers = images.iter().filter_map(|image| image.manifest().as_image()).flat_map(|image| &image.layers);
     let size = layers.map(|layer| layer.size).sum();
-    let image = match images {
-        [only] => only.manifest().clone(),
-        _ => index(gathered, images).map_err(failed)?,
-    };
-    let artifact = inputs::artifact(gathered, image.descriptor())?;
+    let documents = inputs::Documents::of(gathered)?;
 
     let mut blobs: Vec<(Descriptor, BlobOrigin)> = images.iter().flat_map(PlatformImage::blobs).collect();
-    blobs.extend(artifact.blobs.iter().map(|(descriptor, bytes)| (descriptor.clone(), in_memory(bytes))));
+    blobs.extend(documents.blobs()?.iter().map(|(descriptor, bytes)| (descriptor.clone(), in_memory(bytes))));
     events.emit(Event::ActionProgress {
         service: service.clone(),
         phase: Phase::Push,
@@ -122,29 +118,36 @@ pub(crate) async fn publish(
         }
         result => result.map_err(failed)?,
     }
+    // Where another run was faster with a platform, its image is the platform's.
+    let mut manifests: Vec<Manifest> = images.iter().map(|image| image.manifest().clone()).collect();
+    let identity = Identity {
+        repository,
+        service,
+        key: &gathered.key,
+        platforms: &gathered.service.platforms,
+        forced,
+        may_differ: may_differ(&gathered.service.recipe),
+        patience: Patience::default(),
+    };
     if images.len() > 1 {
-        repository.put_manifest(&image, None).await.map_err(failed)?;
-    }
-    let stored_inputs = tag(&gathered.key.inputs_tag());
-    repository.put_manifest(&artifact.manifest, Some(&stored_inputs)).await.map_err(failed)?;
-
-    if images.len() > 1 {
-        for (platform, image) in gathered.platforms.iter().zip(images) {
-            let own = [platform.inputs.platform.clone()];
-            identify(repository, service, &platform.inputs.key(), &own, image.manifest(), forced).await?;
+        for (platform, manifest) in gathered.platforms.iter().zip(&mut manifests) {
+            let (key, own) = (platform.inputs.key(), [platform.inputs.platform.clone()]);
+            *manifest = Identity { key: &key, platforms: &own, ..identity }.settle(manifest, None).await?;
         }
     }
-    let platforms = &gathered.service.platforms;
-    let digest = identify(repository, service, &gathered.key, platforms, &image, forced).await?;
-    let names = if digest == *image.digest() {
-        naming.apply(repository, &image).await?
-    } else {
-        name_existing(repository, service, naming, &digest).await?
+    let image = match manifests.as_slice() {
+        [only] => only.clone(),
+        manifests => {
+            let index = index(gathered, manifests).map_err(failed)?;
+            repository.put_manifest(&index, None).await.map_err(failed)?;
+            index
+        }
     };
-    if digest == *image.digest() {
-        move_tag(repository, &image, &tag(&branch_tag(branch))).await.map_err(failed)?;
-    }
-    Ok(Published { digest, size, uploaded, names })
+    let artifact = |subject| documents.artifact(subject);
+    let image = identity.settle(&image, Some(&artifact)).await?;
+    let names = naming.apply(repository, &image).await?;
+    move_tag(repository, &image, &tag(&branch_tag(branch))).await.map_err(failed)?;
+    Ok(Published { digest: image.digest().clone(), size, uploaded, names })
 }
 
 /// Names an image that is there: the same bytes under other tags, and no blob is looked at.
@@ -164,6 +167,12 @@ pub(crate) async fn name_existing(
     let manifest =
         manifest.ok_or_else(|| failed(shipper_oci::Error::NotFound { what: repository.reference(&selector) }))?;
     naming.apply(repository, &manifest).await
+}
+
+/// Whether two builds of one key may give other bytes: a linker and a C library are the machine's own, and a Dockerfile may
+/// do anything. What shipper puts into layers itself is the same everywhere.
+fn may_differ(recipe: &Recipe) -> bool {
+    !matches!(recipe, Recipe::Assemble { cargo: None, .. })
 }
 
 async fn put_images(repository: &Repository, images: &[PlatformImage]) -> shipper_oci::Result<()> {
@@ -192,11 +201,11 @@ fn in_memory(bytes: &[u8]) -> BlobOrigin {
     BlobOrigin::Local(BlobSource::Bytes(bytes.to_vec().into()))
 }
 
-fn index(gathered: &Gathered, images: &[PlatformImage]) -> shipper_oci::Result<Manifest> {
+fn index(gathered: &Gathered, images: &[Manifest]) -> shipper_oci::Result<Manifest> {
     let mut children = Vec::with_capacity(images.len());
     for (platform, image) in gathered.platforms.iter().zip(images) {
         let platform: Platform = platform.inputs.platform.parse()?;
-        children.push(image.manifest().descriptor().with_platform(platform));
+        children.push(image.descriptor().with_platform(platform));
     }
     let annotations = [
         (KEY.to_owned(), gathered.key.to_string()),
@@ -204,41 +213,4 @@ fn index(gathered: &Gathered, images: &[PlatformImage]) -> shipper_oci::Result<M
         ("org.opencontainers.image.title".to_owned(), gathered.service.name.clone()),
     ];
     shipper_oci::index(&children, &annotations.into())
-}
-
-/// Writes an identity tag once. If another run wrote it meanwhile, its image is adopted; `--force` compares instead.
-async fn identify(
-    repository: &Repository,
-    service: &str,
-    key: &BuildKey,
-    platforms: &[String],
-    manifest: &Manifest,
-    forced: bool,
-) -> Result<Digest, Error> {
-    let failed =
-        |source| Error::Push { service: service.to_owned(), target: repository.to_string(), source: Box::new(source) };
-    let name = tag(&key.identity_tag());
-    match repository.put_immutable(manifest, &name).await {
-        Ok(()) => return Ok(manifest.digest().clone()),
-        Err(error) if error.is_conflict() => {}
-        Err(error) => return Err(failed(error)),
-    }
-    let selector = Selector::Tag(name.clone());
-    let found = repository.manifest(&selector).await.map_err(failed)?;
-    let found = found.ok_or_else(|| failed(shipper_oci::Error::NotFound { what: repository.reference(&selector) }))?;
-    let stored = stored_key(repository, &found).await.map_err(failed)?;
-    match existing(repository, key, platforms).await? {
-        Existing::Verified { .. } if !forced => Ok(found.digest().clone()),
-        // What belongs to this key and can not be used is replaced.
-        Existing::Incomplete { .. } if stored == Some(key.to_string()) => {
-            repository.put_manifest(manifest, Some(&name)).await.map_err(failed)?;
-            Ok(manifest.digest().clone())
-        }
-        _ => Err(Error::Identity {
-            service: service.to_owned(),
-            tag: name.to_string(),
-            existing: found.digest().to_string(),
-            built: manifest.digest().to_string(),
-        }),
-    }
 }
