@@ -25,4 +25,5 @@ mod shop;
 mod sources;
 mod support;
 mod tags;
+mod trust;
 mod verify;

@@ -426,6 +426,12 @@ pub enum Error {
         /// Which part differs, and how.
         difference: String,
     },
+    /// Trusted and untrusted runs would write to one repository.
+    #[error("keep pull requests apart: {repository} is a repository of trusted runs too")]
+    TrustOverlap {
+        /// The repository.
+        repository: String,
+    },
     /// A reference names nothing.
     #[error("find {reference}")]
     NoImage {
@@ -505,6 +511,9 @@ impl Error {
             Self::Store { source, .. } => source.hint(),
             Self::Push { source, .. } | Self::Load { source, .. } | Self::BaseName { source, .. } => source.hint(),
             Self::Copy { source, .. } => source.hint(),
+            Self::TrustOverlap { .. } => {
+                Some("name another registry or path in `untrusted` of `[project]`, or another `repository`".to_owned())
+            }
             Self::Promoted { .. } => Some("`--force` moves it".to_owned()),
             Self::Build { source, .. } | Self::Toolchain { source, .. } => source.hint(),
             Self::Document { source, .. } => source.hint(),

@@ -54,6 +54,8 @@ pub struct Planned {
     gathered: BTreeMap<String, Gathered>,
     estimates: BTreeMap<String, u64>,
     repositories: BTreeMap<String, Repository>,
+    /// Where the image of a service was found, if not in its repository.
+    elsewhere: BTreeMap<String, Repository>,
     naming: BTreeMap<String, Naming>,
 }
 
@@ -126,7 +128,11 @@ async fn planned(
     let services =
         project.services.values().map(|service| (service.repository.clone(), service.name.clone())).collect();
     let progress = ProgressSink::new(Uploads::new(events.clone(), services));
-    let opened = registries::open(project, Some(progress)).await?;
+    let (run, warnings) = facts_for_names(project, &options.facts)?;
+    for warning in warnings {
+        events.warn(None, warning);
+    }
+    let opened = registries::open_for(project, &run, Some(progress)).await?;
     let tree = project.tree()?;
     let mut bases = Bases::new(project, options.locked)?;
     if purpose == Purpose::Ship {
@@ -140,23 +146,21 @@ async fn planned(
     if purpose == Purpose::Ship {
         bases.save()?;
     }
-    let (run, warnings) = facts_for_names(project, &options.facts)?;
-    for warning in warnings {
-        events.warn(None, warning);
-    }
     let estimates = estimates(&project.directories.local);
     let mut repositories = BTreeMap::new();
     let mut lookups = JoinSet::new();
     for (position, one) in gathered.iter().enumerate() {
         let repository = repository(project, &opened, one)?;
         repositories.insert(one.service.name.clone(), repository.clone());
+        let trusted = opened.trusted.as_ref().map(|trusted| self::repository(project, trusted, one)).transpose()?;
         let (one, head, forced) = (one.clone(), head.clone(), options.force);
-        let (policy, run) = (project.policy.clone(), run.clone());
+        let (policy, run, events) = (project.policy.clone(), run.clone(), events.clone());
         let estimate = estimates.get(&one.service.name).copied();
         lookups.spawn(async move {
             let naming = Naming::new(&policy, &run, &one.service.name, &one.key, &repository).await?;
-            let facts = facts(&repository, &one, &head, &naming, forced, estimate).await?;
-            Ok::<_, Error>((position, facts, naming))
+            let places = Places { own: &repository, trusted: trusted.as_ref() };
+            let (facts, found) = facts(places, &one, &head, &naming, forced, estimate, &events).await?;
+            Ok::<_, Error>((position, facts, naming, found.cloned()))
         });
     }
     let outdated = match purpose {
@@ -167,9 +171,11 @@ async fn planned(
         Purpose::Ship => Vec::new(),
     };
     let mut naming = BTreeMap::new();
+    let mut elsewhere = BTreeMap::new();
     let mut facts: BTreeMap<usize, ServiceFacts> = BTreeMap::new();
     while let Some(found) = lookups.join_next().await {
-        let (position, found, names) = found.expect("a lookup does not panic and is not cancelled")?;
+        let (position, found, names, place) = found.expect("a lookup does not panic and is not cancelled")?;
+        elsewhere.extend(place.map(|place| (found.name.clone(), place)));
         naming.insert(found.name.clone(), names);
         facts.insert(position, found);
     }
@@ -177,7 +183,7 @@ async fn planned(
     let services = shipper_plan::plan(&facts);
     events.emit(Event::PlanReady { services: services.clone() });
     let gathered = gathered.into_iter().map(|one| (one.service.name.clone(), one)).collect();
-    Ok(Planned { services, head, outdated, gathered, estimates, repositories, naming })
+    Ok(Planned { services, head, outdated, gathered, estimates, repositories, elsewhere, naming })
 }
 
 /// The repository of a service: its own, the template's, or the only service's the one that the stack names.
@@ -193,17 +199,37 @@ pub(crate) fn repository(project: &Project, opened: &Opened, gathered: &Gathered
     Ok(opened.store.repository(&name))
 }
 
-/// What the store knows about one service.
-async fn facts(
-    repository: &Repository,
+/// Where a service's images are looked for.
+#[derive(Clone, Copy)]
+struct Places<'a> {
+    /// Where the run writes.
+    own: &'a Repository,
+    /// For a run that is not trusted: where trusted runs write.
+    trusted: Option<&'a Repository>,
+}
+
+/// What the stores know about one service, and where its image was found if not in its own repository.
+async fn facts<'a>(
+    places: Places<'a>,
     gathered: &Gathered,
     head: &Head,
     naming: &Naming,
     forced: bool,
     estimate_ms: Option<u64>,
-) -> Result<ServiceFacts, Error> {
+    events: &Events,
+) -> Result<(ServiceFacts, Option<&'a Repository>), Error> {
+    let repository = places.own;
     let names = &gathered.service.platforms;
-    let existing = probe::existing(repository, &gathered.key, names).await?;
+    let mut existing = probe::existing(repository, &gathered.key, names).await?;
+    let mut elsewhere = None;
+    if let Some(trusted) = places.trusted.filter(|_| !matches!(existing, Existing::Verified { .. })) {
+        match probe::existing(trusted, &gathered.key, names).await {
+            Ok(found @ Existing::Verified { .. }) => (existing, elsewhere) = (found, Some(trusted)),
+            Ok(Existing::Absent | Existing::Incomplete { .. }) => {}
+            // It may only save work: a run that may not read there builds.
+            Err(error) => events.warn(Some(&gathered.service.name), error.chain().join(": ")),
+        }
+    }
     let found = matches!(existing, Existing::Verified { .. });
     let names_due = match &existing {
         Existing::Verified { reference } => naming.due(repository, &digest_in(reference)?).await?,
@@ -222,8 +248,15 @@ async fn facts(
         let manifest = platform.context.manifest().clone();
         platforms.push(PlatformFacts { inputs: platform.inputs.clone(), manifest, existing: own });
     }
-    let previous = if found || forced { None } else { probe::previous(repository, head).await };
-    Ok(ServiceFacts {
+    let previous = match places.trusted {
+        _ if found || forced => None,
+        None => probe::previous(repository, head).await,
+        Some(trusted) => match probe::previous(repository, head).await {
+            None => probe::previous(trusted, head).await,
+            previous => previous,
+        },
+    };
+    let facts = ServiceFacts {
         name: gathered.service.name.clone(),
         key: gathered.key,
         platforms,
@@ -233,7 +266,8 @@ async fn facts(
         names_due,
         forced,
         estimate_ms,
-    })
+    };
+    Ok((facts, elsewhere))
 }
 
 /// Plans, and builds and pushes what is due. As [`ship_until`] without an end.
@@ -282,7 +316,8 @@ pub async fn ship_until(
     let result = match planned {
         Some(Ok(planned)) => {
             let saved_ms = planned.saved_ms();
-            let repositories = planned.repositories.clone();
+            let mut repositories = planned.repositories.clone();
+            repositories.extend(planned.elsewhere.clone());
             let mut shipped = execute(project, options, planned, &events, stop).await;
             if options.load && !shipped.interrupted {
                 load(project, &repositories, &mut shipped, &events).await;
@@ -375,7 +410,7 @@ async fn execute(
     }
     let shared = Arc::new(project.clone());
     let builder = Arc::default();
-    let mut places: BTreeMap<String, Repository> = BTreeMap::new();
+    let mut places = planned.elsewhere.clone();
     let mut failed: BTreeSet<String> = BTreeSet::new();
     let mut running = JoinSet::new();
     loop {
@@ -401,6 +436,7 @@ async fn execute(
                 gathered: planned.gathered[&service.service].clone(),
                 planned: service.clone(),
                 repository: planned.repositories[&service.service].clone(),
+                elsewhere: planned.elsewhere.get(&service.service).cloned(),
                 needs: needed(&planned, &shipped, &places, &service.service),
                 branch: planned.head.branch.clone(),
                 naming: planned.naming[&service.service].clone(),

@@ -36,7 +36,7 @@ pub async fn facts(
     let mut bases = Bases::new(project, false)?;
     let gathered = gather(project, &tree, &order, &mut bases, events).await?;
     let one = gathered.iter().find(|one| one.service.name == service).expect("what was selected is gathered");
-    let repository = repository(project, &registries::open(project, None).await?, one)?;
+    let repository = repository(project, &registries::open_for(project, &facts, None).await?, one)?;
     Ok(Naming::new(&project.policy, &facts, service, &one.key, &repository).await?.facts)
 }
 

@@ -12,7 +12,7 @@ use shipper_build::{
     AssembleRequest, BuildError, BuildLog, Builder, BuilderChoice, CargoRecipe, DockerfileRequest, ImageOptions,
     LinkMode, Network, SecretSource, Step, assemble, run_check,
 };
-use shipper_oci::{BaseImage, Compression, Manifest, Repository, Selector};
+use shipper_oci::{BaseImage, Compression, Digest, Manifest, Repository, Selector};
 use shipper_plan::{Base, BuilderConfig, CompressionConfig, Existing, LinkConfig, NetworkConfig, Recipe, SecretConfig};
 use shipper_report::{Action, Event, Name, Phase, PlannedService};
 use shipper_tag::TagPlan;
@@ -35,6 +35,8 @@ pub(crate) struct Job {
     pub(crate) gathered: Gathered,
     pub(crate) planned: PlannedService,
     pub(crate) repository: Repository,
+    /// Where its image was found, if not there.
+    pub(crate) elsewhere: Option<Repository>,
     /// Where the images are that it is built on, by the name that it uses for them: repository and digest.
     pub(crate) needs: BTreeMap<String, (Repository, String)>,
     pub(crate) branch: Option<String>,
@@ -113,14 +115,33 @@ pub(crate) async fn run(job: &Job) -> Result<Done, Error> {
 /// Gives an image that is there the names that it lacks.
 async fn retag(job: &Job, image: &str) -> Result<Done, Error> {
     let digest = image.rsplit_once('@').map_or("", |(_, digest)| digest);
-    let names = if job.push {
-        let parsed = digest.parse().map_err(|source| Error::Store { action: format!("use {image}"), source })?;
-        name_existing(&job.repository, &job.gathered.service.name, &job.naming, &parsed).await?
-    } else {
-        Vec::new()
+    let mut done = Done {
+        reference: image.to_owned(),
+        digest: digest.to_owned(),
+        size: 0,
+        uploaded: 0,
+        names: Vec::new(),
+        repository: job.elsewhere.as_ref().unwrap_or(&job.repository).clone(),
     };
-    let repository = job.repository.clone();
-    Ok(Done { reference: image.to_owned(), digest: digest.to_owned(), size: 0, uploaded: 0, names, repository })
+    if !job.push {
+        return Ok(done);
+    }
+    let service = &job.gathered.service.name;
+    let parsed: Digest = digest.parse().map_err(|source| Error::Store { action: format!("use {image}"), source })?;
+    if let Some(from) = &job.elsewhere {
+        let selector = Selector::Digest(parsed.clone());
+        let copied = shipper_oci::copy(from, &selector, &job.repository, &[]).await;
+        let copied = copied.map_err(|source| Error::Push {
+            service: service.clone(),
+            target: job.repository.to_string(),
+            source: Box::new(source),
+        })?;
+        done.uploaded = copied.bytes;
+        done.reference = job.repository.reference(&selector);
+        done.repository = job.repository.clone();
+    }
+    done.names = name_existing(&job.repository, service, &job.naming, &parsed).await?;
+    Ok(done)
 }
 
 impl Job {

@@ -116,6 +116,10 @@ pub struct ProjectConfig {
     /// Default: `oci:.shipper/images`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registry: Option<RegistryConfig>,
+    /// Where the images of pull requests go, `oci:DIR` or a registry's host with an optional path: such runs write nowhere
+    /// else, and no other run looks there. Default: as `registry`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub untrusted: Option<String>,
     /// Template of repository names; `{project}` and `{service}` are replaced. Default: `{project}/{service}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,

@@ -57,6 +57,8 @@ pub struct Settings {
     pub registry: Setting<String>,
     /// The stack whose repository tells where images go, where the configuration names one and nothing overrides it.
     pub stack: Option<StackConfig>,
+    /// Where the images of runs go that are not trusted, where that is another place.
+    pub untrusted: Option<Setting<String>>,
     /// Template of repository names.
     pub repository: Setting<String>,
     /// How many services are built at the same time; at least 1.
@@ -141,6 +143,7 @@ impl Settings {
             registry: pick(overrides.registry.clone(), variable("SHIPPER_REGISTRY"), named, || {
                 "oci:.shipper/images".to_owned()
             }),
+            untrusted: project.untrusted.clone().map(|value| Setting { value, origin: Origin::File }),
             repository: pick(None, variable("SHIPPER_REPOSITORY"), project.repository.clone(), || {
                 "{project}/{service}".to_owned()
             }),
@@ -151,6 +154,13 @@ impl Settings {
             builder: pick(None, builder, project.builder, || BuilderConfig::Auto),
             name,
         };
+        if settings.untrusted.as_ref().is_some_and(|untrusted| untrusted.value == settings.registry.value) {
+            return Err(Error::invalid_with(
+                "project.untrusted",
+                format!("it is the registry of trusted runs, `{}`", settings.registry.value),
+                "name another registry or another path, which pull requests alone may write to",
+            ));
+        }
         if settings.concurrency.value == 0 {
             return Err(Error::invalid("project.concurrency", "must be at least 1"));
         }
@@ -173,14 +183,18 @@ impl Settings {
     /// Every value as `(key, value, origin)`, in the order of the file.
     #[must_use]
     pub fn rows(&self) -> Vec<(&'static str, String, Origin)> {
-        vec![
+        let mut rows = vec![
             ("project.name", self.name.value.clone(), self.name.origin),
             ("project.registry", self.registry.value.clone(), self.registry.origin),
             ("project.repository", self.repository.value.clone(), self.repository.origin),
             ("project.concurrency", self.concurrency.value.to_string(), self.concurrency.origin),
             ("project.untracked", word(&self.untracked.value), self.untracked.origin),
             ("project.builder", word(&self.builder.value), self.builder.origin),
-        ]
+        ];
+        if let Some(untrusted) = &self.untrusted {
+            rows.insert(2, ("project.untrusted", untrusted.value.clone(), untrusted.origin));
+        }
+        rows
     }
 }
 
