@@ -15,6 +15,7 @@ mod json;
 mod kill;
 #[cfg(feature = "aws")]
 mod live;
+mod network;
 mod project;
 mod promote;
 mod race;

@@ -45,6 +45,9 @@ pub(crate) struct Global {
     /// Use this configuration instead of shipper.toml
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) config: Option<PathBuf>,
+    /// Trust the certificate authorities in this PEM file too, for registries
+    #[arg(long, value_name = "FILE", env = "SHIPPER_CA_FILE", global = true, hide_env_values = true)]
+    pub(crate) ca_file: Option<PathBuf>,
     /// Print data as JSON on stdout
     #[arg(long, global = true)]
     pub(crate) json: bool,

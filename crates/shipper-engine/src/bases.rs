@@ -131,7 +131,7 @@ impl<'a> Bases<'a> {
 /// The repository and selector that a registry reference means; docker's short names expanded, no tag is `latest`.
 pub(crate) fn located(project: &Project, reference: &str) -> shipper_oci::Result<(Repository, Selector)> {
     let parsed = Reference::parse_docker(reference)?;
-    let store = Store::registry(&parsed.registry, None, client_options(&project.environment))?;
+    let store = Store::registry(&parsed.registry, None, client_options(&project.environment)?)?;
     let selector = parsed.selector().unwrap_or_else(|| Selector::Tag(tag("latest")));
     Ok((store.repository(&parsed.repository), selector))
 }

@@ -65,7 +65,8 @@ pub(crate) fn place(options: &Options, text: &str) -> Result<Place, Error> {
         return Ok(Place { repository, selector: Selector::Tag(tag), archive: None });
     }
     let reference = Reference::parse_docker(text).map_err(&failed)?;
-    let store = Store::registry(&reference.registry, None, client_options(&options.environment)).map_err(&failed)?;
+    let client = client_options(&options.environment).map_err(&failed)?;
+    let store = Store::registry(&reference.registry, None, client).map_err(&failed)?;
     let selector = reference.selector().unwrap_or_else(|| Selector::Tag(latest()));
     Ok(Place { repository: store.repository(&reference.repository), selector, archive: None })
 }

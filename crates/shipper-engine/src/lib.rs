@@ -56,7 +56,7 @@ pub use lifecycle::{
     simulate_lifecycle,
 };
 pub use outdated::{BaseState, LockedBase, base_outdated, base_update};
-pub use project::{CONFIG_FILE, Directories, Options, Project};
+pub use project::{CA_FILE, CONFIG_FILE, Directories, Options, Project};
 pub use promote::{Promoted, promote};
 #[cfg(feature = "aws")]
 pub use ready::{Readiness, ReadyOptions, Verdict, ready};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use shipper_hash::{FileDigest, Tree, TreeOptions, Untracked};
-use shipper_oci::{ClientOptions, Platform};
+use shipper_oci::{ClientOptions, Platform, Proxies};
 use shipper_plan::{Config, Discovered, Overrides, Service, Settings, UntrackedConfig};
 use shipper_tag::Policy;
 
@@ -199,9 +199,21 @@ pub(crate) fn stat_cache_of(root: &Path, environment: &BTreeMap<String, String>)
     Some(Directories::new(&root, environment).stat_cache())
 }
 
-/// How registries are spoken to, with the credentials that the environment leads to.
-pub(crate) fn client_options(environment: &BTreeMap<String, String>) -> ClientOptions {
+/// Variable that names a PEM file with further certificate authorities for registries.
+pub const CA_FILE: &str = "SHIPPER_CA_FILE";
+
+/// How registries are spoken to, with the credentials, proxies and certificate authorities that the environment leads to. The
+/// project can name none of these: whoever changes it must not decide whom the user believes.
+pub(crate) fn client_options(environment: &BTreeMap<String, String>) -> shipper_oci::Result<ClientOptions> {
     let mut options = ClientOptions::default();
     options.credentials = crate::amazon::credentials(environment);
-    options
+    options.proxies = Proxies::from_variables(|name| environment.get(name).cloned());
+    if let Some(path) = environment.get(CA_FILE).filter(|path| !path.is_empty()) {
+        let failed = |reason| shipper_oci::Error::Options { reason };
+        let pem = crate::read::small(Path::new(path));
+        let pem =
+            pem.map_err(|error| failed(format!("the certificate authorities of {path} cannot be read: {error}")))?;
+        options.root_certificates.push(pem);
+    }
+    Ok(options)
 }

@@ -73,10 +73,10 @@ async fn open_at(
     stack: Option<&StackConfig>,
     progress: Option<ProgressSink>,
 ) -> Result<Opened, Error> {
-    let mut options = client_options(&project.environment);
-    options.progress = progress;
     let failed =
         |source| Error::Store { action: format!("use registry `{}` ({})", registry.value, registry.origin), source };
+    let mut options = client_options(&project.environment).map_err(failed)?;
+    options.progress = progress;
     if let Some(directory) = registry.value.strip_prefix("oci:") {
         // A relative layout lies in the project, wherever the command was called.
         let text = format!("oci:{}", project.root.join(directory).display());

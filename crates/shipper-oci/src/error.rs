@@ -352,6 +352,11 @@ impl Error {
             {
                 Some("Amazon ECR drops the connection when the repository does not exist; create it first".to_owned())
             }
+            Error::Unreachable { source, .. } if crate::http::chain(source.as_ref()).contains("certificate") => Some(
+                "if this registry is the right one, name the PEM file of its certificate authority (`--ca-file`, or \
+                 `root_certificates` of the registry options)"
+                    .to_owned(),
+            ),
             Error::UnsafePeer { what: "token realm", .. } => Some(
                 "if this token server is trusted, name its host in the `trusted_hosts` of the registry options"
                     .to_owned(),

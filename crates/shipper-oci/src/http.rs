@@ -99,6 +99,7 @@ impl Http {
     /// Checks the options; builds no client yet.
     pub(crate) fn new(registry: RegistryHost, options: Arc<ClientOptions>) -> Result<Http> {
         certificates(&options).map_err(|reason| Error::Options { reason })?;
+        proxies(&options).map_err(|reason| Error::Options { reason })?;
         HeaderValue::from_str(&options.user_agent).map_err(|_| Error::Options {
             reason: "the user agent has characters that a header cannot hold".to_owned(),
         })?;
@@ -264,7 +265,8 @@ impl Http {
     }
 
     fn build(&self, tls: bool) -> Result<reqwest::Client, String> {
-        let resolver = Resolver { registry: self.registry.name().into() };
+        let (proxies, hosts) = proxies(&self.options)?;
+        let resolver = Resolver { registry: self.registry.name().into(), proxies: hosts };
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
@@ -279,8 +281,9 @@ impl Http {
             // No roots are loaded for a client that never speaks TLS.
             builder = builder.http1_only().tls_certs_only([]);
         }
-        if self.registry.is_loopback() {
-            builder = builder.no_proxy();
+        builder = builder.no_proxy();
+        if !self.registry.is_loopback() {
+            builder = proxies.into_iter().fold(builder, reqwest::ClientBuilder::proxy);
         }
         builder.build().map_err(|error| shown(&chain(&error)))
     }
@@ -324,6 +327,26 @@ fn certificates(options: &ClientOptions) -> Result<Vec<reqwest::Certificate>, St
         all.extend(found);
     }
     Ok(all)
+}
+
+/// The proxies, and the names of their hosts. What cannot be used is an error: going without would go another way than the
+/// user said.
+fn proxies(options: &ClientOptions) -> Result<(Vec<reqwest::Proxy>, Vec<String>), String> {
+    let except = options.proxies.except.as_deref().and_then(reqwest::NoProxy::from_string);
+    let (mut proxies, mut hosts) = (Vec::new(), Vec::new());
+    for (scheme, url) in [("https", &options.proxies.https), ("http", &options.proxies.http)] {
+        let Some(text) = url else { continue };
+        // As curl has it, a proxy without scheme is one of plain http.
+        let text = if text.contains("://") { text.clone() } else { format!("http://{text}") };
+        // The text may hold a password.
+        let unusable = || format!("the proxy for {scheme} is not an `http://` or `https://` URL with a host");
+        let url = Url::parse(&text).map_err(|_| unusable())?;
+        let host = url.host_str().filter(|_| matches!(url.scheme(), "http" | "https")).ok_or_else(unusable)?;
+        hosts.push(host.to_owned());
+        let proxy = if scheme == "https" { reqwest::Proxy::https(text) } else { reqwest::Proxy::http(text) };
+        proxies.push(proxy.map_err(|_| unusable())?.no_proxy(except.clone()));
+    }
+    Ok((proxies, hosts))
 }
 
 fn is_plain(registry: &RegistryHost, options: &ClientOptions) -> bool {
@@ -388,15 +411,18 @@ pub(crate) fn transport_error(error: reqwest::Error, host: &str, what: &str, tim
 /// Resolves names, leaving out addresses that no peer may send this client to.
 struct Resolver {
     registry: Box<str>,
+    /// Hosts that the user named as proxies: they may be anywhere.
+    proxies: Vec<String>,
 }
 
 impl reqwest::dns::Resolve for Resolver {
     fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let is_proxy = self.proxies.iter().any(|proxy| proxy.eq_ignore_ascii_case(name.as_str()));
         let registry = self.registry.clone();
         Box::pin(async move {
             let found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             let allowed: Vec<_> =
-                found.iter().copied().filter(|address| may_connect(name.as_str(), &registry, *address)).collect();
+                found.iter().copied().filter(|at| is_proxy || may_connect(name.as_str(), &registry, *at)).collect();
             if allowed.is_empty() && !found.is_empty() {
                 return Err("the name resolves to this machine or a metadata service, which is refused".into());
             }

@@ -53,7 +53,7 @@ pub use manifest::{
     ImageIndex, ImageManifest, MAX_INDEX_DEPTH, MAX_INDEX_ENTRIES, MAX_MANIFEST_BYTES, Manifest, ManifestKind,
 };
 pub use name::{RegistryHost, RepositoryName};
-pub use options::{ClientOptions, Progress, ProgressSink, RetryPolicy, Stats, Timeouts};
+pub use options::{ClientOptions, Progress, ProgressSink, Proxies, RetryPolicy, Stats, Timeouts};
 pub use platform::Platform;
 pub use push::{BlobOrigin, Transferred, copy_blob, push_blobs};
 pub use reference::{Reference, Selector};

@@ -23,6 +23,8 @@ pub struct ClientOptions {
     pub trusted_hosts: BTreeSet<String>,
     /// Additional certificate authorities, each a PEM file's bytes.
     pub root_certificates: Vec<Vec<u8>>,
+    /// Through which proxies registries are reached; by default none. A registry on this machine never goes through one.
+    pub proxies: Proxies,
     /// Limits of time.
     pub timeouts: Timeouts,
     /// How often and how fast failed steps are repeated.
@@ -41,6 +43,7 @@ impl Default for ClientOptions {
             tls_hosts: BTreeSet::new(),
             trusted_hosts: BTreeSet::new(),
             root_certificates: Vec::new(),
+            proxies: Proxies::default(),
             timeouts: Timeouts::default(),
             retry: RetryPolicy::default(),
             user_agent: concat!("shipper/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -50,10 +53,44 @@ impl Default for ClientOptions {
 }
 
 impl ClientOptions {
-    /// Default options with the credentials of the user who runs this process.
+    /// Default options with the credentials and proxies of the user who runs this process.
     #[must_use]
     pub fn from_env() -> ClientOptions {
-        ClientOptions { credentials: Credentials::from_env(), ..ClientOptions::default() }
+        let proxies = Proxies::from_variables(|name| std::env::var(name).ok());
+        ClientOptions { credentials: Credentials::from_env(), proxies, ..ClientOptions::default() }
+    }
+}
+
+/// Proxies by the scheme of what is reached through them. A URL may hold user and password for its proxy, which alone gets
+/// them.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// For https, by `CONNECT`: the proxy sees names and no content.
+    pub https: Option<String>,
+    /// For plain http.
+    pub http: Option<String>,
+    /// Hosts that are reached directly, as `NO_PROXY` lists them: names with their subdomains, addresses, networks, `*`.
+    pub except: Option<String>,
+}
+
+impl Proxies {
+    /// What `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say, in lower case first, as curl reads them. A program
+    /// that was started by a web server (`REQUEST_METHOD` is set) ignores `HTTP_PROXY`, which is then a header of a request
+    /// (CVE-2016-5385).
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Proxies {
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let either = |name: &str| set(&name.to_ascii_lowercase()).or_else(|| set(name));
+        let all = either("ALL_PROXY");
+        let http = set("http_proxy").or_else(|| set("HTTP_PROXY").filter(|_| set("REQUEST_METHOD").is_none()));
+        Proxies { https: either("HTTPS_PROXY").or_else(|| all.clone()), http: http.or(all), except: either("NO_PROXY") }
+    }
+}
+
+impl fmt::Debug for Proxies {
+    /// Without the URLs, which may hold passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (https, http) = (self.https.is_some(), self.http.is_some());
+        f.debug_struct("Proxies").field("https", &https).field("http", &http).field("except", &self.except).finish()
     }
 }
 

@@ -10,6 +10,7 @@ pub mod moto;
 pub mod registry;
 pub mod secret;
 pub mod skopeo;
+pub mod tls;
 pub mod tool;
 pub mod umoci;
 
@@ -25,6 +26,7 @@ pub use registry::{
     StoredManifest,
 };
 pub use skopeo::Skopeo;
+pub use tls::{Proxy, TlsFront};
 pub use tool::{Skip, require_python, require_tool, run, tool};
 pub use umoci::Umoci;
 

@@ -26,12 +26,14 @@ use crate::cli::{Global, Services};
 
 /// What every command that opens a project says about it.
 fn options(global: &Global) -> Options {
+    let variables = std::env::vars_os();
+    let variables = variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    // The flag is the variable by another name.
+    let ca_file = global.ca_file.as_ref().map(|path| global.directory.join(path).to_string_lossy().into_owned());
     Options {
         directory: global.directory.clone(),
         config: global.config.as_ref().map(|config| global.directory.join(config)),
-        environment: std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect(),
+        environment: variables.chain(ca_file.map(|path| (shipper_engine::CA_FILE.to_owned(), path))).collect(),
         ..Options::default()
     }
 }
