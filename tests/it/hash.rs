@@ -39,6 +39,22 @@ fn a_service_is_hashed_by_name() {
     assert_eq!(service.trim_end(), text(&project.plan()["services"][0]["context"]));
 }
 
+#[test]
+fn a_commit_is_hashed_without_its_checkout() {
+    let mut project = Project::two_services();
+    project.repo.commit("as it is");
+    let clean = project.run(["hash", "docs"]).ok().stdout;
+    project.repo.write("docs/index.md", "changed");
+    project.repo.write("docs/more.md", "untracked");
+    assert_ne!(project.run(["hash", "docs"]).ok().stdout, clean);
+    assert_eq!(project.run(["hash", "docs", "--commit", "HEAD"]).ok().stdout, clean);
+    let listed = project.run(["hash", "docs", "--commit", "main", "--list"]).ok().stdout;
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    let refused = project.run(["hash", "docs", "--commit", "nowhere"]).exits(2);
+    assert!(refused.stderr.contains("find the commit `nowhere`"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("nothing is fetched"), "{}", refused.stderr);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_name_that_is_not_utf8_is_escaped_and_exact() {

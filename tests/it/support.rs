@@ -137,8 +137,10 @@ impl Project {
             .filter(|service| service["action"] != "reuse")
             .map(|service| {
                 let reason = &service["reasons"][0];
+                let files = reason["files"].as_array().into_iter().flatten();
+                // Of a renamed file both names.
                 let files: Vec<&str> =
-                    reason["files"].as_array().into_iter().flatten().filter_map(|file| file["path"].as_str()).collect();
+                    files.flat_map(|file| [&file["from"], &file["path"]]).filter_map(|path| path.as_str()).collect();
                 let text = format!("{} {}", reason["code"].as_str().expect("a code"), files.join(" "));
                 (service["service"].as_str().expect("a name").to_owned(), text.trim_end().to_owned())
             })

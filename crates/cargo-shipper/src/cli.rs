@@ -174,6 +174,9 @@ pub(crate) struct HashArgs {
     /// A directory, or a service of the configuration
     #[arg(value_name = "PATH|SERVICE", default_value = ".", hide_default_value = true)]
     pub(crate) target: String,
+    /// Hash the directory as this commit has it, from git's objects alone
+    #[arg(long, value_name = "REV", conflicts_with = "paranoid")]
+    pub(crate) commit: Option<String>,
     /// Print each entry: digest, kind, size, path
     #[arg(long)]
     pub(crate) list: bool,

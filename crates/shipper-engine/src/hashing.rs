@@ -90,6 +90,19 @@ pub fn hash_directory(options: &Options, directory: &str) -> Result<Option<Hashe
     Ok(Some(hashed))
 }
 
+/// The context of a directory as a commit of its repository has it, relative to `options.directory`. No work tree is
+/// needed but the directory itself.
+///
+/// # Errors
+/// [`Error::Tree`], also where there is no such commit; [`Error::Context`].
+pub fn hash_commit(options: &Options, directory: &str, revision: &str) -> Result<Hashed, Error> {
+    let failed = |source| Error::Context { service: directory.to_owned(), source };
+    let tree = Tree::at_commit(&options.directory.join(directory), revision).map_err(Error::Tree)?;
+    let mut builder = tree.context(None).map_err(failed)?;
+    builder.add(&Selection::default()).map_err(failed)?;
+    Ok(Hashed::of(Arc::new(builder.finish().map_err(failed)?)))
+}
+
 /// The context of a service of the project; that of its first platform where they differ.
 ///
 /// # Errors

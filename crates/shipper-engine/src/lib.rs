@@ -48,7 +48,7 @@ pub use error::Error;
 pub use events::{EventSink, Events, Silent, Tee};
 pub use facts::{FactsOverrides, gather_facts};
 pub use git::Head;
-pub use hashing::{Hashed, HashedEntry, hash_directory, hash_service};
+pub use hashing::{Hashed, HashedEntry, hash_commit, hash_directory, hash_service};
 pub use images::{Copied, Inspected, Part, copy, inspect};
 pub use init::{Initialised, init, write_file};
 pub use lifecycle::{

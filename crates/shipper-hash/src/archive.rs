@@ -22,6 +22,9 @@ impl Context {
     /// [`Error::ChangedSinceHashed`] if a file is no longer what was hashed, [`Error::Io`] if `writer` fails or a file
     /// cannot be read. What was written by then is not to be used.
     pub fn write_tar(&self, writer: impl Write) -> Result<(), Error> {
+        if !self.on_disk {
+            return Err(Error::OnlyInCommit);
+        }
         let failed = |source| Error::io("write", std::path::Path::new("the archive"), source);
         let mut archive = Builder::new(writer);
         let mut buffer = Vec::new();

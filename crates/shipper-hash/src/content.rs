@@ -9,8 +9,9 @@ use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::cache::{DirRecords, Settled, StatCache};
+use crate::commit::Commit;
 use crate::fs::{Directory, FileType, Root, Stat, is_absent, stat_of};
-use crate::listing::{Dir, Lister, Node};
+use crate::listing::{Dir, Lister, Node, NodeKind};
 use crate::path::{join, platform_path};
 use crate::{Error, FileDigest, RelPath};
 
@@ -65,6 +66,8 @@ pub(crate) struct Counters {
 #[derive(Clone, Copy)]
 pub(crate) struct Reader<'a> {
     pub(crate) root: &'a Root,
+    /// Where content comes from instead of the disk.
+    pub(crate) commit: Option<&'a Commit>,
     pub(crate) cache: &'a StatCache,
     pub(crate) settled: &'a Settled,
     pub(crate) counters: &'a Counters,
@@ -90,11 +93,27 @@ impl Reader<'_> {
 
     /// Lists directories for a caller that will look at the files for which `stat` holds.
     pub(crate) fn lister(&self, stat: fn(&Node) -> bool) -> Lister<'_> {
-        Lister { root: self.root, cache: self.cache, settled: self.settled, counters: self.counters, stat }
+        Lister {
+            root: self.root,
+            commit: self.commit,
+            cache: self.cache,
+            settled: self.settled,
+            counters: self.counters,
+            stat,
+        }
     }
 
     fn look_in(&self, wanted: &Wanted<'_>, buffer: &mut Vec<u8>) -> Result<(), Error> {
         let path = &wanted.directory.path;
+        if let Some(commit) = self.commit {
+            for node in &wanted.nodes {
+                if node.known.get().is_none() {
+                    let known = self.look_in_commit(commit, path, node)?.1;
+                    node.known.get_or_init(|| known);
+                }
+            }
+            return Ok(());
+        }
         let mut records = self.cache.directory(path);
         // Opened when the first file needs it; in a warm run none does.
         let mut directory = None;
@@ -124,6 +143,22 @@ impl Reader<'_> {
             node.known.get_or_init(|| known);
         }
         Ok(())
+    }
+
+    /// What a commit has under a name, and its bytes.
+    fn look_in_commit(&self, commit: &Commit, path: &[u8], node: &Node) -> Result<(Vec<u8>, Known), Error> {
+        let path = join(path, &node.name);
+        let Some(object) = &node.object else { return Err(Error::OnlyInCommit) };
+        let bytes = commit.blob(object, &path)?;
+        let digest = FileDigest::of(&bytes);
+        if node.kind == NodeKind::Symlink {
+            return Ok((bytes.clone(), Known::Link { target: bytes.into(), digest }));
+        }
+        self.counters.read.fetch_add(1, Ordering::Relaxed);
+        self.counters.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let lfs_pointer = bytes.len() as u64 <= MAX_LFS_POINTER && bytes.starts_with(LFS_MAGIC);
+        let stat = Some(Box::new(Stat::of_blob(bytes.len() as u64)));
+        Ok((bytes, Known::File { stat, digest, lfs_pointer, settled: false }))
     }
 
     fn look_at(
@@ -189,6 +224,11 @@ impl Reader<'_> {
     /// # Errors
     /// [`Error::ChangedWhileReading`] also if it is not what it was when another context looked at it.
     pub(crate) fn content(&self, directory: &Dir, node: &Node) -> Result<Option<Vec<u8>>, Error> {
+        if let Some(commit) = self.commit {
+            let (bytes, known) = self.look_in_commit(commit, &directory.path, node)?;
+            node.known.get_or_init(|| known);
+            return Ok(Some(bytes));
+        }
         let path = RelPath::trusted(join(&directory.path, &node.name));
         let full = path.to_path(self.root.path())?;
         let failed = |source| Error::io("read", &full, source);

@@ -30,6 +30,8 @@ pub struct Context {
     /// The context's directory relative to the tree's root; empty for the root itself.
     pub(crate) base: Vec<u8>,
     pub(crate) synthesised: BTreeMap<RelPath, Vec<u8>>,
+    /// Whether the files are there to be read again.
+    pub(crate) on_disk: bool,
     /// Whether the disk says which files are executable.
     pub(crate) mode_on_disk: bool,
     manifest: Manifest,
@@ -210,6 +212,7 @@ impl<'t> ContextBuilder<'t> {
             root: self.tree.shared_root().clone(),
             base: self.base.as_ref().map(|base| base.as_bytes().to_vec()).unwrap_or_default(),
             synthesised: self.synthesised,
+            on_disk: self.tree.is_on_disk(),
             mode_on_disk,
             manifest: Manifest::new(entries)?,
             warnings: self.warnings,

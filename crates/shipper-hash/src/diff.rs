@@ -3,16 +3,19 @@
 //! Law: the list is empty if and only if the two hashes are equal.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
-use crate::{Manifest, RelPath};
+use crate::{Entry, Manifest, RelPath};
 
 /// One path that differs between two manifests.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Change {
-    /// The path, relative to the context's root.
+    /// The path, relative to the context's root; of a renamed entry, the new one.
     pub path: RelPath,
     /// How it differs.
     pub kind: ChangeKind,
+    /// The old path of a renamed entry.
+    pub from: Option<RelPath>,
 }
 
 /// How a path differs.
@@ -29,10 +32,12 @@ pub enum ChangeKind {
     Mode,
     /// Another kind of entry: a file became a link, for example.
     Kind,
+    /// The same entry under another path.
+    Renamed,
 }
 
 impl ChangeKind {
-    /// `added`, `removed`, `content`, `mode` or `kind`.
+    /// `added`, `removed`, `content`, `mode`, `kind` or `renamed`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -41,6 +46,7 @@ impl ChangeKind {
             Self::Content => "content",
             Self::Mode => "mode",
             Self::Kind => "kind",
+            Self::Renamed => "renamed",
         }
     }
 }
@@ -54,6 +60,9 @@ impl std::fmt::Display for ChangeKind {
 impl Manifest {
     /// What must change in this (old) manifest to become `new`, sorted by path bytes.
     ///
+    /// An entry that is gone and one that is new count as one renamed entry if kind and content are equal and there is
+    /// something in them; among several the first ones in the order of paths belong together.
+    ///
     /// ```
     /// use shipper_hash::{ChangeKind, Entry, Kind, Manifest, RelPath};
     /// let path = RelPath::try_from("a")?;
@@ -66,11 +75,11 @@ impl Manifest {
     #[must_use]
     pub fn diff(&self, new: &Self) -> Vec<Change> {
         let (mut before, mut after) = (self.entries().iter().peekable(), new.entries().iter().peekable());
-        let mut changes = Vec::new();
-        let mut push = |path: &RelPath, kind| changes.push(Change { path: path.clone(), kind });
+        let (mut changes, mut removed, mut added) = (Vec::new(), Vec::new(), Vec::new());
+        let mut push = |path: &RelPath, kind| changes.push(Change { path: path.clone(), kind, from: None });
         loop {
             let order = match (before.peek(), after.peek()) {
-                (None, None) => return changes,
+                (None, None) => break,
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
                 (Some(old), Some(new)) => old.path.cmp(&new.path),
@@ -78,8 +87,8 @@ impl Manifest {
             let old = if order.is_le() { before.next() } else { None };
             let new = if order.is_ge() { after.next() } else { None };
             match (old, new) {
-                (Some(old), None) => push(&old.path, ChangeKind::Removed),
-                (None, Some(new)) => push(&new.path, ChangeKind::Added),
+                (Some(old), None) => removed.push(old),
+                (None, Some(new)) => added.push(new),
                 (Some(old), Some(new)) => {
                     let same_content = old.digest == new.digest && old.size == new.size;
                     if old.kind != new.kind && !(old.kind.is_file() && new.kind.is_file()) {
@@ -90,8 +99,34 @@ impl Manifest {
                         push(&new.path, ChangeKind::Mode);
                     }
                 }
-                (None, None) => return changes,
+                (None, None) => break,
             }
         }
+        changes.extend(moved(&removed, &added));
+        changes.sort_unstable();
+        changes
     }
+}
+
+/// What became of entries whose paths are in one manifest only.
+fn moved(removed: &[&Entry], added: &[&Entry]) -> Vec<Change> {
+    let is_telling = |entry: &&&Entry| entry.size > 0;
+    // Last first, so that the first is taken from the end.
+    let mut sources: HashMap<_, Vec<&Entry>> = HashMap::new();
+    for &entry in removed.iter().rev().filter(is_telling) {
+        sources.entry((entry.kind, entry.digest)).or_default().push(entry);
+    }
+    let mut changes = Vec::with_capacity(removed.len() + added.len());
+    let mut gone: Vec<&RelPath> = Vec::new();
+    for entry in added {
+        let source = if is_telling(&entry) { sources.get_mut(&(entry.kind, entry.digest)) } else { None };
+        let from = source.and_then(Vec::pop).map(|source| &source.path);
+        gone.extend(from);
+        let kind = if from.is_some() { ChangeKind::Renamed } else { ChangeKind::Added };
+        changes.push(Change { path: entry.path.clone(), kind, from: from.cloned() });
+    }
+    gone.sort_unstable();
+    let rest = removed.iter().filter(|entry| gone.binary_search(&&entry.path).is_err());
+    changes.extend(rest.map(|entry| Change { path: entry.path.clone(), kind: ChangeKind::Removed, from: None }));
+    changes
 }

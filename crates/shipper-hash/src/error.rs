@@ -90,6 +90,35 @@ pub enum Error {
         /// What the git library said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A revision that names no commit here.
+    #[error("find the commit `{revision}` in `{}`", show(.path))]
+    Revision {
+        /// The work tree's top level.
+        path: PathBuf,
+        /// As given.
+        revision: String,
+        /// What the git library said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A directory that a commit does not have.
+    #[error("find the directory `{path}` in the commit `{revision}`")]
+    NotInCommit {
+        /// The commit as given.
+        revision: String,
+        /// The directory, relative to the work tree's top level.
+        path: String,
+    },
+    /// A commit was asked for where there is no git repository.
+    #[error("find the commit `{revision}`: `{}` lies in no git repository", show(.path))]
+    NoRepository {
+        /// The directory.
+        path: PathBuf,
+        /// As given.
+        revision: String,
+    },
+    /// The files of a commit were to be read from disk.
+    #[error("read the files of a commit from disk")]
+    OnlyInCommit,
     /// A tracked path that a sparse checkout left out, and that the context needs.
     #[error("read `{path}`: the sparse checkout leaves it out")]
     SparseInput {
@@ -170,6 +199,7 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Revision { .. } => Some("name a branch, a tag or a commit that is here; nothing is fetched".into()),
             Self::SparseInput { path } => Some(format!("add it to the checkout: `git sparse-checkout add {path}`")),
             Self::Submodule { path } => Some(format!("run `git submodule update --init {path}`")),
             Self::SpecialFile { path, .. } => {

@@ -68,6 +68,12 @@ pub(crate) struct Stat {
 }
 
 impl Stat {
+    /// A file that is not on disk.
+    pub(crate) fn of_blob(size: u64) -> Self {
+        let never = (0, 0);
+        Self { file_type: FileType::File, mode: 0o644, size, modified: never, changed: never, device: 0, inode: 0 }
+    }
+
     /// The owner's execute bit.
     pub(crate) fn is_executable(&self) -> bool {
         self.mode & 0o100 != 0

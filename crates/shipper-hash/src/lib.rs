@@ -4,6 +4,11 @@ mod archive;
 mod cache;
 #[cfg(feature = "cargo")]
 mod cargo;
+#[cfg(feature = "git")]
+mod commit;
+#[cfg(not(feature = "git"))]
+#[path = "commit_absent.rs"]
+mod commit;
 mod content;
 mod context;
 mod diff;

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use crate::cache::{DirRecords, Settled, StatCache};
+use crate::commit::{Commit, InTree, ObjectName};
 use crate::content::{Counters, Known};
 use crate::fs::{Directory, FileType, Name, Root, Special, Stat, is_absent};
 use crate::gitignore::Rules;
@@ -69,8 +70,10 @@ pub(crate) struct Node {
     pub(crate) ignored: bool,
     /// What the disk has under this name; `None` if only the index has it.
     pub(crate) on_disk: Option<FileType>,
-    /// The index says that it is executable.
+    /// The index, or the commit, says that it is executable.
     executable: bool,
+    /// In a commit: the blob or tree behind the name.
+    pub(crate) object: Option<ObjectName>,
     submodule: bool,
     /// For a directory: index entries below it. (The index format counts in 32 bits.)
     entries: Range<u32>,
@@ -100,6 +103,8 @@ pub(crate) enum NodeKind {
 #[derive(Clone, Copy)]
 pub(crate) struct Lister<'a> {
     pub(crate) root: &'a Root,
+    /// Where names come from instead of the disk.
+    pub(crate) commit: Option<&'a Commit>,
     pub(crate) cache: &'a StatCache,
     pub(crate) settled: &'a Settled,
     pub(crate) counters: &'a Counters,
@@ -117,6 +122,12 @@ impl Dir {
         Ok(Arc::new(Self { index, ..Self::list(lister, Vec::new(), place)? }))
     }
 
+    /// Lists the directory of a commit that stands for the root of a tree.
+    #[cfg(feature = "git")]
+    pub(crate) fn of_commit(commit: &Commit, tree: &[u8]) -> Result<Arc<Self>, Error> {
+        Ok(Arc::new(Self::in_commit(commit, Vec::new(), tree, Place::top(Repository::of_commit()))?))
+    }
+
     /// The repository that decides what is tracked in this directory.
     pub(crate) fn repository(&self) -> &Repository {
         &self.place.repository
@@ -128,6 +139,10 @@ impl Dir {
             return Ok(child.clone());
         }
         let path = join(&self.path, &node.name);
+        if let (Some(commit), Some(tree)) = (lister.commit, &node.object) {
+            let child = Arc::new(Self::in_commit(commit, path, tree, self.place.clone())?);
+            return Ok(node.child.get_or_init(|| child).clone());
+        }
         let (place, index) = if node.submodule {
             lister.open_repository(&lister.root.path().join(platform_path(&path)?), &path)?
         } else {
@@ -164,11 +179,29 @@ impl Dir {
         self.nodes.get(at)
     }
 
+    /// What a tree of a commit has: everything in it is tracked, and nothing else is there.
+    fn in_commit(commit: &Commit, path: Vec<u8>, tree: &[u8], place: Place) -> Result<Self, Error> {
+        if path.len() > MAX_PATH {
+            return Err(too_long(&path));
+        }
+        let names = commit.list(tree, &path)?.into_iter();
+        let nodes = names.map(|(name, kind, object)| {
+            let (kind, executable) = match kind {
+                InTree::File { executable } => (NodeKind::File, executable),
+                InTree::Symlink => (NodeKind::Symlink, false),
+                InTree::Directory => (NodeKind::Directory, false),
+                InTree::Submodule => (NodeKind::Submodule, false),
+            };
+            Node { tracked: true, executable, object: Some(object), ..Node::new(name, kind) }
+        });
+        let nodes = nodes.collect();
+        Ok(Self { path, nodes, exists: true, listed: None, index: None, git: None, place })
+    }
+
     fn list(lister: Lister<'_>, path: Vec<u8>, mut place: Place) -> Result<Self, Error> {
         let root = lister.root;
         if path.len() > MAX_PATH {
-            let reason = "it is longer than 4096 bytes";
-            return Err(Error::InvalidPath { path: escape(&path[..80]) + "...", reason });
+            return Err(too_long(&path));
         }
         let failed = |source| match platform_path(&path) {
             Ok(relative) => Error::io("list", &root.path().join(relative), source),
@@ -257,6 +290,7 @@ impl Node {
             ignored: false,
             on_disk: None,
             executable: false,
+            object: None,
             submodule: false,
             entries: 0..0,
             child: OnceLock::new(),
@@ -410,6 +444,10 @@ impl Place {
         let Some(rules) = &self.rules else { return false };
         rules.ignores(&join(&self.path, &node.name), node.is_directory())
     }
+}
+
+fn too_long(path: &[u8]) -> Error {
+    Error::InvalidPath { path: escape(&path[..80]) + "...", reason: "it is longer than 4096 bytes" }
 }
 
 fn narrow(range: &Range<usize>) -> Range<u32> {

@@ -1,7 +1,7 @@
 //! The git repository that a tree lies in: its top level, the list of tracked paths, the ignore rules of its root.
 //!
 //! Invariants: the top level is the nearest ancestor with a `.git` file or directory that is a repository; a bare
-//! repository inside the tree is never taken for one. Nothing from the configuration is run, no object is read, and
+//! repository inside the tree is never taken for one. Nothing from the configuration is run, no object is read (`commit` does), and
 //! the index serves as a list of paths only: neither its times nor its object ids nor its flags say anything about
 //! content (`docs/threat-model.md`, R6, R7 and R10).
 
@@ -51,6 +51,12 @@ impl Repository {
             is_git: false,
             index: None,
         }
+    }
+
+    /// A repository of which one commit is read: what is in it is what there is.
+    #[cfg(feature = "git")]
+    pub(crate) fn of_commit() -> Self {
+        Self { mode_from_index: true, is_git: true, ..Self::none() }
     }
 
     /// Opens the repository whose work tree is `top`. The checksum of its index is computed unless `is_good` says that
@@ -256,7 +262,6 @@ impl Tracked {
 }
 
 /// Whether a part of `path` is `.git`, in whatever case.
-#[cfg_attr(not(feature = "git"), expect(dead_code, reason = "only an index gives tracked paths"))]
 fn names_git(path: &[u8]) -> bool {
     let is_git = |at: usize| {
         let part = path[at..].split(|&byte| byte == b'/').next().unwrap_or_default();

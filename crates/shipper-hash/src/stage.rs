@@ -86,6 +86,9 @@ struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     fn open(context: &'a Context, directory: &Path) -> Result<Self, Error> {
+        if !context.on_disk {
+            return Err(Error::OnlyInCommit);
+        }
         let bad = |reason| Error::BadStage { path: directory.to_owned(), reason };
         match std::fs::symlink_metadata(directory) {
             Ok(metadata) if metadata.is_dir() => {}

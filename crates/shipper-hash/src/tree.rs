@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use crate::cache::{DirRecord, Record, Settled, StatCache};
+use crate::commit::Commit;
 use crate::content::{Counters, Known, Reader};
 use crate::context::ContextBuilder;
 use crate::fs::{FileType, Root};
@@ -76,6 +77,8 @@ pub struct TreeStats {
 #[derive(Debug)]
 pub struct Tree {
     root: Arc<Root>,
+    /// Where files are from, if not from the disk.
+    commit: Option<Commit>,
     listing: Arc<Dir>,
     options: TreeOptions,
     cache: StatCache,
@@ -103,10 +106,18 @@ impl Tree {
             Some(path) if !options.paranoid => StatCache::load(path, &root),
             _ => StatCache::default(),
         };
-        let lister = Lister { root: &root, cache: &cache, settled: &settled, counters: &counters, stat: |_| false };
+        let lister = Lister {
+            root: &root,
+            commit: None,
+            cache: &cache,
+            settled: &settled,
+            counters: &counters,
+            stat: |_| false,
+        };
         let listing = Dir::root(lister, top_level(root.path()))?;
         Ok(Self {
             root: Arc::new(root),
+            commit: None,
             listing,
             options: options.clone(),
             cache,
@@ -116,6 +127,51 @@ impl Tree {
             #[cfg(feature = "cargo")]
             cargo: OnceLock::new(),
         })
+    }
+
+    /// The files of a commit instead of those on disk, for the directory `root` in a git work tree.
+    ///
+    /// `revision` is what gitrevisions(7) says, for what is in the repository; nothing is fetched. The work tree is not
+    /// looked at, so it may be bare of files, changed, or checked out elsewhere. A commit's context has the hash that a
+    /// clean checkout has, unless git would change bytes on the way (`core.autocrlf`, filters, Git LFS): here content is
+    /// what the blob holds. Submodules are commits of other repositories, and contexts that need one are refused.
+    ///
+    /// # Errors
+    /// [`Error::NoRepository`], [`Error::Revision`] if there is no such commit, [`Error::NotInCommit`] if it does not have
+    /// the directory, [`Error::Git`] if an object is missing or broken.
+    #[cfg(feature = "git")]
+    pub fn at_commit(root: &Path, revision: &str) -> Result<Self, Error> {
+        let root = Root::open(root).map_err(|source| Error::io("open", root, source))?;
+        let missing = || Error::NoRepository { path: root.path().to_owned(), revision: revision.to_owned() };
+        let top = top_level(root.path()).ok_or_else(missing)?;
+        if !crate::commit::is_revision(revision) {
+            let source = "it is no name of a revision".into();
+            return Err(Error::Revision { path: top.to_owned(), revision: revision.to_owned(), source });
+        }
+        let below = root.path().strip_prefix(top).ok().and_then(crate::path::platform_bytes).unwrap_or_default();
+        let commit = Commit::open(top, revision, &below)?;
+        let listing = Dir::of_commit(&commit, &commit.tree)?;
+        Ok(Self {
+            root: Arc::new(root),
+            commit: Some(commit),
+            listing,
+            options: TreeOptions::default(),
+            cache: StatCache::default(),
+            settled: Settled::default(),
+            counters: Counters::default(),
+            tracked: OnceLock::new(),
+            #[cfg(feature = "cargo")]
+            cargo: OnceLock::new(),
+        })
+    }
+
+    /// The full name of the commit that the files are from; `None` if they are those on disk.
+    #[must_use]
+    pub fn commit(&self) -> Option<&str> {
+        #[cfg(feature = "git")]
+        return self.commit.as_ref().map(|commit| commit.name.as_str());
+        #[cfg(not(feature = "git"))]
+        None
     }
 
     /// The tree's directory, without links in its path.
@@ -257,6 +313,24 @@ impl Tree {
         &self.listing
     }
 
+    /// The target text of the link `path`.
+    #[cfg(feature = "cargo")]
+    pub(crate) fn link_target(&self, path: &RelPath) -> Result<Vec<u8>, Error> {
+        let (parent, name) = split_parent(path.as_bytes());
+        let missing = || Error::NotFound { path: path.clone() };
+        let directory = self.directory(parent.unwrap_or_default())?.ok_or_else(missing)?;
+        let node = directory.node(name).filter(|node| node.kind == NodeKind::Symlink).ok_or_else(missing)?;
+        self.reader().look(&[crate::content::Wanted { directory: &directory, nodes: vec![node] }])?;
+        match node.known.get() {
+            Some(Known::Link { target, .. }) => Ok(target.to_vec()),
+            _ => Err(missing()),
+        }
+    }
+
+    pub(crate) fn is_on_disk(&self) -> bool {
+        self.commit.is_none()
+    }
+
     pub(crate) fn shared_root(&self) -> &Arc<Root> {
         &self.root
     }
@@ -266,6 +340,12 @@ impl Tree {
     }
 
     pub(crate) fn reader(&self) -> Reader<'_> {
-        Reader { root: &self.root, cache: &self.cache, settled: &self.settled, counters: &self.counters }
+        Reader {
+            root: &self.root,
+            commit: self.commit.as_ref(),
+            cache: &self.cache,
+            settled: &self.settled,
+            counters: &self.counters,
+        }
     }
 }

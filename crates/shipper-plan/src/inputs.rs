@@ -115,7 +115,11 @@ impl InputsDocument {
             reasons.push(Reason::InputsChanged {
                 files: files
                     .iter()
-                    .map(|change| FileChange { path: change.path.to_string(), change: change.kind.as_str().to_owned() })
+                    .map(|change| FileChange {
+                        path: change.path.to_string(),
+                        change: change.kind.as_str().to_owned(),
+                        from: change.from.as_ref().map(ToString::to_string),
+                    })
                     .collect(),
             });
         }

@@ -29,10 +29,23 @@ impl fmt::Display for Action {
 /// One file of a context that differs from the run compared with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileChange {
-    /// Path relative to the project's root, escaped where it is not UTF-8.
+    /// Path relative to the project's root, escaped where it is not UTF-8; of a renamed file, the new one.
     pub path: String,
-    /// `added`, `removed`, `content`, `mode` or `kind`.
+    /// `added`, `removed`, `content`, `mode`, `kind` or `renamed`.
     pub change: String,
+    /// The old path of a renamed file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+}
+
+impl fmt::Display for FileChange {
+    /// The path, of a renamed file both.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.from {
+            Some(from) => write!(f, "{from} -> {}", self.path),
+            None => f.write_str(&self.path),
+        }
+    }
 }
 
 /// One named value that differs: an argument, a part of the recipe, a base image.
@@ -136,9 +149,7 @@ impl Reason {
             (None, None) => change.name.clone(),
         };
         match self {
-            Self::InputsChanged { files } => {
-                files.iter().map(|file| format!("{:<8} {}", file.change, file.path)).collect()
-            }
+            Self::InputsChanged { files } => files.iter().map(|file| format!("{:<8} {file}", file.change)).collect(),
             Self::RecipeChanged { values } => values.iter().map(value).collect(),
             Self::BaseMoved { bases } => bases.iter().map(value).collect(),
             Self::ArgsChanged { names } => names.clone(),
@@ -164,7 +175,7 @@ impl fmt::Display for Reason {
         match self {
             Self::NeverBuilt => f.write_str("never built"),
             Self::InputsChanged { files } => {
-                let paths: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
+                let paths: Vec<String> = files.iter().map(ToString::to_string).collect();
                 let noun = if files.len() == 1 { "input" } else { "inputs" };
                 write!(f, "{} {noun} changed: {}", files.len(), first_of(&paths))
             }
@@ -188,7 +199,7 @@ mod tests {
     use super::*;
 
     fn file(path: &str) -> FileChange {
-        FileChange { path: path.to_owned(), change: "content".to_owned() }
+        FileChange { path: path.to_owned(), change: "content".to_owned(), from: None }
     }
 
     #[test]
@@ -224,5 +235,7 @@ mod tests {
         check(&["a"], "1 input changed: a");
         check(&["a", "b"], "2 inputs changed: a, b");
         check(&["a", "b", "c", "d"], "4 inputs changed: a, b, +2");
+        let renamed = FileChange { change: "renamed".to_owned(), from: Some("old".to_owned()), ..file("new") };
+        assert_eq!(Reason::InputsChanged { files: vec![renamed] }.to_string(), "1 input changed: old -> new");
     }
 }

@@ -12,7 +12,11 @@ use crate::terminal::Terminal;
 
 pub(crate) fn run(global: &Global, args: &HashArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
     let options = shipper_engine::Options { paranoid: args.paranoid, ..options(global) };
-    let hashed = match shipper_engine::hash_directory(&options, &args.target)? {
+    let hashed = match &args.commit {
+        Some(revision) => Some(shipper_engine::hash_commit(&options, &args.target, revision)?),
+        None => shipper_engine::hash_directory(&options, &args.target)?,
+    };
+    let hashed = match hashed {
         Some(hashed) => hashed,
         // Only a service needs the configuration, and a Dockerfile's base images a registry.
         None => block_on(shipper_engine::hash_service(&options, &args.target))??,

@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_plan_reads_like_this() {
-        let changed = |path: &str| FileChange { path: path.to_owned(), change: "content".to_owned() };
+        let changed = |path: &str| FileChange { path: path.to_owned(), change: "content".to_owned(), from: None };
         let services = [
             service(
                 "api",

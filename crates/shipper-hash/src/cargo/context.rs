@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{CargoClosure, CargoPackage, Files, Listed, Memo, Plan, discover, plan};
 use crate::listing::NodeKind;
-use crate::path::{is_within, join, split_parent};
+use crate::path::{is_within, join};
 
 use crate::walk::{Filter, Strictness};
 use crate::{ContextBuilder, Error, Narrow, RelPath, Selection, Tree};
@@ -169,12 +169,6 @@ impl Files for TreeFiles<'_> {
         if !at.is_ok_and(|at| list[at].is_link) {
             return self.tree.read(path);
         }
-        let (parent, name) = split_parent(path.as_bytes());
-        let directory = self.tree.shared_root().directory(parent.unwrap_or_default());
-        let target = directory.and_then(|directory| directory.read_link(name));
-        target.map_err(|source| match path.to_path(self.tree.root()) {
-            Ok(path) => Error::io("read", &path, source),
-            Err(error) => error,
-        })
+        self.tree.link_target(path)
     }
 }

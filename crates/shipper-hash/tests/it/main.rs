@@ -6,6 +6,8 @@ mod archive;
 #[cfg(unix)]
 mod cache;
 #[cfg(all(unix, feature = "git"))]
+mod commit;
+#[cfg(all(unix, feature = "git"))]
 mod git;
 #[cfg(all(unix, feature = "git"))]
 mod ignore;

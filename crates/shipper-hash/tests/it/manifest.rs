@@ -72,7 +72,7 @@ proptest! {
         prop_assert!(changes.is_sorted_by(|a, b| a.path < b.path));
         let mut entries: Vec<Entry> = old.entries().to_vec();
         for change in changes {
-            entries.retain(|entry| entry.path != change.path);
+            entries.retain(|entry| entry.path != change.path && Some(&entry.path) != change.from.as_ref());
             if change.kind != ChangeKind::Removed {
                 entries.push(new.get(change.path.as_bytes()).unwrap().clone());
             }
@@ -195,6 +195,10 @@ fn diff_says_how_each_path_changed() {
         file("kind", "t"),
         file("gone", "1"),
         file("same", "1"),
+        file("old place", "moved"),
+        file("second", "twin"),
+        file("first", "twin"),
+        file("empty", ""),
     ])
     .unwrap();
     let new = Manifest::new(vec![
@@ -204,11 +208,30 @@ fn diff_says_how_each_path_changed() {
         Entry::new(path("kind"), Kind::Symlink, b"t"),
         file("new", "1"),
         file("same", "1"),
+        file("place/new", "moved"),
+        file("one of twins", "twin"),
+        file("empty too", ""),
     ])
     .unwrap();
-    let changes: Vec<String> = old.diff(&new).iter().map(|change| format!("{} {}", change.kind, change.path)).collect();
+    let shown = |change: &shipper_hash::Change| match &change.from {
+        Some(from) => format!("{} {from} to {}", change.kind, change.path),
+        None => format!("{} {}", change.kind, change.path),
+    };
+    let changes: Vec<String> = old.diff(&new).iter().map(shown).collect();
     assert_eq!(
         changes,
-        ["content both", "content content", "removed gone", "kind kind", "mode mode", "added new"].map(str::to_owned)
+        [
+            "content both",
+            "content content",
+            "removed empty",
+            "added empty too",
+            "kind kind",
+            "mode mode",
+            "renamed gone to new",
+            "renamed first to one of twins",
+            "renamed old place to place/new",
+            "removed second",
+        ]
+        .map(str::to_owned)
     );
 }
