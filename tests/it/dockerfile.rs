@@ -275,3 +275,86 @@ fn a_secret_reaches_its_step_and_nothing_else() {
         assert!(ran.stdout.contains("\"action\":\"reuse\""), "{}", ran.stdout);
     }
 }
+
+/// A workspace with a service, what it needs, and members that it does not need; every package by path, so that nothing is
+/// downloaded.
+fn workspace() -> Project {
+    let project = Project::new("[service.api]\ndockerfile = 'api/Dockerfile'\ncontext = { cargo = 'api' }\n");
+    project
+        .repo
+        .write("Cargo.toml", "[workspace]\nresolver = '3'\nmembers = ['api', 'shared', 'web', 'harness', 'gadgets']\n");
+    let member = |name: &str, more: &str| {
+        let manifest = format!("[package]\nname = '{name}'\nversion = '1.0.0'\nedition = '2024'\n{more}");
+        project.repo.write(format!("{name}/Cargo.toml"), manifest);
+        project.repo.write(format!("{name}/src/lib.rs"), format!("pub const NAME: &str = \"{name}\";\n"));
+    };
+    // `web` turns on a feature of `shared` that brings `gadgets` into the lock, and nothing else does.
+    member(
+        "shared",
+        "[features]\nextra = ['dep:gadgets']\n[dependencies]\ngadgets = { path = '../gadgets', optional = true }\n",
+    );
+    member("gadgets", "");
+    member("harness", "");
+    member("web", "[dependencies]\nshared = { path = '../shared', features = ['extra'] }\n");
+    member(
+        "api",
+        "[dependencies]\nshared = { path = '../shared' }\n[dev-dependencies]\nharness = { path = '../harness' }\n",
+    );
+    project.repo.write("api/src/main.rs", "fn main() { println!(\"{}\", shared::NAME) }\n");
+    project.repo.write("api/Dockerfile", "FROM scratch\nCOPY . /src\n");
+    project.repo.write(".dockerignore", "**/*.md\n");
+    project.repo.write("api/README.md", "not for the builder\n");
+    project.cargo(project.path(), &["generate-lockfile", "--offline"]);
+    project
+}
+
+#[test]
+fn a_context_of_one_package_is_its_closure_and_cargo_accepts_it() {
+    need!(require_tool("buildah"));
+    let umoci = need!(Umoci::find());
+    let mut project = workspace();
+    project.repo.commit("start");
+    project.ship().says("1 built");
+    let tag = text(&project.plan()["services"][0]["tag"]);
+    let name = text(&project.run(["config", "--json"]).ok().json()["settings"][0]["value"]);
+    let to = tempfile::tempdir().expect("a directory");
+    let rootfs = umoci.unpack(&project.layout(&format!("{name}/api")), &tag, &to.path().join("bundle"));
+    let given = rootfs.join("src");
+    let files: Vec<String> = crate::support::tree(&given).into_keys().collect();
+    let expected = [
+        "Cargo.lock",
+        "Cargo.toml",
+        "api/Cargo.toml",
+        "api/Dockerfile",
+        "api/src/lib.rs",
+        "api/src/main.rs",
+        "gadgets/Cargo.toml",
+        "gadgets/src/lib.rs",
+        "shared/Cargo.toml",
+        "shared/src/lib.rs",
+    ];
+    assert_eq!(files, expected);
+    // What the Dockerfile would run.
+    project.cargo(&given, &["build", "--locked", "--offline", "--package", "api"]);
+
+    let unchanged = |what: &str, project: &Project| assert!(project.due().is_empty(), "{what}: {:?}", project.due());
+    project.repo.write("web/src/lib.rs", "pub fn other() {}\n");
+    project.repo.write("harness/src/lib.rs", "pub fn other() {}\n");
+    unchanged("other members", &project);
+    project.repo.write("api/README.md", "ignored\n");
+    unchanged("what .dockerignore excludes", &project);
+    project.repo.write("web/Cargo.toml", "[package]\nname = 'web'\nversion = '2.0.0'\nedition = '2024'\n");
+    project.cargo(project.path(), &["generate-lockfile", "--offline"]);
+    unchanged("the lock of another member", &project);
+    project.repo.write("shared/src/lib.rs", "pub const NAME: &str = \"other\";\n");
+    assert_eq!(project.due()["api"], "inputs-changed shared/src/lib.rs");
+}
+
+#[test]
+fn a_context_of_a_package_that_is_not_there_is_a_usage_error() {
+    let project = workspace();
+    project.repo.write("shipper.toml", "[service.api]\ndockerfile = 'api/Dockerfile'\ncontext = { cargo = 'apj' }\n");
+    project.run(["plan"]).exits(2).says("apj");
+    project.repo.write("shipper.toml", "[service.api]\ndockerfile = 'api/Dockerfile'\ncontext = { crago = 'api' }\n");
+    project.run(["plan"]).exits(2).says("did you mean `cargo`?");
+}

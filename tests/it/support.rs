@@ -62,6 +62,19 @@ impl Project {
         self.cache.path()
     }
 
+    /// Runs the cargo that runs this test, offline, with a target directory of the project's.
+    pub(crate) fn cargo(&self, directory: &Path, arguments: &[&str]) {
+        let mut command = Command::new(env!("CARGO"));
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy().into_owned();
+            if name == "RUSTFLAGS" || name.starts_with("CARGO_") && name != "CARGO_HOME" {
+                command.env_remove(name);
+            }
+        }
+        command.current_dir(directory).args(arguments).env("CARGO_TARGET_DIR", self.cache().join("cargo-target"));
+        Ran::of(&command.output().expect("cargo starts")).ok();
+    }
+
     /// The embedded layout of a service.
     pub(crate) fn layout(&self, repository: &str) -> PathBuf {
         self.path().join(".shipper/images").join(repository)

@@ -277,6 +277,6 @@ fn remove_old(layers: &Path) -> Result<(), BuildError> {
     Ok(())
 }
 
-fn canonical(path: &Path) -> Result<PathBuf, BuildError> {
+pub(crate) fn canonical(path: &Path) -> Result<PathBuf, BuildError> {
     path.canonicalize().map_err(BuildError::io("read", path))
 }

@@ -15,6 +15,7 @@
 mod config;
 mod flags;
 mod home;
+mod lock;
 mod messages;
 mod metadata;
 
@@ -22,6 +23,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+
+pub use lock::{LockRequest, complete_lock};
 
 use config::StagedConfig;
 use home::Homes;
@@ -156,15 +159,8 @@ impl<'a> Build<'a> {
         place: &'a Place<'a>,
         log: &'a dyn BuildLog,
     ) -> Result<Build<'a>, BuildError> {
-        let workspace_root = place.stage.join(&recipe.workspace_root);
-        let manifest = workspace_root.join("Cargo.toml");
-        if !workspace_root.starts_with(place.stage) || !manifest.is_file() {
-            return Err(BuildError::FileMissing {
-                path: recipe.workspace_root.join("Cargo.toml").display().to_string(),
-            });
-        }
-        config::refuse_ambient(&root_of(place.work))?;
-        let installed = Installed::find(&recipe.rustc, place.environment).await?;
+        let mut build = Self::open(recipe, place, log, "cargo.log").await?;
+        let installed = &build.installed;
         let target = place.machine.target(recipe.link)?;
         if !installed.has_target(&target) {
             let channel =
@@ -174,11 +170,33 @@ impl<'a> Build<'a> {
                 target,
             });
         }
+        let configured = build.config.has_linker(&target) || recipe.env.contains_key(&flags::linker_variable(&target));
+        build.linker = if configured { None } else { linker(recipe.link, place, installed, &target)? };
+        build.target = target;
+        Ok(build)
+    }
+
+    /// As much as cargo needs to resolve packages; the target is the host.
+    async fn open(
+        recipe: &'a CargoRecipe,
+        place: &'a Place<'a>,
+        log: &'a dyn BuildLog,
+        file: &str,
+    ) -> Result<Build<'a>, BuildError> {
+        let workspace_root = place.stage.join(&recipe.workspace_root);
+        let manifest = workspace_root.join("Cargo.toml");
+        if !workspace_root.starts_with(place.stage) || !manifest.is_file() {
+            return Err(BuildError::FileMissing {
+                path: recipe.workspace_root.join("Cargo.toml").display().to_string(),
+            });
+        }
+        config::refuse_ambient(&root_of(place.work))?;
+        let installed = Installed::find(&recipe.rustc, place.environment).await?;
         let config = StagedConfig::read(place.stage, &workspace_root)?;
-        let configured = config.has_linker(&target) || recipe.env.contains_key(&flags::linker_variable(&target));
-        let linker = if configured { None } else { linker(recipe.link, place, &installed, &target)? };
         let homes = Homes::prepare(place.work, place.environment)?;
-        let file = LogFile::create(&place.work.join("cargo.log"))?;
+        let file = LogFile::create(&place.work.join(file))?;
+        let target = installed.version.host.clone();
+        let linker = None;
         Ok(Build { recipe, place, log, file, installed, target, homes, config, manifest, workspace_root, linker })
     }
 

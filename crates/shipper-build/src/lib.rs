@@ -24,7 +24,7 @@ pub use assemble::{ASSEMBLY, AssembleRequest, BIN_DIR, ImageOptions, assemble};
 pub use buildah::buildah;
 pub use builder::{Builder, BuilderChoice};
 pub use buildx::Buildx;
-pub use cargo::CargoRecipe;
+pub use cargo::{CargoRecipe, LockRequest, complete_lock};
 pub use check::{CheckFailure, run_check};
 pub use environment::Environment;
 pub use error::{BuildError, Exit, TAIL_LINES, ToolchainProblem};

@@ -29,6 +29,8 @@ pub(crate) struct Platform {
     pub(crate) cargo: Option<Arc<Compiled>>,
     /// The Dockerfile that was analysed, for the builder.
     pub(crate) dockerfile: Option<Arc<Vec<u8>>>,
+    /// The closure that a Dockerfile's context is.
+    pub(crate) closure: Option<Arc<CargoClosure>>,
 }
 
 /// What a cargo service compiles, decided from manifests.
@@ -116,6 +118,7 @@ pub(crate) async fn gather(
                 context: Arc::clone(&half.context),
                 cargo: half.cargo.clone(),
                 dockerfile: half.dockerfile.as_ref().map(|(bytes, _)| Arc::clone(bytes)),
+                closure: half.closure.clone(),
             });
             // Only prebuilt programs and Dockerfile arguments make a context depend on its platform.
             if matches!(&service.recipe, Recipe::Assemble { binary, .. } if binary.is_empty()) {
@@ -134,6 +137,7 @@ struct Half {
     context: Arc<Context>,
     cargo: Option<Arc<Compiled>>,
     dockerfile: Option<(Arc<Vec<u8>>, Analysis)>,
+    closure: Option<Arc<CargoClosure>>,
 }
 
 impl Half {
@@ -179,7 +183,7 @@ async fn assemble(
     let compiled = match cargo {
         None => None,
         Some(recipe) => {
-            let closure = builder.add_cargo_without(&recipe.package, &service.exclude).map_err(&failed)?;
+            let closure = builder.add_cargo_without(&recipe.package, &service.exclude, None).map_err(&failed)?;
             let bins = choose_bins(service, recipe, &closure)?;
             let rustc = compiler(project, tree, service, &closure).await?;
             Some(Arc::new(Compiled { closure, bins, rustc }))
@@ -209,7 +213,7 @@ async fn assemble(
     if let Some(empty) = files.values().find(|source| !has_files(&context, source)) {
         return Err(no_input(tree.root(), service, empty));
     }
-    Ok(Half { context: Arc::new(context), cargo: compiled, dockerfile: None })
+    Ok(Half { context: Arc::new(context), cargo: compiled, dockerfile: None, closure: None })
 }
 
 /// The compiler that the closure's toolchain file names, else the user's default one.
@@ -325,16 +329,25 @@ fn dockerfile(tree: &Tree, service: &Service, recipe: &DockerfileRecipe, platfor
         Inputs::WholeContext { .. } => None,
     };
     let mut builder = tree.context(base.as_ref()).map_err(&failed)?;
-    let selection = Selection {
+    let mut selection = Selection {
         ignore: ignore.as_ref(),
         only,
         inputs: service.inputs.clone(),
         exclude: service.exclude.clone(),
         ..Selection::default()
     };
+    let closure = match &recipe.closure {
+        None => None,
+        Some(package) => {
+            // All of it counts, whatever the Dockerfile copies: cargo looks at every member before it compiles one.
+            let closure = builder.add_cargo_without(package, &service.exclude, ignore.as_ref()).map_err(&failed)?;
+            selection.files = FileSet::Explicit(Vec::new());
+            Some(Arc::new(closure))
+        }
+    };
     builder.add(&selection).map_err(&failed)?;
     let context = Arc::new(builder.finish().map_err(&failed)?);
-    Ok(Half { context, cargo: None, dockerfile: Some((Arc::new(bytes), analysis)) })
+    Ok(Half { context, cargo: None, dockerfile: Some((Arc::new(bytes), analysis)), closure })
 }
 
 /// The ignore file that BuildKit would use: `<Dockerfile>.dockerignore` beside the Dockerfile, else `.dockerignore` in
@@ -469,6 +482,10 @@ fn recipe_values(service: &Service, platform: &str, half: &Half) -> BTreeMap<Str
         Recipe::Dockerfile(recipe) => {
             if let Some((bytes, _)) = &half.dockerfile {
                 set("dockerfile", shipper_hash::FileDigest::of(bytes).to_string());
+            }
+            // The builder is given a lock that cargo completed, so the same files mean another context.
+            if let Some(package) = &recipe.closure {
+                set("context.cargo", package.clone());
             }
             // Values of secrets count nowhere: a rotated credential is no reason to build.
             let ids: Vec<&str> = recipe.secrets.keys().map(String::as_str).collect();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use shipper_hash::{Tree, TreeOptions};
 use shipper_oci::Platform;
+use shipper_plan::ContextConfig;
 
 use crate::discover::discovered;
 use crate::project::CONFIG_FILE;
@@ -43,7 +44,11 @@ pub fn init(options: &Options, force: bool) -> Result<Initialised, Error> {
     write_file(&path, shipper_plan::render(&config).as_bytes())?;
     let mut files = vec![path];
     for service in config.service.values().filter(|service| service.dockerfile.is_some()) {
-        let ignore = root.join(service.context.as_deref().unwrap_or(".")).join(".dockerignore");
+        let context = match &service.context {
+            Some(ContextConfig::Directory(directory)) => directory.as_str(),
+            Some(ContextConfig::Closure(_)) | None => ".",
+        };
+        let ignore = root.join(context).join(".dockerignore");
         if !ignore.exists() && !files.contains(&ignore) {
             write_file(&ignore, DOCKERIGNORE.as_bytes())?;
             files.push(ignore);

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use shipper_build::{
     AssembleRequest, BuildError, BuildLog, Builder, BuilderChoice, CargoRecipe, DockerfileRequest, ImageOptions,
-    LinkMode, Network, SecretSource, Step, assemble, run_check,
+    LinkMode, LockRequest, Network, SecretSource, Step, assemble, complete_lock, run_check,
 };
+use shipper_hash::CargoClosure;
 use shipper_oci::{BaseImage, Compression, Digest, Manifest, Repository, Selector};
 use shipper_plan::{Base, BuilderConfig, CompressionConfig, Existing, LinkConfig, NetworkConfig, Recipe, SecretConfig};
 use shipper_report::{Action, Event, Name, Phase, PlannedService};
@@ -245,15 +246,9 @@ async fn build(job: &Job, platform: &Platform, directory: &Path) -> Result<Platf
                 },
                 rustflags: recipe.rustflags.clone(),
                 env: recipe.env.clone(),
-                workspace_root: compiled
-                    .closure
-                    .workspace_root
-                    .as_ref()
-                    .map(ToString::to_string)
-                    .unwrap_or_default()
-                    .into(),
+                workspace_root: workspace_root(&compiled.closure),
                 rustc: compiled.rustc.clone(),
-                locked: compiled.closure.locked.iter().map(|one| (one.name.clone(), one.version.clone())).collect(),
+                locked: locked(&compiled.closure),
             });
             let base = base_image(job, platform).await?;
             let request = AssembleRequest {
@@ -282,6 +277,9 @@ async fn build(job: &Job, platform: &Platform, directory: &Path) -> Result<Platf
             let file = directory.join("Dockerfile");
             let bytes = platform.dockerfile.as_deref().map(Vec::as_slice).unwrap_or_default();
             fs::write(&file, bytes).map_err(|source| Error::Write { path: file.clone(), source })?;
+            if let Some(closure) = platform.closure.as_deref().filter(|closure| closure.has_lock) {
+                complete(job, closure, &stage, &directory.join("work")).await.map_err(job.failed())?;
+            }
             let request = DockerfileRequest {
                 stage,
                 dockerfile: file,
@@ -306,6 +304,29 @@ async fn build(job: &Job, platform: &Platform, directory: &Path) -> Result<Platf
             Ok(PlatformImage::Copied { manifest: built.manifest, from: Repository::layout(&built.layout) })
         }
     }
+}
+
+/// Makes the staged lock one that `cargo build --locked` accepts.
+async fn complete(job: &Job, closure: &CargoClosure, stage: &Path, work: &Path) -> Result<(), BuildError> {
+    let request = LockRequest {
+        stage: stage.to_owned(),
+        work: work.to_owned(),
+        package: closure.package.clone(),
+        workspace_root: workspace_root(closure),
+        locked: locked(closure),
+        environment: environment(&job.project.environment),
+    };
+    complete_lock(&request, &Log { job, phase: Phase::Stage }).await
+}
+
+/// The directory of the workspace inside of a stage.
+fn workspace_root(closure: &CargoClosure) -> PathBuf {
+    closure.workspace_root.as_ref().map(ToString::to_string).unwrap_or_default().into()
+}
+
+/// Names and versions of the packages that may be used.
+fn locked(closure: &CargoClosure) -> Vec<(String, String)> {
+    closure.locked.iter().map(|one| (one.name.clone(), one.version.clone())).collect()
 }
 
 /// Where a secret is, with relative paths below the project and `~/` below the home directory.

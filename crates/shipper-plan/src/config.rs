@@ -201,6 +201,48 @@ impl<'de> Deserialize<'de> for RegistryConfig {
     }
 }
 
+/// What a Dockerfile is built from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ContextConfig {
+    /// A directory, relative to the project.
+    Directory(String),
+    /// What one Cargo package is built from.
+    Closure(ClosureConfig),
+}
+
+/// The closure of a Cargo package as a context: its path dependencies, a workspace manifest and a `Cargo.lock` cut to them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ClosureConfig {
+    /// Name of the package.
+    pub cargo: String,
+}
+
+impl<'de> Deserialize<'de> for ContextConfig {
+    /// By hand, so that a mistake in the table is told as such.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> serde::de::Visitor<'de> for Reader {
+            type Value = ContextConfig;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a directory, or a table with `cargo`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ContextConfig, E> {
+                Ok(ContextConfig::Directory(text.to_owned()))
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<ContextConfig, A::Error> {
+                let table = serde::de::value::MapAccessDeserializer::new(map);
+                ClosureConfig::deserialize(table).map(ContextConfig::Closure)
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
 /// What is done with files that git neither tracks nor ignores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -260,9 +302,10 @@ pub struct ServiceConfig {
     /// A Dockerfile, built by a real builder. Stands alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dockerfile: Option<String>,
-    /// The Dockerfile's build context, relative to the project. Default: `.`.
+    /// The Dockerfile's build context: a directory relative to the project, or `{ cargo = "PACKAGE" }` for the closure of a
+    /// Cargo package and nothing else. Default: `.`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub context: Option<String>,
+    pub context: Option<ContextConfig>,
     /// The network of a Dockerfile's `RUN` steps: `host` or `none`. Default: the builder's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkConfig>,
@@ -455,6 +498,7 @@ mod tests {
         check(placeholder, "line 2, column 25", Some("did you mean `{sha}`?"));
         check("[tags.pr]\non = 'pr'\ntag = 'x-{sha}'\nalais = ['x']", "line 4", Some("did you mean `alias`?"));
         check("[project]\nregistry = { stak = 'x' }", "line 2", Some("did you mean `stack`?"));
+        check("[service.a]\ncontext = { crago = 'x' }", "line 2", Some("did you mean `cargo`?"));
         check("[project", "line 1", None);
     }
 

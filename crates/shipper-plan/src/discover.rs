@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::config::{CargoConfig, Config, OneOrMany, ProjectConfig, RegistryConfig, ServiceConfig, StackConfig};
+use crate::config::{
+    CargoConfig, Config, ContextConfig, OneOrMany, ProjectConfig, RegistryConfig, ServiceConfig, StackConfig,
+};
 use crate::settings::project_name;
 
 /// A Cargo package that has binaries.
@@ -65,7 +67,7 @@ pub fn discover(found: &Discovered, directory: &str) -> Config {
         };
         let config = ServiceConfig {
             dockerfile: Some(dockerfile.path.clone()),
-            context: (!parent.is_empty()).then(|| parent.to_owned()),
+            context: (!parent.is_empty()).then(|| ContextConfig::Directory(parent.to_owned())),
             ..ServiceConfig::default()
         };
         service.insert(name, config);
@@ -99,7 +101,7 @@ pub fn render(config: &Config) -> String {
         if let Some(dockerfile) = &service.dockerfile {
             let _ = writeln!(text, "dockerfile = {}", quoted(dockerfile));
         }
-        if let Some(context) = &service.context {
+        if let Some(ContextConfig::Directory(context)) = &service.context {
             let _ = writeln!(text, "context = {}", quoted(context));
         }
         if !service.platforms.is_empty() {
@@ -148,7 +150,7 @@ mod tests {
         let config = discover(&found, "shop");
         let names: Vec<&String> = config.service.keys().collect();
         assert_eq!(names, ["api", "proxy", "shop", "tools", "worker", "y"]);
-        assert_eq!(config.service["worker"].context.as_deref(), Some("worker"));
+        assert_eq!(config.service["worker"].context, Some(ContextConfig::Directory("worker".to_owned())));
         let mut read = Config::parse(&render(&config)).expect("parses");
         read.project.registry = None;
         assert_eq!(read, config);

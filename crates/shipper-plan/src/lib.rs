@@ -10,8 +10,8 @@ mod service;
 mod settings;
 
 pub use config::{
-    BuilderConfig, CargoConfig, CompressionConfig, Config, LinkConfig, NetworkConfig, OneOrMany, ProjectConfig,
-    RegistryConfig, SecretConfig, ServiceConfig, StackConfig, UntrackedConfig, word,
+    BuilderConfig, CargoConfig, ClosureConfig, CompressionConfig, Config, ContextConfig, LinkConfig, NetworkConfig,
+    OneOrMany, ProjectConfig, RegistryConfig, SecretConfig, ServiceConfig, StackConfig, UntrackedConfig, word,
 };
 pub use discover::{Discovered, DiscoveredDockerfile, DiscoveredPackage, discover, render};
 pub use error::Error;

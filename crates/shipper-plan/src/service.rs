@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{CargoConfig, CompressionConfig, Config, LinkConfig, NetworkConfig, SecretConfig, ServiceConfig};
+use crate::config::{
+    CargoConfig, CompressionConfig, Config, ContextConfig, LinkConfig, NetworkConfig, SecretConfig, ServiceConfig,
+};
 use crate::error::Error;
 use crate::settings::{Settings, is_name};
 
@@ -77,6 +79,8 @@ pub struct DockerfileRecipe {
     pub dockerfile: String,
     /// The context directory, relative to the project; `.` is the project itself.
     pub context: String,
+    /// The Cargo package whose closure is all that the context has; paths in it are relative to the project.
+    pub closure: Option<String>,
     /// Target stage.
     pub target: Option<String>,
     /// Build arguments.
@@ -326,7 +330,14 @@ fn recipe(config: &ServiceConfig, key: &dyn Fn(&str) -> String) -> Result<Recipe
     }
     Ok(Recipe::Dockerfile(DockerfileRecipe {
         dockerfile: inside(dockerfile, &key("dockerfile"))?,
-        context: inside(config.context.as_deref().unwrap_or("."), &key("context"))?,
+        context: match &config.context {
+            Some(ContextConfig::Directory(directory)) => inside(directory, &key("context"))?,
+            Some(ContextConfig::Closure(_)) | None => ".".to_owned(),
+        },
+        closure: match &config.context {
+            Some(ContextConfig::Closure(closure)) => Some(closure.cargo.clone()),
+            Some(ContextConfig::Directory(_)) | None => None,
+        },
         target: config.target.clone(),
         network: config.network,
         secrets: config.secrets.clone(),

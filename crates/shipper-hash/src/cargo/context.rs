@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use shipper_dockerfile::IgnoreFile;
+
 use super::{CargoClosure, CargoPackage, Files, Listed, Memo, Plan, discover, plan};
 use crate::listing::NodeKind;
 use crate::path::{is_within, join};
@@ -42,15 +44,21 @@ impl ContextBuilder<'_> {
     /// [`Error::Cargo`] for what is wrong with the manifests; [`Error::OutsideBase`] if the context has a base directory
     /// that does not hold the closure; the others of [`add`](Self::add).
     pub fn add_cargo(&mut self, package: &str) -> Result<CargoClosure, Error> {
-        self.add_cargo_without(package, &[])
+        self.add_cargo_without(package, &[], None)
     }
 
     /// As [`add_cargo`](Self::add_cargo), without the files that one of the patterns `exclude` names (relative to the
-    /// tree's root, as in [`Selection::exclude`]). Manifests and the lock stay.
+    /// tree's root, as in [`Selection::exclude`]) or that `ignore` excludes, as in [`Selection::ignore`]. Manifests and the
+    /// lock stay.
     ///
     /// # Errors
     /// As [`add_cargo`](Self::add_cargo), and [`Error::Pattern`].
-    pub fn add_cargo_without(&mut self, package: &str, exclude: &[String]) -> Result<CargoClosure, Error> {
+    pub fn add_cargo_without(
+        &mut self,
+        package: &str,
+        exclude: &[String],
+        ignore: Option<&IgnoreFile>,
+    ) -> Result<CargoClosure, Error> {
         let files = TreeFiles { tree: self.tree(), index: self.tree().cargo_index()? };
         let Plan { files: wanted, rendered, closure } = plan(&files, &files.index.memo, package)?;
         // What is rendered comes from files too: whether they may be used is for the walk to say.
@@ -62,7 +70,7 @@ impl ContextBuilder<'_> {
         let (only, mut left_out) = limits(files.list(), &closure, &used);
         let only = only.map(|only| only.iter().map(|path| self.inside(path).map(Narrow::Prefix)).collect());
         left_out.extend_from_slice(exclude);
-        let selection = Selection { only: only.transpose()?, exclude: left_out, ..Selection::default() };
+        let selection = Selection { only: only.transpose()?, exclude: left_out, ignore, ..Selection::default() };
         self.add_wanted(&selection, &wanted)?;
         Ok(closure)
     }

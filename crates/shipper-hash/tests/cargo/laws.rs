@@ -280,7 +280,7 @@ fn excluded_files_are_left_out_and_manifests_stay() {
     let tree = Tree::open(project.root(), &TreeOptions::default()).unwrap();
     let mut context = tree.context(None).unwrap();
     let exclude = ["**/*.md", "crates/shared"].map(str::to_owned);
-    context.add_cargo_without("api", &exclude).unwrap();
+    context.add_cargo_without("api", &exclude, None).unwrap();
     let context = context.finish().unwrap();
     let paths: Vec<_> = context.manifest().entries().iter().map(|entry| entry.path.to_string()).collect();
     let expected = [
