@@ -10,6 +10,7 @@ mod due;
 #[cfg(feature = "aws")]
 mod ecr;
 mod hash;
+mod hostile;
 mod image;
 mod json;
 mod kill;

@@ -13,6 +13,11 @@ use reqwest::header::HeaderMap;
 use crate::http::{Counters, transport_error};
 use crate::{Error, Result, Timeouts};
 
+/// After so many pieces of a document they must be this many bytes long on average: a peer that sends single bytes would
+/// otherwise keep this client busy for minutes within every other limit.
+const MANY_PIECES: usize = 65_536;
+const SHORT_PIECE: usize = 64;
+
 /// The request that an answer belongs to, as errors name it.
 pub(crate) struct Asked {
     /// Scheme, host and port.
@@ -100,7 +105,12 @@ impl Reply {
             return Err(too_large(self));
         }
         let mut body = BytesMut::new();
+        let mut pieces = 0;
         while let Some(bytes) = self.chunk().await? {
+            pieces += 1;
+            if pieces > MANY_PIECES && body.len() / pieces < SHORT_PIECE {
+                return Err(self.protocol("the answer comes in pieces of a few bytes without end"));
+            }
             if body.len() as u64 + bytes.len() as u64 > limit {
                 return Err(too_large(self));
             }

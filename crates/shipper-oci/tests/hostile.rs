@@ -777,7 +777,7 @@ async fn n13_broken_answers_are_errors() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if std::env::var_os("SHIPPER_SOAK").is_some() { 5_000 } else { 150 }))]
+    #![proptest_config(ProptestConfig::with_cases(if std::env::var_os("SHIPPER_SOAK").is_some() { 5_000 } else { 200 }))]
 
     /// N13: answers with random damage, everywhere in head and body.
     #[test]
