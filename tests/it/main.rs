@@ -29,3 +29,4 @@ mod support;
 mod tags;
 mod trust;
 mod verify;
+mod why;

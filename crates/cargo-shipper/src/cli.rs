@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Plan, build what is due, push
     Ship(ShipArgs),
+    /// Name the files and values that make services due, and what pulls them in
+    Why(WhyArgs),
     /// Print the hash of a directory's or service's context
     Hash(HashArgs),
     /// Show an image or index
@@ -167,6 +169,25 @@ pub(crate) struct InitArgs {
     /// Overwrite an existing shipper.toml
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WhyArgs {
+    /// Services, with those they are built on; all where none is named
+    #[arg(value_name = "SERVICE")]
+    pub(crate) services: Vec<String>,
+    /// Compare with a commit instead of the image that is there, and ask no registry
+    #[arg(long, value_name = "rev:REV", value_parser = revision)]
+    pub(crate) against: Option<String>,
+    /// Where images are: `oci:DIR` or a registry's host with an optional path
+    #[arg(long, value_name = "REGISTRY", conflicts_with = "against")]
+    pub(crate) registry: Option<String>,
+}
+
+/// `rev:main`.
+fn revision(text: &str) -> Result<String, String> {
+    let revision = text.strip_prefix("rev:").filter(|revision| !revision.is_empty());
+    revision.map(str::to_owned).ok_or_else(|| "write `rev:` and a branch, tag or commit, such as rev:main".to_owned())
 }
 
 #[derive(Debug, Clone, Args)]

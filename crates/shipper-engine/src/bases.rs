@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use shipper_hash::Tree;
 use shipper_oci::{Manifest, ManifestKind, Reference, Repository, Selector, Store, Tag};
 use shipper_plan::Service;
 
-use crate::lock::Lock;
+use crate::lock::{LOCK_FILE, Lock};
 use crate::names::tag;
 use crate::project::client_options;
 use crate::{Error, Project};
@@ -18,13 +19,44 @@ pub(crate) struct Bases<'a> {
     added: Vec<(String, String, String)>,
     /// New salts by service.
     refreshed: BTreeMap<String, String>,
-    /// Whether entries may be added.
-    locked: bool,
+    missing: Missing,
     /// Platform digests by reference, as the registries told in this run.
     seen: BTreeMap<(String, String), String>,
 }
 
+/// What becomes of a reference that the lock does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    /// Its registry is asked, and the answer added.
+    Ask,
+    /// It is an error.
+    Refuse,
+    /// It stands for itself: nothing is asked.
+    Ignore,
+}
+
+/// In the place of a digest that nobody asked for.
+const NOT_LOCKED: &str = "not locked";
+
 impl<'a> Bases<'a> {
+    /// The lock among the files of `tree`, which are the project's own or those of a commit. No registry and no layout is
+    /// asked for what it does not have.
+    ///
+    /// # Errors
+    /// [`Error::Lock`].
+    pub(crate) fn offline(project: &'a Project, tree: &Tree) -> Result<Self, Error> {
+        let path = project.root.join(LOCK_FILE);
+        let failed = |problem: String| Error::Lock { path: path.clone(), problem };
+        let lock = match crate::read::of_tree(tree, LOCK_FILE) {
+            Ok(bytes) => {
+                Lock::parse(path.clone(), &String::from_utf8(bytes).map_err(|error| failed(error.to_string()))?)?
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Lock::empty(),
+            Err(error) => return Err(failed(error.to_string())),
+        };
+        Ok(Self { lock, missing: Missing::Ignore, ..Self::new(project, false)? })
+    }
+
     /// Reads the project's lock; with `locked` a missing entry is an error.
     ///
     /// # Errors
@@ -35,7 +67,7 @@ impl<'a> Bases<'a> {
             project,
             added: Vec::new(),
             refreshed: BTreeMap::new(),
-            locked,
+            missing: if locked { Missing::Refuse } else { Missing::Ask },
             seen: BTreeMap::new(),
         })
     }
@@ -66,8 +98,12 @@ impl<'a> Bases<'a> {
         if let Some(digest) = self.lock.digest(reference, platform) {
             return Ok(digest.to_owned());
         }
-        if self.locked {
-            return Err(Error::NotLocked { reference: reference.to_owned(), platform: platform.to_owned() });
+        match self.missing {
+            Missing::Ask => {}
+            Missing::Refuse => {
+                return Err(Error::NotLocked { reference: reference.to_owned(), platform: platform.to_owned() });
+            }
+            Missing::Ignore => return Ok(NOT_LOCKED.to_owned()),
         }
         let id = (reference.to_owned(), platform.to_owned());
         if let Some(digest) = self.seen.get(&id) {
@@ -93,6 +129,9 @@ impl<'a> Bases<'a> {
         tag: &str,
         platform: &str,
     ) -> Result<String, Error> {
+        if self.missing == Missing::Ignore {
+            return Ok(NOT_LOCKED.to_owned());
+        }
         let reference = format!("oci:{directory}:{tag}");
         let repository = Repository::layout(self.project.root.join(directory));
         let tag = Tag::try_from(tag).map_err(|source| invalid(service, &reference, source.into()))?;

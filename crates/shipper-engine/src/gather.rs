@@ -309,17 +309,11 @@ fn dockerfile(tree: &Tree, service: &Service, recipe: &DockerfileRecipe, platfor
         path: path.to_owned(),
         problem,
     };
-    let bytes = crate::read::inside(tree.root(), &recipe.dockerfile)
+    let bytes = crate::read::of_tree(tree, &recipe.dockerfile)
         .map_err(|source| Error::Read { path: tree.root().join(&recipe.dockerfile), source })?;
-    let options = BuildOptions {
-        target: recipe.target.clone(),
-        args: recipe.args.clone(),
-        platform: Some(platform.to_owned()),
-        named_contexts: service.needs.keys().cloned().collect(),
-    };
     let analysis =
-        shipper_dockerfile::analyze(&bytes, &options).map_err(|error| wrong(&recipe.dockerfile, error.to_string()))?;
-    let ignore = ignore_file(tree.root(), recipe).map_err(|(path, problem)| wrong(&path, problem))?;
+        analysis(service, recipe, platform, &bytes).map_err(|error| wrong(&recipe.dockerfile, error.to_string()))?;
+    let ignore = ignore_file(tree, recipe).map_err(|(path, problem)| wrong(&path, problem))?;
     let base = match recipe.context.as_str() {
         "." => None,
         context => Some(rel_path(service, context)?),
@@ -350,13 +344,32 @@ fn dockerfile(tree: &Tree, service: &Service, recipe: &DockerfileRecipe, platfor
     Ok(Half { context, cargo: None, dockerfile: Some((Arc::new(bytes), analysis)), closure })
 }
 
+/// What the build of a Dockerfile reads for one platform.
+///
+/// # Errors
+/// As [`shipper_dockerfile::analyze`].
+pub(crate) fn analysis(
+    service: &Service,
+    recipe: &DockerfileRecipe,
+    platform: &str,
+    dockerfile: &[u8],
+) -> Result<Analysis, shipper_dockerfile::Error> {
+    let options = BuildOptions {
+        target: recipe.target.clone(),
+        args: recipe.args.clone(),
+        platform: Some(platform.to_owned()),
+        named_contexts: service.needs.keys().cloned().collect(),
+    };
+    shipper_dockerfile::analyze(dockerfile, &options)
+}
+
 /// The ignore file that BuildKit would use: `<Dockerfile>.dockerignore` beside the Dockerfile, else `.dockerignore` in
 /// the context (buildkit, frontend/dockerui/config.go).
-fn ignore_file(root: &Path, recipe: &DockerfileRecipe) -> Result<Option<IgnoreFile>, (String, String)> {
+fn ignore_file(tree: &Tree, recipe: &DockerfileRecipe) -> Result<Option<IgnoreFile>, (String, String)> {
     let [own, shared] = shipper_dockerfile::ignore_file_candidates(&recipe.dockerfile);
     let shared = if recipe.context == "." { shared } else { format!("{}/{shared}", recipe.context) };
     for path in [own, shared] {
-        match crate::read::inside(root, &path) {
+        match crate::read::of_tree(tree, &path) {
             Ok(bytes) => return IgnoreFile::parse(&bytes).map(Some).map_err(|error| (path, error.to_string())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err((path, error.to_string())),

@@ -40,6 +40,7 @@ mod ship;
 mod tagging;
 mod uploads;
 mod verify;
+mod why;
 mod work;
 
 #[cfg(feature = "aws")]
@@ -75,6 +76,7 @@ pub use shipper_report::{
 };
 pub use tagging::{facts, metadata_tags, read_facts, tags};
 pub use verify::{Verified, VerifyFault, verify};
+pub use why::{Against, Why, why};
 
 /// Facts and names, as `shipper-tag` has them.
 pub mod tags {

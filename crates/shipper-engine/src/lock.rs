@@ -40,6 +40,11 @@ fn version() -> u32 {
 }
 
 impl Lock {
+    /// A lock without entries.
+    pub(crate) fn empty() -> Self {
+        Self { version: version(), ..Self::default() }
+    }
+
     /// Reads the lock of the project at `root`; an empty one where there is no file.
     ///
     /// # Errors
@@ -49,12 +54,20 @@ impl Lock {
         let text = match crate::read::small_text(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Self { version: 1, ..Self::default() });
+                return Ok(Self::empty());
             }
             Err(error) => return Err(Error::Lock { path, problem: error.to_string() }),
         };
+        Self::parse(path, &text)
+    }
+
+    /// The lock in `text`, which is that of the file `path`.
+    ///
+    /// # Errors
+    /// [`Error::Lock`] where it is not a lock of this version.
+    pub(crate) fn parse(path: PathBuf, text: &str) -> Result<Self, Error> {
         let lock: Self =
-            toml::from_str(&text).map_err(|error| Error::Lock { path: path.clone(), problem: error.to_string() })?;
+            toml::from_str(text).map_err(|error| Error::Lock { path: path.clone(), problem: error.to_string() })?;
         if lock.version != 1 {
             return Err(Error::Lock { path, problem: format!("version {} is not known", lock.version) });
         }

@@ -138,6 +138,37 @@ impl Project {
         })
     }
 
+    /// The project as a commit has it: what the configuration says *there*; flags do not count.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn at_commit(&self, tree: &Tree) -> Result<Self, Error> {
+        let name = self.root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let failed = |source| Error::Read { path: self.root.join(CONFIG_FILE), source };
+        let within =
+            self.config_path.as_ref().map_or(Some(Path::new(CONFIG_FILE)), |path| path.strip_prefix(&self.root).ok());
+        let config = match within.and_then(Path::to_str) {
+            Some(path) => match crate::read::of_tree(tree, path) {
+                Ok(bytes) => {
+                    let text = String::from_utf8(bytes);
+                    Config::parse(&text.map_err(|error| failed(std::io::Error::other(error)))?)?
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    shipper_plan::discover(&discovered(tree)?, &name)
+                }
+                Err(source) => return Err(failed(source)),
+            },
+            // A configuration that lies elsewhere is in no commit of this repository.
+            None => self.config.clone(),
+        };
+        let overrides = Overrides::default();
+        let processors = self.settings.concurrency.value;
+        let settings = Settings::resolve(&config, &overrides, &self.environment, &name, processors)?;
+        let services = config.services(&settings, &Platform::host().to_string())?;
+        let policy = config.policy()?;
+        Ok(Self { config, settings, policy, services, ..self.clone() })
+    }
+
     /// Every setting as `(key, value, origin)`: project-wide values, then the services'.
     #[must_use]
     pub fn rows(&self) -> Vec<(String, String, String)> {

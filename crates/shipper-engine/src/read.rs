@@ -3,6 +3,8 @@
 use std::io::{self, Read as _};
 use std::path::Path;
 
+use shipper_hash::{RelPath, Tree};
+
 /// Longest configuration, lock, Dockerfile or ignore file, in bytes.
 const LIMIT: u64 = 1 << 20;
 
@@ -40,6 +42,21 @@ pub(crate) fn inside(root: &Path, path: &str) -> io::Result<Vec<u8>> {
     } else {
         Err(io::Error::new(io::ErrorKind::InvalidInput, "a link leads out of the project"))
     }
+}
+
+/// As [`inside`], of the files that a tree has: those on disk or those of a commit.
+///
+/// # Errors
+/// As [`inside`].
+pub(crate) fn of_tree(tree: &Tree, path: &str) -> io::Result<Vec<u8>> {
+    if tree.commit().is_none() {
+        return inside(tree.root(), path);
+    }
+    let path = RelPath::try_from(path).map_err(io::Error::other)?;
+    tree.read(&path).map_err(|error| match error {
+        shipper_hash::Error::NotFound { .. } => io::Error::new(io::ErrorKind::NotFound, error),
+        other => io::Error::other(other),
+    })
 }
 
 #[cfg(test)]

@@ -60,6 +60,11 @@ pub struct Planned {
 }
 
 impl Planned {
+    /// What was found out about a service.
+    pub(crate) fn gathered(&self, service: &str) -> Option<&Gathered> {
+        self.gathered.get(service)
+    }
+
     /// Whether nothing is to be built.
     #[must_use]
     pub fn is_empty(&self) -> bool {

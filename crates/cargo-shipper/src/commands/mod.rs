@@ -16,6 +16,7 @@ pub(crate) mod ready;
 pub(crate) mod ship;
 pub(crate) mod tags;
 pub(crate) mod verify;
+pub(crate) mod why;
 
 use std::future::Future;
 use std::io;

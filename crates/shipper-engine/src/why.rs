@@ -1,0 +1,180 @@
+//! `why`: what makes a service due, down to the file and what pulls it in; against the image that is there or against a
+//! commit.
+//!
+//! Invariant: against a commit nothing but the repository is asked. Both sides are what the configuration, the lock and
+//! the files *there* say, so that a moved base or another argument is a difference like any other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use shipper_dockerfile::Inputs;
+use shipper_hash::{Manifest, Tree};
+use shipper_plan::{Recipe, Service};
+use shipper_report::{Action, FileChange, Reason};
+
+use crate::bases::Bases;
+use crate::gather::{Gathered, Platform, analysis, gather, selection};
+use crate::{Error, Events, Project, ShipOptions, Silent, plan};
+
+/// Why one service is due, or that it is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Why {
+    /// The service.
+    pub service: String,
+    /// Whether there is a difference.
+    pub due: bool,
+    /// All differences, most telling first; of a service that is not due, why not.
+    pub reasons: Vec<Reason>,
+    /// What pulls changed files into the context, by path as the reasons name it. Files that are gone are explained by
+    /// what pulled them in.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub because: BTreeMap<String, String>,
+}
+
+/// What is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Against {
+    /// The image that is there, or the last one of this branch.
+    Image,
+    /// A commit of the repository.
+    Revision(String),
+}
+
+/// Explains `services`, all where none is named, needs first.
+///
+/// # Errors
+/// As for a plan; against a commit also where there is no such commit, or its configuration makes no sense.
+pub async fn why(project: &Project, services: &[String], against: &Against) -> Result<Vec<Why>, Error> {
+    match against {
+        Against::Image => against_image(project, services).await,
+        Against::Revision(revision) => against_revision(project, services, revision).await,
+    }
+}
+
+async fn against_image(project: &Project, services: &[String]) -> Result<Vec<Why>, Error> {
+    let options = ShipOptions { services: services.to_vec(), no_push: true, ..ShipOptions::default() };
+    let planned = plan(project, &options, &silent()).await?;
+    let explained = planned.services.iter().map(|service| {
+        let files = files_of(&service.reasons);
+        let because = match planned.gathered(&service.service) {
+            Some(gathered) if !files.is_empty() => because(&[gathered], &files),
+            _ => BTreeMap::new(),
+        };
+        let due = service.action == Action::Build;
+        Why { service: service.service.clone(), due, reasons: service.reasons.clone(), because }
+    });
+    Ok(explained.collect())
+}
+
+async fn against_revision(project: &Project, services: &[String], revision: &str) -> Result<Vec<Why>, Error> {
+    let now = keys(project, &project.tree()?, services).await?;
+    let tree = Tree::at_commit(&project.root, revision).map_err(Error::Tree)?;
+    let then = project.at_commit(&tree)?;
+    // A service that is new has nothing to be compared with.
+    let known: Vec<String> =
+        now.iter().map(|one| one.service.name.clone()).filter(|name| then.services.contains_key(name)).collect();
+    let before = if known.is_empty() { Vec::new() } else { keys(&then, &tree, &known).await? };
+    let explained = now.iter().map(|new| {
+        let name = &new.service.name;
+        let Some(old) = before.iter().find(|old| old.service.name == *name) else {
+            let reasons = vec![Reason::NeverBuilt];
+            return Why { service: name.clone(), due: true, reasons, because: BTreeMap::new() };
+        };
+        let reasons = reasons(old, new);
+        let due = !reasons.is_empty();
+        let because = because(&[new, old], &files_of(&reasons));
+        let reasons = if due { reasons } else { vec![Reason::ImageExists] };
+        Why { service: name.clone(), due, reasons, because }
+    });
+    Ok(explained.collect())
+}
+
+/// Contexts and inputs of services without a registry: what the lock does not say is not known on either side.
+async fn keys(project: &Project, tree: &Tree, services: &[String]) -> Result<Vec<Gathered>, Error> {
+    let order = selection(project, services)?;
+    let mut bases = Bases::offline(project, tree)?;
+    let gathered = gather(project, tree, &order, &mut bases, &silent()).await?;
+    // A cache that can not be written costs time, nothing else.
+    let _ = tree.save_cache();
+    Ok(gathered)
+}
+
+fn silent() -> Events {
+    Events::new(Arc::new(Silent))
+}
+
+/// What differs between two states of a service, each difference once.
+fn reasons(old: &Gathered, new: &Gathered) -> Vec<Reason> {
+    let mut reasons: Vec<Reason> = Vec::new();
+    for platform in &new.platforms {
+        let name = &platform.inputs.platform;
+        // A platform that is new is compared with any other, which differs in its name at least.
+        let before = old.platforms.iter().find(|before| before.inputs.platform == *name).or(old.platforms.first());
+        let Some(before) = before else { continue };
+        let manifests: (&Manifest, &Manifest) = (before.context.manifest(), platform.context.manifest());
+        for reason in platform.inputs.reasons_since(&before.inputs, Some(manifests)) {
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+        }
+    }
+    reasons
+}
+
+fn files_of(reasons: &[Reason]) -> Vec<&FileChange> {
+    fn changed(reason: &Reason) -> &[FileChange] {
+        match reason {
+            Reason::InputsChanged { files } => files,
+            _ => &[],
+        }
+    }
+    reasons.iter().flat_map(changed).collect()
+}
+
+/// What pulls each of `files` in, on the first of `sides` that has a word for it.
+fn because(sides: &[&Gathered], files: &[&FileChange]) -> BTreeMap<String, String> {
+    let explain = |file: &&FileChange| {
+        let platforms = sides.iter().flat_map(|side| side.platforms.iter().map(|platform| (&side.service, platform)));
+        let mut found = platforms.filter_map(|(service, platform)| pulled_in_by(service, platform, &file.path));
+        Some((file.path.clone(), found.next()?))
+    };
+    files.iter().filter_map(explain).collect()
+}
+
+/// The line or the setting because of which `path` (relative to the context) is in the context of a service.
+fn pulled_in_by(service: &Service, platform: &Platform, path: &str) -> Option<String> {
+    let recipe = match &service.recipe {
+        Recipe::Dockerfile(recipe) => recipe,
+        Recipe::Assemble { files, .. } => {
+            let below = |directory: &str| {
+                directory == "."
+                    || path
+                        .strip_prefix(directory)
+                        .is_some_and(|rest| matches!(rest.as_bytes().first(), None | Some(b'/')))
+            };
+            if let Some((target, source)) = files.iter().find(|(_, source)| below(source)) {
+                return Some(format!("files: \"{target}\" = \"{source}\""));
+            }
+            let compiled = platform.cargo.as_ref()?;
+            let members = compiled.closure.members.iter().filter_map(shipper_hash::RelPath::parent);
+            let member = members.map(|directory| directory.to_string()).filter(|directory| below(directory));
+            return Some(match member.max_by_key(String::len) {
+                Some(directory) => format!("cargo: {} needs {directory}", compiled.closure.package),
+                None => format!("cargo: the workspace of {}", compiled.closure.package),
+            });
+        }
+    };
+    let analysis = analysis(service, recipe, &platform.inputs.platform, platform.dockerfile.as_ref()?).ok()?;
+    match &analysis.inputs {
+        Inputs::Paths(paths) => {
+            let read = paths.iter().find(|read| read.covers(path.as_bytes()))?;
+            Some(format!("{}:{}: {read}", recipe.dockerfile, read.line))
+        }
+        Inputs::WholeContext { reasons } => {
+            let reason = reasons.first()?;
+            Some(format!("{}:{}: the whole context", recipe.dockerfile, reason.line))
+        }
+    }
+}
