@@ -12,7 +12,7 @@ use toml::{Table, Value};
 use super::config::{self, Configuration};
 use super::discover::is_vendored;
 use super::error::CargoError;
-use super::lock::{Lock, Pruned, Start};
+use super::lock::{Lock, Pruned, Start, Strangers};
 use super::manifest::{Kinds, Manifest, ROOT_TABLES};
 use super::render::render;
 use super::repo::Repo;
@@ -179,7 +179,8 @@ impl<'a> Closure<'a> {
     fn visit_patches(&mut self) -> Result<(), Error> {
         let root = Arc::clone(&self.root);
         loop {
-            let pruned = self.pruned();
+            // Not through a patched package whose manifest was not read yet: its dev-dependencies do not count.
+            let pruned = self.reached(Strangers::Stop);
             let before = self.packages.len();
             for patch in patches(&root) {
                 let Some(path) = patch.path else { continue };
@@ -205,6 +206,10 @@ impl<'a> Closure<'a> {
     }
 
     fn pruned(&self) -> Option<Pruned> {
+        self.reached(Strangers::Follow)
+    }
+
+    fn reached(&self, strangers: Strangers) -> Option<Pruned> {
         let lock = self.lock.as_ref()?;
         let starts = self.packages.values().map(|package| Start {
             name: package.manifest.name().unwrap_or_default(),
@@ -215,7 +220,7 @@ impl<'a> Closure<'a> {
                 .map(|(name, requirements)| (name.as_str(), requirements.iter().map(Option::as_deref).collect()))
                 .collect(),
         });
-        Some(lock.prune(&starts.collect::<Vec<_>>()))
+        Some(lock.prune(&starts.collect::<Vec<_>>(), strangers))
     }
 
     /// The text of the pruned lock and the packages in it, sorted; `None` without a lock.

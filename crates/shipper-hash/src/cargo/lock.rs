@@ -53,6 +53,15 @@ pub(super) struct Start<'a> {
     pub(super) needs: BTreeMap<&'a str, Vec<Option<&'a str>>>,
 }
 
+/// What counts of a package of the tree that nobody has looked at yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Strangers {
+    /// All that the lock says it depends on, dev-dependencies included.
+    Follow,
+    /// Only itself.
+    Stop,
+}
+
 /// The packages that can be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pruned {
@@ -106,7 +115,7 @@ impl Lock {
 
     /// Follows the edges from the packages of the closure. Of those, only the dependencies count that a build needs; of
     /// all others the lock knows no dev-dependencies.
-    pub(super) fn prune(&self, starts: &[Start<'_>]) -> Pruned {
+    pub(super) fn prune(&self, starts: &[Start<'_>], strangers: Strangers) -> Pruned {
         let mut kept = BTreeMap::new();
         let mut queue = Vec::new();
         for start in starts {
@@ -119,7 +128,12 @@ impl Lock {
         while let Some(at) = queue.pop() {
             if let Entry::Vacant(entry) = kept.entry(at) {
                 let package = &self.packages[at];
-                queue.extend(package.dependencies.iter().chain(&package.replace));
+                queue.extend(&package.replace);
+                if package.source.is_none() && strangers == Strangers::Stop {
+                    entry.insert(Vec::new());
+                    continue;
+                }
+                queue.extend(&package.dependencies);
                 entry.insert(package.dependencies.clone());
             }
         }

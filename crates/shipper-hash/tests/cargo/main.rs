@@ -2,6 +2,7 @@
 #![cfg(feature = "cargo")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod imitated;
 mod laws;
 mod random;
 mod refused;

@@ -128,9 +128,10 @@ fn project(packages: &[Package]) -> Project {
     project
 }
 
-/// What cargo reaches from each package of the workspace without dev-dependencies, by name.
-fn reached(project: &Project) -> BTreeMap<String, BTreeSet<String>> {
-    let output = cargo(project.root(), &["metadata", "--offline", "--all-features", "--format-version=1"], None);
+/// What cargo reaches from each package of the workspace in the directory `root`, without dev-dependencies, by name.
+pub(crate) fn reached(project: &Project, root: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let output =
+        cargo(&project.root().join(root), &["metadata", "--offline", "--all-features", "--format-version=1"], None);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let name = |id: &serde_json::Value| {
@@ -166,7 +167,7 @@ proptest! {
     fn the_closure_is_what_cargo_reaches_and_cargo_accepts_it(packages in packages()) {
         let project = project(&packages);
         project.lock("");
-        for (package, expected) in reached(&project) {
+        for (package, expected) in reached(&project, "") {
             let (_, closure) = project.closure(&package);
             let locked: BTreeSet<String> = closure.locked.iter().map(|locked| locked.name.clone()).collect();
             prop_assert_eq!(&locked, &expected, "the lock of {}", package);

@@ -91,6 +91,26 @@ impl Project {
         Stage { directory, target, closure, original }
     }
 
+    /// What the program `package` of the workspace in the directory `root` says when it is built where it is.
+    pub(crate) fn run(&self, root: &str, package: &str) -> String {
+        let target = tempfile::tempdir().unwrap();
+        let command = ["run", "--offline", "--quiet", "-p", package];
+        let output = cargo(&self.root().join(root), &command, Some(target.path()));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// The hashes of several packages' contexts, from one listing of the tree.
+    pub(crate) fn hashes(&self, packages: &[&str]) -> Vec<String> {
+        let tree = Tree::open(self.root(), &TreeOptions::default()).unwrap();
+        let hash = |package: &&str| {
+            let mut context = tree.context(None).unwrap();
+            context.add_cargo(package).unwrap_or_else(|error| panic!("cannot {error}"));
+            context.finish().unwrap().hash().to_string()
+        };
+        packages.iter().map(hash).collect()
+    }
+
     fn workspace_root(&self, closure: &CargoClosure) -> PathBuf {
         in_root(self.root(), closure)
     }
@@ -170,7 +190,7 @@ impl Stage {
     pub(crate) fn run_with(&self, arguments: &[&str]) -> String {
         self.packages();
         let package = &self.closure.package;
-        self.cargo(&["build", "--offline", "--quiet", "-p", package]);
+        self.cargo(&["build", "--offline", "--locked", "--quiet", "-p", package]);
         let command = ["run", "--offline", "--quiet", "-p", package, "--bin", &self.closure.bins[0], "--"];
         let output = self.cargo(&[&command, arguments].concat());
         String::from_utf8(output.stdout).unwrap().trim().to_owned()

@@ -24,7 +24,7 @@ fn check(text: &str, starts: &[(&str, &[&str])], expected: &str) {
             needs: needs.iter().map(|need| (*need, vec![None])).collect(),
         })
         .collect();
-    assert_eq!(lock.render(&lock.prune(&starts), |name| name == "patched"), expected);
+    assert_eq!(lock.render(&lock.prune(&starts, Strangers::Follow), |name| name == "patched"), expected);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_requirement_tells_versions_of_one_name_apart() {
     let lock = parse(&text);
     let versions = |requirements: &[Option<&'static str>]| {
         let needs = BTreeMap::from([("dup", requirements.to_vec())]);
-        let pruned = lock.prune(&[Start { name: "app", version: "0.1.0".into(), needs }]);
+        let pruned = lock.prune(&[Start { name: "app", version: "0.1.0".into(), needs }], Strangers::Follow);
         let locked = lock.locked(&pruned).into_iter().filter(|(name, ..)| name == "dup");
         locked.map(|(_, version, _)| version).collect::<Vec<_>>()
     };
@@ -217,7 +217,7 @@ proptest! {
         };
         let of_tree: Vec<&Package> = lock.packages.iter().filter(|package| package.source.is_none()).collect();
         let starts: Vec<Start<'_>> = chosen.iter().filter(|_| !of_tree.is_empty()).map(|index| start(of_tree[index.index(of_tree.len())])).collect();
-        let pruned = lock.prune(&starts);
+        let pruned = lock.prune(&starts, Strangers::Follow);
         for (at, dependencies) in &pruned.kept {
             prop_assert_eq!(&lock.packages[*at].dependencies, dependencies);
             prop_assert!(dependencies.iter().all(|dependency| pruned.kept.contains_key(dependency)));
@@ -238,7 +238,7 @@ proptest! {
     fn no_text_makes_it_panic(text in "(\\[\\[package\\]\\]\n|\\[root\\]\n|\\[metadata\\]\n|name = \"[ab]\"\n|version = ([0-9]|\"[0-9]\")\n|source = \"x#y\"\n|dependencies = \\[\"[ab]( [0-9])?( \\(x\\))?\"\\]\n|replace = \"a\"\n|\"checksum a\" = 1\n){0,12}") {
         if let Ok(lock) = Lock::parse(&path(), text.as_bytes()) {
             let start = Start { name: "a", version: "1".into(), needs: BTreeMap::from([("b", vec![Some("1")])]) };
-            lock.render(&lock.prune(&[start]), |_| true);
+            lock.render(&lock.prune(&[start], Strangers::Follow), |_| true);
         }
     }
 }
