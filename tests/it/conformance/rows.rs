@@ -8,6 +8,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, SystemTime};
 
+use shipper_testkit::GitRepo;
+
 use crate::support::{Project, text};
 
 /// What the key does.
@@ -66,7 +68,9 @@ pub(super) fn builder_arguments(config: &str) -> Vec<String> {
         let value = after(&format!("{{ {name} =")).or_else(|| after(&format!(", {name} =")));
         arguments.extend(value.into_iter().flat_map(|value| ["--build-arg".to_owned(), format!("{name}={value}")]));
     }
-    arguments.push(after("context =").unwrap_or_else(|| ".".to_owned()));
+    // The closure of a package is a part of the project.
+    let directory = after("context =").filter(|_| !config.contains("context = {"));
+    arguments.push(directory.unwrap_or_else(|| ".".to_owned()));
     arguments
 }
 
@@ -109,6 +113,32 @@ fn whole(project: &mut Project) {
         repo.write(path, format!("{path}\n"));
     }
     repo.commit("start");
+}
+
+/// Everything is copied, and there is a submodule of two commits.
+fn submodule(project: &mut Project) {
+    whole(project);
+    let mut module = GitRepo::new();
+    module.write("x", "one\n");
+    module.commit("one");
+    module.write("x", "two\n");
+    module.commit("two");
+    let from = module.path().to_str().expect("temporary paths are plain");
+    project.repo.git(&["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", from, "dir/module"]);
+    project.repo.commit("module");
+}
+
+/// Checks out the first commit of the submodule.
+fn move_submodule(project: &Project) {
+    project.repo.git(&["-C", "dir/module", "checkout", "--quiet", "HEAD~1"]);
+}
+
+/// A Dockerfile with the closure of one package as its context.
+fn closure(project: &mut Project) {
+    cargo(project);
+    project.repo.write("shipper.toml", "[service.app]\ndockerfile = 'Dockerfile'\ncontext = { cargo = 'app' }\n");
+    project.repo.write("Dockerfile", "FROM scratch\nCOPY . /\n");
+    project.repo.write(".dockerignore", "busybox\n.git\n.shipper\n");
 }
 
 /// Two packages of one Cargo workspace.
@@ -268,6 +298,15 @@ pub(super) const ROWS: &[Row] = &[
         |p| { whole(p); p.repo.write("ignored", "x");
               configure(p, "'Dockerfile'\n", "'Dockerfile'\ninputs = ['ignored']\n"); },
         |p| edit(p, "ignored")),
+    row!("submodule moved to another commit", Changes, Agrees, UNKNOWN, submodule, |p| move_submodule(p)),
+    row!("submodule's commit recorded, files as they were", Stays, Agrees, UNKNOWN,
+        |p| { submodule(p); move_submodule(p); }, |p| { p.repo.git(&["add", "dir/module"]); }),
+    row!("untracked file becomes ignored", Changes, Differs(STAGED), UNKNOWN,
+        |p| { narrow(p); edit(p, "src/new"); }, |p| drop(p.repo.write(".gitignore", "new\n"))),
+    row!("ignored file that is tracked edited", Changes, Agrees, UNKNOWN,
+        |p| { narrow(p); p.repo.write(".gitignore", "src\n"); }, |p| edit(p, "src/a")),
+    row!("execute bit set in the index only", Stays, Agrees, UNKNOWN, narrow,
+        |p| { p.repo.git(&["update-index", "--chmod=+x", "src/a"]); }),
 
     // Ignore file and Dockerfile.
     row!("file that `.dockerignore` excludes", Stays, Agrees, UNKNOWN, whole, |p| edit(p, "noise.log")),
@@ -276,6 +315,13 @@ pub(super) const ROWS: &[Row] = &[
         |p| drop(p.repo.write(".dockerignore", "# why\nREADME.md\n"))),
     row!("`.dockerignore` excludes a copied file", Changes, Agrees, UNKNOWN, narrow,
         |p| drop(p.repo.write(".dockerignore", "src/dir\n"))),
+    row!("exception in `.dockerignore` brings a copied file back", Changes, Agrees, UNKNOWN,
+        |p| { narrow(p); p.repo.write(".dockerignore", "src/dir\n"); },
+        |p| drop(p.repo.write(".dockerignore", "src/dir\n!src/dir/b\n"))),
+    row!("file behind a copied symlink edited", Changes, Agrees, UNKNOWN,
+        |p| { narrow(p); p.repo.write("Dockerfile", "FROM scratch AS run\nCOPY src/way/x /x\n");
+              p.repo.symlink("../real", "src/way"); p.repo.write("real/x", "x\n"); },
+        |p| edit(p, "real/x")),
     row!("argument that the Dockerfile does not declare", Stays, Agrees, UNKNOWN, narrow,
         |p| configure(p, "UNUSED = 'one'", "UNUSED = 'two'")),
     row!("another target", Changes, Agrees, UNKNOWN, narrow, |p| configure(p, "'run'", "'final'")),
@@ -295,4 +341,8 @@ pub(super) const ROWS: &[Row] = &[
     row!("path dependency edited", Changes, NotAsked(CARGO), UNKNOWN, cargo, |p| edit(p, "lib/src/lib.rs")),
     row!("`Cargo.lock`: a crate that only another member uses", Stays, NotAsked(CARGO), UNKNOWN, cargo,
         |p| drop(p.repo.write("Cargo.lock", lock("1.0.1")))),
+    row!("Dockerfile with the closure of a package: another member edited", Stays, Differs(STAGED), UNKNOWN, closure,
+        |p| edit(p, "unrelated/src/lib.rs")),
+    row!("Dockerfile with the closure of a package: path dependency edited", Changes, Agrees, UNKNOWN, closure,
+        |p| edit(p, "lib/src/lib.rs")),
 ];
