@@ -1,5 +1,6 @@
 //! Drives the real binary, one module per subject.
 
+mod attest;
 mod bad_input;
 mod cargo_service;
 #[cfg(unix)]

@@ -438,6 +438,26 @@ pub enum Error {
         /// As written.
         reference: String,
     },
+    /// A lock file in a context can not be read, so that nobody could say what the image is made of.
+    #[error("list what `{service}` is made of: {path}")]
+    LockFile {
+        /// The service.
+        service: String,
+        /// The file, relative to its context.
+        path: String,
+        /// What is wrong with it.
+        #[source]
+        source: shipper_attest::Error,
+    },
+    /// A statement about an image can not be written.
+    #[error("attest `{service}`")]
+    Attest {
+        /// The service.
+        service: String,
+        /// What is wrong.
+        #[source]
+        source: shipper_attest::Error,
+    },
     /// Something that it is built on failed.
     #[error("build `{service}`: `{need}` failed")]
     Need {
@@ -514,6 +534,7 @@ impl Error {
             Self::TrustOverlap { .. } => {
                 Some("name another registry or path in `untrusted` of `[project]`, or another `repository`".to_owned())
             }
+            Self::LockFile { source, .. } | Self::Attest { source, .. } => source.hint().map(str::to_owned),
             Self::Promoted { .. } => Some("`--force` moves it".to_owned()),
             Self::Build { source, .. } | Self::Toolchain { source, .. } => source.hint(),
             Self::Document { source, .. } => source.hint(),

@@ -5,6 +5,8 @@ mod amazon;
 #[cfg(not(feature = "aws"))]
 #[path = "without_aws.rs"]
 mod amazon;
+mod attach;
+mod attest;
 mod bases;
 mod claim;
 mod discover;

@@ -2,16 +2,19 @@
 //! inputs artifact, identity, names, hint. A run killed anywhere leaves unreferenced things, never a name on something incomplete.
 
 use shipper_oci::{
-    BlobOrigin, BlobSource, Descriptor, Digest, Image, Manifest, Platform, Repository, Selector, push_blobs,
+    Artifact, BlobOrigin, BlobSource, Descriptor, Digest, Image, Manifest, Platform, Repository, Selector, push_blobs,
 };
 use shipper_plan::Recipe;
 use shipper_report::{Event, Name, Phase};
 
+use crate::attach::{self, Stated};
+use crate::attest::Attester;
 use crate::claim::Patience;
 use crate::gather::Gathered;
 use crate::identity::Identity;
 use crate::names::{KEY, SERVICE, branch_tag, tag};
 use crate::naming::{Naming, move_tag};
+use crate::work::image_of;
 use crate::{Error, Events, inputs};
 
 /// One platform's image: built in this run, or already there under the platform's own identity.
@@ -78,19 +81,32 @@ pub(crate) struct Published {
     pub(crate) names: Vec<Name>,
 }
 
-/// Publishes the images of `gathered`, sorted as its platforms are.
+/// What is to be published.
+pub(crate) struct Publication<'a> {
+    /// The service and its keys.
+    pub(crate) gathered: &'a Gathered,
+    /// Its images, sorted as its platforms are.
+    pub(crate) images: &'a [PlatformImage],
+    /// Who states something about them.
+    pub(crate) attester: &'a Attester<'a>,
+    /// The names that the image gets.
+    pub(crate) naming: &'a Naming,
+    /// The branch that is checked out.
+    pub(crate) branch: Option<&'a str>,
+    /// Whether another image under the identity is an error.
+    pub(crate) forced: bool,
+}
+
+/// Publishes the images of a service.
 ///
 /// # Errors
 /// [`Error::Push`], or [`Error::Identity`] where the identity names other bytes; the tag then stays as it is.
 pub(crate) async fn publish(
     repository: &Repository,
-    gathered: &Gathered,
-    images: &[PlatformImage],
-    naming: &Naming,
-    branch: Option<&str>,
-    forced: bool,
+    publication: &Publication<'_>,
     events: &Events,
 ) -> Result<Published, Error> {
+    let Publication { gathered, images, attester, naming, branch, forced } = *publication;
     let service = &gathered.service.name;
     let failed =
         |source| Error::Push { service: service.clone(), target: repository.to_string(), source: Box::new(source) };
@@ -132,13 +148,21 @@ pub(crate) async fn publish(
     if images.len() > 1 {
         for (platform, manifest) in gathered.platforms.iter().zip(&mut manifests) {
             let (key, own) = (platform.inputs.key(), [platform.inputs.platform.clone()]);
-            *manifest = Identity { key: &key, platforms: &own, ..identity }.settle(manifest, None).await?;
+            let settled = Identity { key: &key, platforms: &own, ..identity }.settle(manifest, None).await?;
+            // From a time when it was the only platform, its identity may name an index with statements.
+            *manifest = match settled.as_index() {
+                Some(_) => image_of(repository, settled.digest().as_str(), &own[0]).await.map_err(failed)?,
+                None => settled,
+            };
         }
     }
-    let image = match manifests.as_slice() {
-        [only] => only.clone(),
-        manifests => {
-            let index = index(gathered, manifests).map_err(failed)?;
+    let attestations = attester.attest(manifests)?;
+    let (beside, referring) = attach::artifacts(&attestations).map_err(failed)?;
+    uploaded += put_artifacts(repository, &beside, &referring).await.map_err(failed)?;
+    let image = match attestations.images.as_slice() {
+        [(only, _)] if beside.is_empty() => only.clone(),
+        images => {
+            let index = index(gathered, images, &beside).map_err(failed)?;
             repository.put_manifest(&index, None).await.map_err(failed)?;
             index
         }
@@ -182,6 +206,27 @@ async fn put_images(repository: &Repository, images: &[PlatformImage]) -> shippe
     Ok(())
 }
 
+/// Writes what is stated about images, which are there. Returns the bytes that were sent.
+async fn put_artifacts(
+    repository: &Repository,
+    beside: &[Artifact],
+    referring: &[Artifact],
+) -> shipper_oci::Result<u64> {
+    let blobs = beside.iter().chain(referring).flat_map(|artifact| &artifact.blobs);
+    let blobs: Vec<_> = blobs.map(|(descriptor, bytes)| (descriptor.clone(), in_memory(bytes))).collect();
+    if blobs.is_empty() {
+        return Ok(0);
+    }
+    let sent = push_blobs(repository, blobs, &[]).await?;
+    for artifact in beside {
+        repository.put_manifest(&artifact.manifest, None).await?;
+    }
+    for artifact in referring {
+        repository.put_referrer(&artifact.manifest).await?;
+    }
+    Ok(sent.bytes)
+}
+
 /// The image that was last shipped from this branch: what it names need not be asked for. A failure to read it only costs
 /// questions.
 async fn earlier(repository: &Repository, branch: Option<&str>) -> Vec<Manifest> {
@@ -201,11 +246,18 @@ fn in_memory(bytes: &[u8]) -> BlobOrigin {
     BlobOrigin::Local(BlobSource::Bytes(bytes.to_vec().into()))
 }
 
-fn index(gathered: &Gathered, images: &[Manifest]) -> shipper_oci::Result<Manifest> {
-    let mut children = Vec::with_capacity(images.len());
-    for (platform, image) in gathered.platforms.iter().zip(images) {
+fn index(
+    gathered: &Gathered,
+    images: &[(Manifest, Vec<Stated>)],
+    beside: &[Artifact],
+) -> shipper_oci::Result<Manifest> {
+    let mut children = Vec::with_capacity(images.len() + beside.len());
+    for (platform, (image, _)) in gathered.platforms.iter().zip(images) {
         let platform: Platform = platform.inputs.platform.parse()?;
         children.push(image.descriptor().with_platform(platform));
+    }
+    for attached in beside {
+        children.push(attach::index_entry(attached)?);
     }
     let annotations = [
         (KEY.to_owned(), gathered.key.to_string()),

@@ -19,12 +19,13 @@ use shipper_report::{Action, Event, Name, Phase, PlannedService};
 use shipper_tag::TagPlan;
 use tokio::sync::OnceCell;
 
+use crate::attest::Attester;
 use crate::bases::located;
 use crate::gather::{Gathered, Platform, environment};
 use crate::names::{KEY, SERVICE, tag};
 use crate::naming::Naming;
 use crate::probe::existing;
-use crate::publish::{PlatformImage, name_existing, publish};
+use crate::publish::{PlatformImage, Publication, name_existing, publish};
 use crate::{Error, Events, Project};
 
 /// Pause between two attempts to take a directory that another run has.
@@ -83,6 +84,8 @@ pub(crate) async fn run(job: &Job) -> Result<Done, Error> {
                 tail: failure.tail,
             })?;
     }
+    // Before the build: a lock file that can not be read must not cost one.
+    let attester = Attester::new(&job.project, &job.gathered).await?;
     let mut images = Vec::with_capacity(job.gathered.platforms.len());
     // Held until the images are pushed: layers lie in these directories.
     let mut locks = Vec::new();
@@ -101,8 +104,15 @@ pub(crate) async fn run(job: &Job) -> Result<Done, Error> {
     // Names are for the registry.
     let plan = if job.push { job.naming.plan.clone() } else { TagPlan::default() };
     let naming = Naming { plan, ..job.naming.clone() };
-    let branch = job.branch.as_deref();
-    let published = publish(&repository, &job.gathered, &images, &naming, branch, job.force, &job.events).await?;
+    let publication = Publication {
+        gathered: &job.gathered,
+        images: &images,
+        attester: &attester,
+        naming: &naming,
+        branch: job.branch.as_deref(),
+        forced: job.force,
+    };
+    let published = publish(&repository, &publication, &job.events).await?;
     Ok(Done {
         reference: repository.reference(&Selector::Digest(published.digest.clone())),
         digest: published.digest.to_string(),
@@ -165,8 +175,12 @@ impl Job {
         let Existing::Verified { reference } = existing else { return Ok(None) };
         let failed = |source| Error::Store { action: format!("read {reference}"), source };
         let digest = reference.rsplit_once('@').map_or(reference.as_str(), |(_, digest)| digest);
-        let selector = Selector::Digest(digest.parse().map_err(failed)?);
-        self.repository.manifest(&selector).await.map_err(failed)
+        // Behind the identity there may be an index: the image with what is stated about it.
+        match image_of(&self.repository, digest, &platform.inputs.platform).await {
+            Ok(manifest) => Ok(Some(manifest)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
     }
 
     /// The builder that the settings mean.
@@ -406,7 +420,7 @@ async fn base_image(job: &Job, platform: &Platform) -> Result<Option<(Repository
 }
 
 /// The image manifest for a platform, behind a digest that may be an index's.
-async fn image_of(repository: &Repository, digest: &str, platform: &str) -> shipper_oci::Result<Manifest> {
+pub(crate) async fn image_of(repository: &Repository, digest: &str, platform: &str) -> shipper_oci::Result<Manifest> {
     let selector = Selector::Digest(digest.parse()?);
     let missing = |selector: &Selector| shipper_oci::Error::NotFound { what: repository.reference(selector) };
     let manifest = repository.manifest(&selector).await?.ok_or_else(|| missing(&selector))?;

@@ -390,6 +390,34 @@ impl Context {
         if digest == entry.digest && length == entry.size { Ok(()) } else { Err(changed()) }
     }
 
+    /// The content of the regular file at `path`, as it was hashed; `None` where the context has none there.
+    ///
+    /// ```
+    /// use shipper_hash::{RelPath, Tree, TreeOptions};
+    /// # let directory = tempfile::tempdir()?;
+    /// let tree = Tree::open(directory.path(), &TreeOptions::default())?;
+    /// let mut context = tree.context(None)?;
+    /// context.add_bytes(RelPath::try_from("a.txt")?, b"a".to_vec());
+    /// let context = context.finish()?;
+    /// assert_eq!(context.read(&RelPath::try_from("a.txt")?)?.as_deref(), Some(&b"a"[..]));
+    /// assert_eq!(context.read(&RelPath::try_from("b.txt")?)?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::ChangedSinceHashed`] if it is no longer what was hashed; [`Error::Io`] if it cannot be read.
+    pub fn read(&self, path: &crate::RelPath) -> Result<Option<Vec<u8>>, Error> {
+        let Some(entry) = self.manifest().get(path.as_bytes()).filter(|entry| entry.kind.is_file()) else {
+            return Ok(None);
+        };
+        let mut content = Vec::new();
+        self.copy(entry, &mut Vec::new(), |bytes| {
+            content.extend_from_slice(bytes);
+            Ok(())
+        })?;
+        Ok(Some(content))
+    }
+
     /// The target text of a link, as it was hashed.
     ///
     /// # Errors

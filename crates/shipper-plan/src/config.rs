@@ -133,6 +133,41 @@ pub struct ProjectConfig {
     /// What builds Dockerfiles: `auto`, `buildx` or `buildah`. Default: `auto`, the first of the two that works.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub builder: Option<BuilderConfig>,
+    /// Whether assembled images carry provenance: what they were built from, as SLSA 1.0 states it. Default: `false`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<bool>,
+    /// Lists of what images are made of, from lock files in their contexts: `spdx`, `cyclonedx`, `cyclonedx-1.5`.
+    /// Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<Vec<SbomConfig>>,
+    /// Where provenance and lists are put: `index` (beside the image in an index, as BuildKit does) or `referrers`
+    /// (the image stays what it is; for AWS Lambda, which takes no index). Default: `index`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attestations: Option<AttestationsConfig>,
+}
+
+/// Formats of lists of what an image is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum SbomConfig {
+    /// SPDX 2.3.
+    #[serde(rename = "spdx")]
+    Spdx,
+    /// CycloneDX 1.6.
+    #[serde(rename = "cyclonedx")]
+    CycloneDx,
+    /// CycloneDX 1.5.
+    #[serde(rename = "cyclonedx-1.5")]
+    CycloneDx15,
+}
+
+/// Where provenance and lists are put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttestationsConfig {
+    /// Beside the image, in an index.
+    Index,
+    /// As artifacts that refer to the image.
+    Referrers,
 }
 
 /// What builds Dockerfiles.

@@ -10,8 +10,9 @@ mod service;
 mod settings;
 
 pub use config::{
-    BuilderConfig, CargoConfig, ClosureConfig, CompressionConfig, Config, ContextConfig, LinkConfig, NetworkConfig,
-    OneOrMany, ProjectConfig, RegistryConfig, SecretConfig, ServiceConfig, StackConfig, UntrackedConfig, word,
+    AttestationsConfig, BuilderConfig, CargoConfig, ClosureConfig, CompressionConfig, Config, ContextConfig,
+    LinkConfig, NetworkConfig, OneOrMany, ProjectConfig, RegistryConfig, SbomConfig, SecretConfig, ServiceConfig,
+    StackConfig, UntrackedConfig, word,
 };
 pub use discover::{Discovered, DiscoveredDockerfile, DiscoveredPackage, discover, render};
 pub use error::Error;

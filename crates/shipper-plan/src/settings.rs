@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::config::{BuilderConfig, Config, RegistryConfig, StackConfig, UntrackedConfig, from_word, word};
+use crate::config::{
+    AttestationsConfig, BuilderConfig, Config, RegistryConfig, SbomConfig, StackConfig, UntrackedConfig, from_word,
+    word,
+};
 use crate::error::Error;
 
 /// Where a value comes from.
@@ -67,6 +70,12 @@ pub struct Settings {
     pub untracked: Setting<UntrackedConfig>,
     /// What builds Dockerfiles. No key depends on it.
     pub builder: Setting<BuilderConfig>,
+    /// Whether assembled images carry provenance. No key depends on this or the next two.
+    pub provenance: Setting<bool>,
+    /// Which lists of what they are made of images carry, sorted, no duplicates.
+    pub sbom: Setting<Vec<SbomConfig>>,
+    /// Where both are put.
+    pub attestations: Setting<AttestationsConfig>,
 }
 
 fn pick<T>(
@@ -152,6 +161,9 @@ impl Settings {
                 if in_ci { UntrackedConfig::Deny } else { UntrackedConfig::Include }
             }),
             builder: pick(None, builder, project.builder, || BuilderConfig::Auto),
+            provenance: pick(None, None, project.provenance, || false),
+            sbom: pick(None, None, project.sbom.clone().map(sorted), Vec::new),
+            attestations: pick(None, None, project.attestations, || AttestationsConfig::Index),
             name,
         };
         if settings.untrusted.as_ref().is_some_and(|untrusted| untrusted.value == settings.registry.value) {
@@ -190,12 +202,25 @@ impl Settings {
             ("project.concurrency", self.concurrency.value.to_string(), self.concurrency.origin),
             ("project.untracked", word(&self.untracked.value), self.untracked.origin),
             ("project.builder", word(&self.builder.value), self.builder.origin),
+            ("project.provenance", self.provenance.value.to_string(), self.provenance.origin),
+            ("project.sbom", words(&self.sbom.value), self.sbom.origin),
+            ("project.attestations", word(&self.attestations.value), self.attestations.origin),
         ];
         if let Some(untrusted) = &self.untrusted {
             rows.insert(2, ("project.untrusted", untrusted.value.clone(), untrusted.origin));
         }
         rows
     }
+}
+
+fn sorted<T: Ord>(mut list: Vec<T>) -> Vec<T> {
+    list.sort();
+    list.dedup();
+    list
+}
+
+fn words<T: serde::Serialize>(list: &[T]) -> String {
+    list.iter().map(word).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether `name` may be the name of a project or a service: it becomes part of a repository name

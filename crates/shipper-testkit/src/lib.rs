@@ -5,6 +5,7 @@ pub mod aws;
 pub mod docker_engine;
 pub mod docker_registry;
 pub mod git;
+pub mod judge;
 pub mod kill;
 pub mod moto;
 pub mod registry;
@@ -19,6 +20,7 @@ pub use aws::{ApiFault, Call, FakeAws};
 pub use docker_engine::{DockerEngine, ImageStore, Suite};
 pub use docker_registry::DockerRegistry;
 pub use git::GitRepo;
+pub use judge::Judge;
 pub use kill::{Interrupted, KillPlan};
 pub use moto::Moto;
 pub use registry::{

@@ -10,6 +10,7 @@ use serde_json::Value;
 const EDGES: &[(&str, &[&str])] = &[
     ("shipper-dockerfile", &[]),
     ("shipper-report", &[]),
+    ("shipper-attest", &[]),
     ("shipper-aws", &[]),
     ("shipper-ecr", &["shipper-aws"]),
     ("shipper-cfn", &["shipper-aws"]),
@@ -21,6 +22,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "shipper-engine",
         &[
+            "shipper-attest",
             "shipper-aws",
             "shipper-build",
             "shipper-cfn",
@@ -48,6 +50,7 @@ const BUDGETS: &[(&str, &[&str], usize)] = &[
     ("shipper-hash", &["--no-default-features"], 40),
     ("shipper-hash", &[], 130),
     ("shipper-ecr", &["--no-default-features"], 25),
+    ("shipper-attest", &[], 50),
 ];
 
 /// Crates that must not be reached from a member, whatever its features, and why.
@@ -58,6 +61,7 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
     ("shipper-report", EFFECTS, "reports are pure"),
     ("shipper-dockerfile", EFFECTS, "reading a Dockerfile is pure"),
     ("shipper-tag", EFFECTS, "a policy is evaluated on facts alone"),
+    ("shipper-attest", EFFECTS, "statements are made of bytes, signing included"),
     ("shipper-hash", NETWORK, "hashing opens no socket"),
 ];
 
