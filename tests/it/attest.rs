@@ -198,8 +198,8 @@ fn each_platform_has_its_own_statements() {
         children[2..].iter().map(|child| &child["annotations"]["vnd.docker.reference.digest"]).collect();
     let mut images: Vec<&Value> = children[..2].iter().map(|child| &child["digest"]).collect();
     let mut sorted = about.clone();
-    sorted.sort_by_key(|value| value.to_string());
-    images.sort_by_key(|value| value.to_string());
+    sorted.sort_by_key(ToString::to_string);
+    images.sort_by_key(ToString::to_string);
     assert_eq!(sorted, images);
     project.run(["verify"]).ok();
 

@@ -25,6 +25,7 @@ mod race;
 mod ready;
 mod registry;
 mod shop;
+mod sign;
 mod sources;
 mod support;
 mod tags;

@@ -92,6 +92,8 @@ pub(crate) enum Command {
     Copy(CopyArgs),
     /// Copy an image to a name that does not move, and compare both sides
     Promote(PromoteArgs),
+    /// Sign an image with a private key: a Sigstore bundle that refers to it
+    Sign(SignArgs),
     /// Read images again, whole, and derive their keys from what is beside them: 0 as it should be, 1 wrong
     Verify(VerifyArgs),
     /// Compare the base images of shipper.lock with their registries, or take newer ones
@@ -240,7 +242,20 @@ pub(crate) struct PromoteArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct SignArgs {
+    /// `oci:DIR[:TAG]` or a registry reference
+    #[arg(value_name = "REF")]
+    pub(crate) reference: String,
+    /// Private key in PEM (PKCS #8; Ed25519 or ECDSA P-256): a file, or `env:NAME`
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: String,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct VerifyArgs {
+    /// Also ask for a signature of this public key in PEM: a file, or `env:NAME`
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Option<String>,
     /// Services, as the checkout is now, or images: `oci:DIR:TAG`, an archive, a registry reference; all services where
     /// nothing is named
     #[arg(value_name = "SERVICE|REF")]

@@ -66,6 +66,7 @@ fn dispatch(global: &Global, command: &Command, terminal: &Terminal) -> Result<s
         Command::Inspect(args) => commands::inspect::run(global, args, terminal),
         Command::Push(args) | Command::Copy(args) => commands::copy::run(global, args, terminal),
         Command::Promote(args) => commands::promote::run(global, args, terminal),
+        Command::Sign(args) => commands::sign::run(global, args, terminal),
         Command::Verify(args) => commands::verify::run(global, args, terminal),
         Command::Base(args) => commands::base::run(global, args, terminal),
         #[cfg(feature = "aws")]

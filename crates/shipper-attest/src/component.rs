@@ -137,6 +137,20 @@ impl Bill {
         }
     }
 
+    /// Marks what can not be reached from `roots` as needed by development only.
+    pub(crate) fn mark_development(&mut self, roots: &BTreeSet<String>) {
+        let mut reached = BTreeSet::new();
+        let mut open: Vec<&String> = roots.iter().collect();
+        while let Some(next) = open.pop() {
+            if reached.insert(next.clone()) {
+                open.extend(self.edges.get(next).into_iter().flatten());
+            }
+        }
+        for (purl, component) in &mut self.components {
+            component.development = !reached.contains(purl);
+        }
+    }
+
     /// Takes in another bill.
     pub fn merge(&mut self, other: Bill) {
         other.components.into_values().for_each(|component| self.add(component));

@@ -9,6 +9,16 @@ use crate::{Error, Result};
 pub enum LockFormat {
     /// `Cargo.lock`.
     Cargo,
+    /// `package-lock.json` and `npm-shrinkwrap.json`.
+    Npm,
+    /// `pnpm-lock.yaml`.
+    Pnpm,
+    /// `requirements.txt`.
+    Requirements,
+    /// `poetry.lock`.
+    Poetry,
+    /// `uv.lock`.
+    Uv,
 }
 
 impl LockFormat {
@@ -22,6 +32,11 @@ impl LockFormat {
         }
         Some(match name {
             "Cargo.lock" => Self::Cargo,
+            "package-lock.json" | "npm-shrinkwrap.json" => Self::Npm,
+            "pnpm-lock.yaml" => Self::Pnpm,
+            "requirements.txt" => Self::Requirements,
+            "poetry.lock" => Self::Poetry,
+            "uv.lock" => Self::Uv,
             _ => return None,
         })
     }
@@ -31,6 +46,11 @@ impl LockFormat {
     pub fn name(self) -> &'static str {
         match self {
             Self::Cargo => "Cargo.lock",
+            Self::Npm => "package-lock.json",
+            Self::Pnpm => "pnpm-lock.yaml",
+            Self::Requirements => "requirements.txt",
+            Self::Poetry => "poetry.lock",
+            Self::Uv => "uv.lock",
         }
     }
 
@@ -41,6 +61,11 @@ impl LockFormat {
     pub fn read(self, bytes: &[u8]) -> Result<Bill> {
         match self {
             Self::Cargo => crate::cargo_lock(bytes),
+            Self::Npm => crate::npm_lock(bytes),
+            Self::Pnpm => crate::pnpm_lock(bytes),
+            Self::Requirements => crate::requirements(bytes),
+            Self::Poetry => crate::poetry_lock(bytes),
+            Self::Uv => crate::uv_lock(bytes),
         }
     }
 

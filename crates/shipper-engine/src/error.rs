@@ -458,6 +458,30 @@ pub enum Error {
         #[source]
         source: shipper_attest::Error,
     },
+    /// A key can not be used.
+    #[error("use `{key}`")]
+    Key {
+        /// As it was named.
+        key: String,
+        /// What is wrong.
+        #[source]
+        source: shipper_attest::Error,
+    },
+    /// There is no key where one was said to be.
+    #[error("use the key of the environment variable {name}: it is not set")]
+    NoKey {
+        /// The variable.
+        name: String,
+    },
+    /// An image can not be signed.
+    #[error("sign {reference}")]
+    Sign {
+        /// As written.
+        reference: String,
+        /// What is wrong.
+        #[source]
+        source: shipper_attest::Error,
+    },
     /// Something that it is built on failed.
     #[error("build `{service}`: `{need}` failed")]
     Need {
@@ -534,7 +558,10 @@ impl Error {
             Self::TrustOverlap { .. } => {
                 Some("name another registry or path in `untrusted` of `[project]`, or another `repository`".to_owned())
             }
-            Self::LockFile { source, .. } | Self::Attest { source, .. } => source.hint().map(str::to_owned),
+            Self::LockFile { source, .. }
+            | Self::Attest { source, .. }
+            | Self::Key { source, .. }
+            | Self::Sign { source, .. } => source.hint().map(str::to_owned),
             Self::Promoted { .. } => Some("`--force` moves it".to_owned()),
             Self::Build { source, .. } | Self::Toolchain { source, .. } => source.hint(),
             Self::Document { source, .. } => source.hint(),

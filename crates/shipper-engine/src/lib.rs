@@ -39,6 +39,7 @@ mod registries;
 #[cfg(feature = "aws")]
 mod retention;
 mod ship;
+mod sign;
 mod tagging;
 mod uploads;
 mod verify;
@@ -76,6 +77,7 @@ pub use shipper_report::{
     Action, Event, ExitCode, FORMAT, FileChange, Name, NameOutcome, Outcome, Phase, PlannedPlatform, PlannedService,
     Reason, Record, ShippedImage, ValueChange,
 };
+pub use sign::{Signed, sign};
 pub use tagging::{facts, metadata_tags, read_facts, tags};
 pub use verify::{Verified, VerifyFault, verify};
 pub use why::{Against, Why, why};

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use shipper_attest::VerifyingKey;
 use shipper_hash::BuildKey;
 use shipper_oci::{ContentReport, Digest, Manifest, Repository, Selector, check_content};
 use shipper_plan::InputsDocument;
@@ -15,7 +16,7 @@ use crate::bases::Bases;
 use crate::gather::{gather, selection};
 use crate::names::{INPUTS_ARTIFACT, KEY, SERVICE, tag};
 use crate::probe::stored_key;
-use crate::{Error, Events, Options, Project, Silent, images, inputs, registries, ship};
+use crate::{Error, Events, Options, Project, Silent, images, inputs, registries, ship, sign};
 
 /// One thing that is not as it should be.
 #[derive(Debug, Clone)]
@@ -45,6 +46,8 @@ pub struct Verified {
     pub blobs: usize,
     /// Bytes of the blobs that are right.
     pub bytes: u64,
+    /// Signatures of the key that was asked for; absent where none was.
+    pub signatures: Option<usize>,
     /// What is wrong.
     pub faults: Vec<VerifyFault>,
 }
@@ -57,7 +60,17 @@ impl Verified {
     }
 
     fn new(reference: String) -> Self {
-        Self { reference, digest: None, key: None, inputs: false, manifests: 0, blobs: 0, bytes: 0, faults: Vec::new() }
+        Self {
+            reference,
+            digest: None,
+            key: None,
+            inputs: false,
+            manifests: 0,
+            blobs: 0,
+            bytes: 0,
+            signatures: None,
+            faults: Vec::new(),
+        }
     }
 
     fn wrong(&mut self, part: impl Into<String>, problem: impl Into<String>) {
@@ -88,17 +101,20 @@ impl Verified {
 }
 
 /// Verifies images: those of the services that `targets` names (as the checkout is now), of all services where it is empty,
-/// and those at references. A target with `:` or `/` is a reference. In the order of `targets`.
+/// and those at references. With `signed_by`, a public key as [`crate::sign()`] names private ones, each image must have a
+/// signature of this key. A target with `:` or `/` is a reference. In the order of `targets`.
 ///
 /// # Errors
 /// What keeps the services' keys from being known, and references that are none. Images that can not be read are in the
 /// answers.
-pub async fn verify(options: &Options, targets: &[String]) -> Result<Vec<Verified>, Error> {
+pub async fn verify(options: &Options, targets: &[String], signed_by: Option<&str>) -> Result<Vec<Verified>, Error> {
+    let signed_by = signed_by.map(|key| sign::verifying_key(options, key)).transpose()?;
+    let signed_by = signed_by.as_ref();
     let is_reference = |target: &&String| target.contains([':', '/']);
     let services: Vec<String> = targets.iter().filter(|target| !is_reference(target)).cloned().collect();
     let mut of_services = BTreeMap::new();
     if targets.is_empty() || !services.is_empty() {
-        of_services = verify_services(options, &services).await?;
+        of_services = verify_services(options, &services, signed_by).await?;
     }
     if targets.is_empty() {
         return Ok(of_services.into_values().collect());
@@ -107,13 +123,17 @@ pub async fn verify(options: &Options, targets: &[String]) -> Result<Vec<Verifie
     for target in targets {
         match of_services.get(target) {
             Some(answer) => answers.push(answer.clone()),
-            None => answers.push(verify_reference(options, target).await?),
+            None => answers.push(verify_reference(options, target, signed_by).await?),
         }
     }
     Ok(answers)
 }
 
-async fn verify_services(options: &Options, services: &[String]) -> Result<BTreeMap<String, Verified>, Error> {
+async fn verify_services(
+    options: &Options,
+    services: &[String],
+    signed_by: Option<&VerifyingKey>,
+) -> Result<BTreeMap<String, Verified>, Error> {
     let project = Project::open(options)?;
     let order = selection(&project, services)?;
     let opened = registries::open(&project, None).await?;
@@ -124,13 +144,13 @@ async fn verify_services(options: &Options, services: &[String]) -> Result<BTree
     for one in gathered.iter().filter(|one| services.is_empty() || services.contains(&one.service.name)) {
         let repository = ship::repository(&project, &opened, one)?;
         let selector = Selector::Tag(tag(&one.key.identity_tag()));
-        let answer = verify_image(&repository, &selector, Some(&one.key)).await;
+        let answer = verify_image(&repository, &selector, Some(&one.key), signed_by).await;
         answers.insert(one.service.name.clone(), answer);
     }
     Ok(answers)
 }
 
-async fn verify_reference(options: &Options, text: &str) -> Result<Verified, Error> {
+async fn verify_reference(options: &Options, text: &str, signed_by: Option<&VerifyingKey>) -> Result<Verified, Error> {
     let place = match images::source(options, text).await {
         Ok(place) => place,
         // An archive that is damaged or has no such image is an answer.
@@ -146,15 +166,20 @@ async fn verify_reference(options: &Options, text: &str) -> Result<Verified, Err
         }
         Err(error) => return Err(error),
     };
-    let mut answer = verify_image(&place.repository, &place.selector, None).await;
+    let mut answer = verify_image(&place.repository, &place.selector, None, signed_by).await;
     if place.archive.is_some() {
         text.clone_into(&mut answer.reference);
     }
     Ok(answer)
 }
 
-/// Verifies one image; `expected` is the key that it must have.
-async fn verify_image(repository: &Repository, selector: &Selector, expected: Option<&BuildKey>) -> Verified {
+/// Verifies one image; `expected` is the build key that it must have.
+async fn verify_image(
+    repository: &Repository,
+    selector: &Selector,
+    expected: Option<&BuildKey>,
+    signed_by: Option<&VerifyingKey>,
+) -> Verified {
     let mut answer = Verified::new(repository.reference(selector));
     let manifest = match repository.manifest(selector).await {
         Ok(Some(manifest)) => manifest,
@@ -168,6 +193,9 @@ async fn verify_image(repository: &Repository, selector: &Selector, expected: Op
         }
     };
     answer.digest = Some(manifest.digest().to_string());
+    if let Some(key) = signed_by {
+        check_signatures(repository, &manifest, key, &mut answer).await;
+    }
     let content = check_content(repository, &manifest).await;
     answer.count(&content, "");
     match stored_key(repository, &manifest).await {
@@ -203,6 +231,20 @@ async fn verify_image(repository: &Repository, selector: &Selector, expected: Op
     };
     check_inputs(repository, &manifest, &content.images, &key, has_identity, &mut answer).await;
     answer
+}
+
+/// Looks for a signature of `key` on the image.
+async fn check_signatures(repository: &Repository, manifest: &Manifest, key: &VerifyingKey, answer: &mut Verified) {
+    match sign::signatures(repository, manifest, key).await {
+        Ok(found) => {
+            answer.signatures = Some(found.right);
+            if found.right == 0 {
+                let refused: String = found.refused.iter().map(|why| format!("; {why}")).collect();
+                answer.wrong("signature", format!("there is no signature of this key{refused}"));
+            }
+        }
+        Err(error) => answer.error("signature", &error),
+    }
 }
 
 /// Whether the identity of `key` is in the repository; it must name this image.

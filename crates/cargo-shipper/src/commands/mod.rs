@@ -14,6 +14,7 @@ pub(crate) mod promote;
 #[cfg(feature = "aws")]
 pub(crate) mod ready;
 pub(crate) mod ship;
+pub(crate) mod sign;
 pub(crate) mod tags;
 pub(crate) mod verify;
 pub(crate) mod why;

@@ -13,7 +13,7 @@ use crate::terminal::Terminal;
 pub(crate) fn run(global: &Global, args: &VerifyArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
     let overrides = Overrides { registry: args.registry.clone(), concurrency: None };
     let options = Options { overrides, ..options(global) };
-    let answers = block_on(shipper_engine::verify(&options, &args.targets))??;
+    let answers = block_on(shipper_engine::verify(&options, &args.targets, args.key.as_deref()))??;
     let mut out = terminal.stdout();
     if global.json {
         let images: Vec<_> = answers.iter().map(document).collect();
@@ -44,6 +44,7 @@ fn document(answer: &Verified) -> serde_json::Value {
         "manifests": answer.manifests,
         "blobs": answer.blobs,
         "bytes": answer.bytes,
+        "signatures": answer.signatures,
         "faults": faults,
     })
 }
@@ -51,9 +52,10 @@ fn document(answer: &Verified) -> serde_json::Value {
 /// The image and a word about it, then a line for each fault.
 fn lines(answer: &Verified) -> String {
     let read = format!("{} manifests, {} blobs, {}", answer.manifests, answer.blobs, units::bytes(answer.bytes));
+    let signed = if answer.signatures.is_some() { ", signed" } else { "" };
     let verdict = match (answer.faults.len(), answer.is_wrong(), answer.inputs) {
-        (0, _, true) => format!("ok: {read}, key and inputs agree"),
-        (0, _, false) => format!("ok: {read}, no inputs beside it"),
+        (0, _, true) => format!("ok: {read}, key and inputs agree{signed}"),
+        (0, _, false) => format!("ok: {read}, no inputs beside it{signed}"),
         (count, true, _) => format!("wrong: {count} of what was read"),
         (count, false, _) => format!("could not tell: {count} could not be read"),
     };
