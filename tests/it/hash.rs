@@ -40,6 +40,25 @@ fn a_service_is_hashed_by_name() {
 }
 
 #[test]
+fn a_service_is_hashed_without_a_registry_or_a_compiler() {
+    let project =
+        Project::new("[service.tool]\ncargo = { package = 'tool' }\n[service.site]\ndockerfile = 'web/Dockerfile'\n");
+    project.repo.write("Cargo.toml", "[package]\nname = 'tool'\nedition = '2024'\n");
+    project.repo.write("src/main.rs", "fn main() {}\n");
+    project.repo.write("web/Dockerfile", "FROM 127.0.0.1:1/base:1\nCOPY web/index.html /\n");
+    project.repo.write("web/index.html", "web\n");
+    // Planning needs both.
+    project.run(["plan", "site"]).exits(3);
+    let empty = tempfile::tempdir().expect("a directory");
+    for (service, file) in [("tool", " src/main.rs"), ("site", " web/index.html")] {
+        let mut command = project.command(["hash", service, "--list"]);
+        let ran = crate::support::Ran::of(&command.env("PATH", empty.path()).output().expect("starts")).ok();
+        assert!(ran.stdout.lines().any(|line| line.ends_with(file)), "{}", ran.stdout);
+    }
+    project.run(["hash", "nothing"]).exits(2).says("nothing");
+}
+
+#[test]
 fn a_commit_is_hashed_without_its_checkout() {
     let mut project = Project::two_services();
     project.repo.commit("as it is");

@@ -160,9 +160,30 @@ impl Half {
 async fn half(project: &Project, tree: &Tree, service: &Service, platform: &str) -> Result<Half, Error> {
     match &service.recipe {
         Recipe::Assemble { cargo, binary, files } => {
-            assemble(project, tree, service, cargo.as_ref(), binary.get(platform), files).await
+            let (context, built) = assemble(tree, service, cargo.as_ref(), binary.get(platform), files)?;
+            let cargo = match built {
+                None => None,
+                Some((closure, bins)) => {
+                    let rustc = compiler(project, tree, service, &closure).await?;
+                    Some(Arc::new(Compiled { closure, bins, rustc }))
+                }
+            };
+            Ok(Half { context: Arc::new(context), cargo, dockerfile: None, closure: None })
         }
         Recipe::Dockerfile(recipe) => dockerfile(tree, service, recipe, platform),
+    }
+}
+
+/// The context of one platform of a service, from files alone: no compiler and no registry is asked.
+///
+/// # Errors
+/// What makes a context or a Dockerfile unusable.
+pub(crate) fn context(tree: &Tree, service: &Service, platform: &str) -> Result<Arc<Context>, Error> {
+    match &service.recipe {
+        Recipe::Assemble { cargo, binary, files } => {
+            Ok(Arc::new(assemble(tree, service, cargo.as_ref(), binary.get(platform), files)?.0))
+        }
+        Recipe::Dockerfile(recipe) => Ok(dockerfile(tree, service, recipe, platform)?.context),
     }
 }
 
@@ -170,23 +191,25 @@ fn context_error(service: &Service) -> impl Fn(shipper_hash::Error) -> Error + '
     |source| Error::Context { service: service.name.clone(), source }
 }
 
-async fn assemble(
-    project: &Project,
+/// A closure and the binaries of it that are built.
+type Chosen = (CargoClosure, Vec<String>);
+
+/// The context of an assembled service, and what of it is compiled.
+fn assemble(
     tree: &Tree,
     service: &Service,
     cargo: Option<&CargoRecipe>,
     binary: Option<&String>,
     files: &BTreeMap<String, String>,
-) -> Result<Half, Error> {
+) -> Result<(Context, Option<Chosen>), Error> {
     let failed = context_error(service);
     let mut builder = tree.context(None).map_err(&failed)?;
-    let compiled = match cargo {
+    let built = match cargo {
         None => None,
         Some(recipe) => {
             let closure = builder.add_cargo_without(&recipe.package, &service.exclude, None).map_err(&failed)?;
             let bins = choose_bins(service, recipe, &closure)?;
-            let rustc = compiler(project, tree, service, &closure).await?;
-            Some(Arc::new(Compiled { closure, bins, rustc }))
+            Some((closure, bins))
         }
     };
     for source in files.values() {
@@ -213,7 +236,7 @@ async fn assemble(
     if let Some(empty) = files.values().find(|source| !has_files(&context, source)) {
         return Err(no_input(tree.root(), service, empty));
     }
-    Ok(Half { context: Arc::new(context), cargo: compiled, dockerfile: None, closure: None })
+    Ok((context, built))
 }
 
 /// The compiler that the closure's toolchain file names, else the user's default one.

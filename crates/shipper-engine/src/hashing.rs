@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use shipper_hash::{Context, Selection, Tree, TreeOptions};
 
-use crate::bases::Bases;
-use crate::gather::{gather, selection};
-use crate::{Error, Events, Options, Project, Silent};
+use crate::gather::context;
+use crate::{Error, Options, Project};
 
 /// One entry of a hashed context.
 #[derive(Debug, Clone)]
@@ -103,19 +102,20 @@ pub fn hash_commit(options: &Options, directory: &str, revision: &str) -> Result
     Ok(Hashed::of(Arc::new(builder.finish().map_err(failed)?)))
 }
 
-/// The context of a service of the project; that of its first platform where they differ.
+/// The context of a service of the project; that of its first platform where they differ. No registry and no compiler is
+/// asked, and no other service is looked at.
 ///
 /// # Errors
-/// As for planning the service.
-pub async fn hash_service(options: &Options, service: &str) -> Result<Hashed, Error> {
+/// [`Error::Plan`] for an unknown service; what makes its context or its Dockerfile unusable.
+pub fn hash_service(options: &Options, service: &str) -> Result<Hashed, Error> {
     let project = Project::open(options)?;
-    let order = selection(&project, &[service.to_owned()])?;
+    let known = || project.services.keys().cloned().collect();
+    let unknown = || Error::Plan(shipper_plan::Error::NoSuchService { name: service.to_owned(), known: known() });
+    let service = project.services.get(service).ok_or_else(unknown)?;
     let tree = project.tree()?;
-    let mut bases = Bases::new(&project, false)?;
-    let gathered = gather(&project, &tree, &order, &mut bases, &Events::new(Arc::new(Silent))).await?;
+    // A service has at least one platform.
+    let platform = service.platforms.first().map(String::as_str).unwrap_or_default();
+    let context = context(&tree, service, platform)?;
     let _ = tree.save_cache();
-    let own = gathered.iter().find(|one| one.service.name == service).and_then(|one| one.platforms.first());
-    own.map(|platform| Hashed::of(platform.context.clone())).ok_or_else(|| {
-        Error::Plan(shipper_plan::Error::NoSuchService { name: service.to_owned(), known: order.clone() })
-    })
+    Ok(Hashed::of(context))
 }

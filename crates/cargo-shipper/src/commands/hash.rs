@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use shipper_engine::{ExitCode, HashedEntry};
 
 use crate::cli::{Global, HashArgs};
-use crate::commands::{block_on, options};
+use crate::commands::options;
 use crate::failure::Failure;
 use crate::terminal::Terminal;
 
@@ -18,8 +18,8 @@ pub(crate) fn run(global: &Global, args: &HashArgs, terminal: &Terminal) -> Resu
     };
     let hashed = match hashed {
         Some(hashed) => hashed,
-        // Only a service needs the configuration, and a Dockerfile's base images a registry.
-        None => block_on(shipper_engine::hash_service(&options, &args.target))??,
+        // Only a service needs the configuration.
+        None => shipper_engine::hash_service(&options, &args.target)?,
     };
     for warning in &hashed.warnings {
         terminal.warning(warning);
