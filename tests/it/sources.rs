@@ -43,7 +43,7 @@ fn an_image_survives_the_way_through_archives() {
     assert!(inspected.stdout.contains("65532:65532"), "{}", inspected.stdout);
     assert!(inspected.stdout.starts_with("docker-archive:"), "{}", inspected.stdout);
     let wrong = format!("docker-archive:{}:other", at("docker.tar"));
-    project.run(["copy", &wrong, &format!("oci:{}:x", at("c"))]).exits(3).says("does not exist");
+    project.run(["copy", &wrong, &format!("oci:{}:x", at("c"))]).exits(1).says("cannot find");
 }
 
 #[test]
@@ -161,6 +161,6 @@ fn an_engine_that_fails_is_a_failure() {
             stream.write_all(answer.as_bytes()).expect("answers");
         }
     });
-    to(&format!("unix://{}", socket.display())).exits(3).says("no space left here");
+    to(&format!("unix://{}", socket.display())).exits(5).says("no space left here");
     server.join().expect("the engine saw two requests");
 }
