@@ -21,6 +21,7 @@ pub(crate) mod why;
 
 use std::future::Future;
 use std::io;
+use std::time::Duration;
 
 use shipper_engine::{Options, Overrides};
 
@@ -49,10 +50,14 @@ fn service_options(global: &Global, services: &Services, concurrency: Option<u16
     }
 }
 
-/// Runs a future to its end on a runtime of its own. What still blocks then (hashing, staging) is not waited for.
+/// How long a command that has its answer waits for threads that still block.
+const WIND_UP: Duration = Duration::from_secs(2);
+
+/// Runs a future to its end on a runtime of its own. What was given up by then (the other downloads after a failed one)
+/// gets [`WIND_UP`] to remove its temporary files; what blocks for longer (hashing, staging) is not waited for.
 fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(future);
-    runtime.shutdown_background();
+    runtime.shutdown_timeout(WIND_UP);
     Ok(result)
 }
