@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum BuildError {
     /// A program that the build needs is not on `PATH`.
-    #[error("`{what}` is not installed")]
+    #[error("{what} is not installed")]
     EngineMissing {
-        /// The program.
+        /// The program in backticks, or what programs are for.
         what: String,
         /// How to install it.
         install: String,

@@ -175,7 +175,7 @@ fn find_rustc(environment: &Environment) -> Result<PathBuf, BuildError> {
 
 fn missing(what: &str) -> BuildError {
     BuildError::EngineMissing {
-        what: what.to_owned(),
+        what: format!("`{what}`"),
         install: format!("install Rust from https://rustup.rs, or put `{what}` on PATH"),
     }
 }

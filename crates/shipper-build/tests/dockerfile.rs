@@ -516,7 +516,7 @@ async fn without_buildah_the_error_says_what_works_without() {
     let mut fixture = need!(fixture("FROM scratch\nCOPY a /a\n", &[("a", "A")]));
     fixture.request.environment.set("PATH", fixture.dir.path());
     let error = fixture.fail().await;
-    assert!(matches!(&error, BuildError::EngineMissing { what, .. } if what == "buildah"), "{error:?}");
+    assert!(matches!(&error, BuildError::EngineMissing { what, .. } if what == "`buildah`"), "{error:?}");
     let hint = error.hint().unwrap();
     assert!(hint.contains("apt-get install buildah") && hint.contains("`cargo` or `files`"), "{hint}");
 }

@@ -29,7 +29,7 @@ const DRIVERS: [&str; 2] = ["overlay", "vfs"];
 
 /// buildah is not there.
 pub(crate) fn missing() -> BuildError {
-    BuildError::EngineMissing { what: "buildah".to_owned(), install: INSTALL.to_owned() }
+    BuildError::EngineMissing { what: "`buildah`".to_owned(), install: INSTALL.to_owned() }
 }
 
 /// Makes a work directory ready for buildah.

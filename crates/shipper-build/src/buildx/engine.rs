@@ -31,7 +31,7 @@ const CLIENT: &[&str] = &[
 const INSTALL: &str = "install Docker Engine and its plug-in buildx, or buildah";
 
 pub(super) async fn detect(environment: &Environment) -> Result<Buildx, BuildError> {
-    let missing = |what: &str| BuildError::EngineMissing { what: what.to_owned(), install: INSTALL.to_owned() };
+    let missing = |what: &str| BuildError::EngineMissing { what: format!("`{what}`"), install: INSTALL.to_owned() };
     let docker = environment.find_program("docker").ok_or_else(|| missing("docker"))?;
     if let Some(address) = local_socket(environment) {
         reach(&address).await?;

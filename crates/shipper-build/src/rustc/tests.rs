@@ -127,7 +127,7 @@ async fn a_missing_toolchain_says_so() {
     assert_eq!(error.to_string(), "rustc of toolchain none does not run: error: toolchain 'none' is not installed");
     assert_eq!(error.hint().unwrap(), "`rustup toolchain install none` installs it");
     let error = rustc_identity(None, &Environment::new(), None).await.unwrap_err();
-    assert!(matches!(&error, BuildError::EngineMissing { what, .. } if what == "rustc"), "{error}");
+    assert!(matches!(&error, BuildError::EngineMissing { what, .. } if what == "`rustc`"), "{error}");
 }
 
 #[tokio::test]
