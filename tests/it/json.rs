@@ -9,6 +9,7 @@ fn a_plan_is_one_document() {
     assert_eq!(plan["format"], "1.0");
     assert_eq!(plan["branch"], "main");
     assert_eq!(text(&plan["commit"]), project.repo.head());
+    assert_eq!(plan["dirty"], false);
     let docs = &plan["services"][0];
     assert_eq!((text(&docs["service"]), text(&docs["action"])), ("docs".to_owned(), "build".to_owned()));
     let key = text(&docs["key"]);
@@ -23,6 +24,9 @@ fn a_plan_is_one_document() {
     let docs = &project.plan()["services"][0];
     assert!(text(&docs["image"]).contains("demo/docs@sha256:"), "{docs}");
     assert_eq!(docs["estimate-ms"], 0);
+
+    project.repo.write("docs/index.md", "other\n");
+    assert_eq!(project.plan()["dirty"], true);
 }
 
 #[test]

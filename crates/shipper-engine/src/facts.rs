@@ -115,6 +115,12 @@ pub fn gather_facts(project: &Project, overrides: &FactsOverrides) -> Result<(Fa
     Ok((facts, warnings))
 }
 
+/// Whether a tracked file of the checkout differs from its commit; `None` where there is no commit, or it can not be told.
+#[must_use]
+pub fn is_dirty(project: &Project) -> Option<bool> {
+    checkout::read(&project.root)?.dirty
+}
+
 /// As [`gather_facts`], but without reading the checkout where no name depends on it: on somebody's machine, with a policy
 /// that names no local runs.
 pub(crate) fn facts_for_names(project: &Project, overrides: &FactsOverrides) -> Result<(Facts, Vec<String>), Error> {

@@ -50,7 +50,7 @@ mod work;
 pub use ensure::{EnsureOptions, Ensured, ensure};
 pub use error::Error;
 pub use events::{EventSink, Events, Silent, Tee};
-pub use facts::{FactsOverrides, gather_facts};
+pub use facts::{FactsOverrides, gather_facts, is_dirty};
 pub use git::Head;
 pub use hashing::{Hashed, HashedEntry, hash_commit, hash_directory, hash_service};
 pub use images::{Copied, Inspected, Part, copy, inspect};

@@ -116,7 +116,7 @@ impl Project {
             Some(path) => {
                 let text =
                     crate::read::small_text(path).map_err(|source| Error::Read { path: path.clone(), source })?;
-                Config::parse(&text)?
+                Config::parse(&text, &path.display().to_string())?
             }
             None => shipper_plan::discover(&found(&root, &directories)?, &name),
         };
@@ -151,7 +151,7 @@ impl Project {
             Some(path) => match crate::read::of_tree(tree, path) {
                 Ok(bytes) => {
                     let text = String::from_utf8(bytes);
-                    Config::parse(&text.map_err(|error| failed(std::io::Error::other(error)))?)?
+                    Config::parse(&text.map_err(|error| failed(std::io::Error::other(error)))?, path)?
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     shipper_plan::discover(&discovered(tree)?, &name)

@@ -472,12 +472,13 @@ pub enum CompressionConfig {
 }
 
 impl Config {
-    /// Reads the text of a `shipper.toml`.
+    /// Reads the text of a `shipper.toml`; `file` is what errors call it.
     ///
     /// # Errors
     /// [`Error::Syntax`] with the place, and with the nearest known key where a key is unknown.
-    pub fn parse(text: &str) -> Result<Self, Error> {
+    pub fn parse(text: &str, file: &str) -> Result<Self, Error> {
         toml::from_str(text).map_err(|error| Error::Syntax {
+            file: file.to_owned(),
             nearest: nearest_key(error.message()).or_else(|| nearest_placeholder(error.message())),
             message: error.to_string().trim_end().to_owned(),
         })
@@ -520,7 +521,7 @@ mod tests {
     #[test]
     fn an_unknown_key_is_an_error_that_names_its_line_and_the_nearest_key() {
         let check = |text: &str, line: &str, hint: Option<&str>| {
-            let error = Config::parse(text).expect_err("an unknown key");
+            let error = Config::parse(text, "shipper.toml").expect_err("an unknown key");
             assert!(error.to_string().contains(line), "{error}");
             assert_eq!(error.hint().as_deref(), hint, "{text}");
         };
@@ -539,6 +540,6 @@ mod tests {
 
     #[test]
     fn any_text_is_read_or_refused_without_a_panic() {
-        proptest::proptest!(|(text in ".{0,200}")| { let _ = Config::parse(&text); });
+        proptest::proptest!(|(text in ".{0,200}")| { let _ = Config::parse(&text, "shipper.toml"); });
     }
 }

@@ -151,7 +151,7 @@ mod tests {
         let names: Vec<&String> = config.service.keys().collect();
         assert_eq!(names, ["api", "proxy", "shop", "tools", "worker", "y"]);
         assert_eq!(config.service["worker"].context, Some(ContextConfig::Directory("worker".to_owned())));
-        let mut read = Config::parse(&render(&config)).expect("parses");
+        let mut read = Config::parse(&render(&config), "shipper.toml").expect("parses");
         read.project.registry = None;
         assert_eq!(read, config);
     }

@@ -5,8 +5,10 @@
 #[non_exhaustive]
 pub enum Error {
     /// The file is not the TOML that is expected; the message shows the place.
-    #[error("parse the configuration\n{message}")]
+    #[error("parse {file}\n{message}")]
     Syntax {
+        /// The file, as the caller named it.
+        file: String,
         /// The parser's message with the line it is about.
         message: String,
         /// The nearest known key, where an unknown one was found.

@@ -414,7 +414,7 @@ mod tests {
     use crate::settings::Overrides;
 
     fn services(text: &str) -> Result<BTreeMap<String, Service>, Error> {
-        let config = Config::parse(text)?;
+        let config = Config::parse(text, "shipper.toml")?;
         let settings = Settings::resolve(&config, &Overrides::default(), &BTreeMap::new(), "shop", 2)?;
         config.services(&settings, "linux/amd64")
     }

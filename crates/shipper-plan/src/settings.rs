@@ -256,7 +256,7 @@ mod tests {
 
     fn resolve(text: &str, overrides: &Overrides, environment: &[(&str, &str)]) -> Result<Settings, Error> {
         let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Settings::resolve(&Config::parse(text)?, overrides, &environment, "My Shop!", 2)
+        Settings::resolve(&Config::parse(text, "shipper.toml")?, overrides, &environment, "My Shop!", 2)
     }
 
     #[test]

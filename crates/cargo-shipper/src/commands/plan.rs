@@ -25,13 +25,13 @@ pub(crate) fn run(global: &Global, args: &PlanArgs, terminal: &Terminal) -> Resu
     };
     let events = Events::new(Arc::new(WarningsOnly(terminal.clone())));
     let planned = block_on(shipper_engine::plan(&project, &options, &events))??;
-    let document = document(&planned);
     if let Some(path) = &args.out {
+        let document = document(&project, &planned);
         shipper_engine::write_file(&global.directory.join(path), format!("{document:#}\n").as_bytes())?;
     }
     let mut out = terminal.stdout();
     if global.json {
-        writeln!(out, "{document}")?;
+        writeln!(out, "{}", document(&project, &planned))?;
     } else {
         out.write_all(plan_table(&planned.services, &planned.head, planned.saved_ms(), global.verbose > 0).as_bytes())?;
         for base in &planned.outdated {
@@ -41,11 +41,12 @@ pub(crate) fn run(global: &Global, args: &PlanArgs, terminal: &Terminal) -> Resu
     Ok(if args.check && !planned.is_empty() { ExitCode::No } else { ExitCode::Done })
 }
 
-/// The document of `plan --json`.
-fn document(planned: &Planned) -> Value {
+/// The document of `plan --json`. What nothing else needs, whether files differ from the commit, is looked up for it.
+fn document(project: &Project, planned: &Planned) -> Value {
     json!({
         "format": shipper_engine::FORMAT,
         "commit": planned.head.commit,
+        "dirty": shipper_engine::is_dirty(project),
         "branch": planned.head.branch,
         "services": planned.services,
         "outdated-bases": planned.outdated,
