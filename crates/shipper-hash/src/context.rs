@@ -9,7 +9,6 @@ use std::sync::Arc;
 use crate::content::Known;
 use crate::found::Found;
 use crate::fs::Root;
-use crate::narrow::{Followed, follow};
 use crate::path::{escape, is_within, join};
 use crate::walk::{Filter, Strictness};
 use crate::{Added, ContextHash, Entry, Error, FileSet, Kind, Manifest, Narrow, RelPath, Selection, Tree};
@@ -98,18 +97,8 @@ impl<'t> ContextBuilder<'t> {
     /// [`Error::Pattern`], [`Error::OutsideBase`], [`Error::UntrackedFiles`], and for what cannot be hashed
     /// [`Error::SparseInput`], [`Error::Submodule`] and [`Error::SpecialFile`]; [`Error::Io`] and [`Error::Git`].
     pub fn add(&mut self, selection: &Selection<'_>) -> Result<Added, Error> {
-        let mut widened = Vec::new();
-        let only = match (&selection.only, self.tree.base_listing(self.base.as_ref())?) {
-            (Some(limits), Some(base)) => match follow(limits, &base, self.tree.reader())? {
-                Followed::Limits(limits) => Some(limits),
-                Followed::Whole(reasons) => {
-                    widened = reasons;
-                    None
-                }
-            },
-            (only, _) => only.clone(),
-        };
-        let filter = Filter::new(self.base.as_ref(), selection, only, self.tree.untracked())?;
+        let (only, widened) = self.tree.limits(selection, self.base.as_ref())?;
+        let filter = Filter::new(self.base.as_ref(), selection, only.clone(), self.tree.untracked())?;
         let (found, unmatched) = filter.apply(self.tree.listing(), self.tree.reader(), Strictness::Refuse)?;
         let files = found.len();
         self.found.append(found);
@@ -119,7 +108,7 @@ impl<'t> ContextBuilder<'t> {
                 self.warnings.push(warning);
             }
         }
-        Ok(Added { files, unmatched, widened })
+        Ok(Added { files, unmatched, only, widened })
     }
 
     /// Adds the file `path` of the `Tracked` set, or all its files below the directory `path`.
@@ -259,7 +248,7 @@ impl Context {
 }
 
 /// Whether sorted `entries` have `path` itself or something below it.
-fn has_below(entries: &[Entry], path: &RelPath) -> bool {
+pub(crate) fn has_below(entries: &[Entry], path: &RelPath) -> bool {
     let from = entries.partition_point(|entry| entry.path < *path);
     let near = entries[from..].iter().take_while(|entry| entry.path.as_bytes().starts_with(path.as_bytes()));
     let mut near = near;

@@ -44,6 +44,8 @@ pub struct Added {
     pub files: usize,
     /// Patterns of `inputs` and of an explicit file set that name nothing.
     pub unmatched: Vec<String>,
+    /// What the narrowing became when symbolic links were followed; `None` if nothing is narrowed.
+    pub only: Option<Vec<Narrow>>,
     /// Why the narrowing was given up: symbolic links lead a path of it to the whole context. Empty if it was not.
     pub widened: Vec<WidenReason>,
 }

@@ -4,16 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
+use shipper_dockerfile::WidenReason;
+
 use crate::cache::{DirRecord, Record, Settled, StatCache};
 use crate::commit::Commit;
 use crate::content::{Counters, Known, Reader};
 use crate::context::ContextBuilder;
 use crate::fs::{FileType, Root};
 use crate::listing::{Dir, Lister, Node, NodeKind};
+use crate::narrow::{Followed, follow};
 use crate::path::{join, split_parent};
 use crate::repository::top_level;
 use crate::walk::{Filter, Strictness};
-use crate::{Error, RelPath, Selection};
+use crate::{Error, Narrow, RelPath, Selection};
 
 /// What counts of files that git does not know and does not ignore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -307,6 +310,21 @@ impl Tree {
     /// The listing of a context's directory.
     pub(crate) fn base_listing(&self, base: Option<&RelPath>) -> Result<Option<Arc<Dir>>, Error> {
         self.directory(base.map(RelPath::as_bytes).unwrap_or_default())
+    }
+
+    /// The narrowing of `selection` with what symbolic links in the directory `base` lead to, and why it was given up.
+    pub(crate) fn limits(
+        &self,
+        selection: &Selection<'_>,
+        base: Option<&RelPath>,
+    ) -> Result<(Option<Vec<Narrow>>, Vec<WidenReason>), Error> {
+        match (&selection.only, self.base_listing(base)?) {
+            (Some(limits), Some(base)) => Ok(match follow(limits, &base, self.reader())? {
+                Followed::Limits(limits) => (Some(limits), Vec::new()),
+                Followed::Whole(reasons) => (None, reasons),
+            }),
+            (only, _) => Ok((only.clone(), Vec::new())),
+        }
     }
 
     pub(crate) fn listing(&self) -> &Arc<Dir> {

@@ -16,7 +16,7 @@ use crate::pattern::Pattern;
 use crate::{Error, FileSet, Narrow, RelPath, Selection, Untracked};
 
 /// Names at a tree's root that belong to shipper and are left out unless a pattern names them.
-const RESERVED: [&[u8]; 4] = [b".shipper", b"shipper.toml", b"shipper.lock", b"shipper.schema.json"];
+pub(crate) const RESERVED: [&[u8]; 4] = [b".shipper", b"shipper.toml", b"shipper.lock", b"shipper.schema.json"];
 /// Directories that wait to be listed when more threads are started.
 const DIRECTORIES_FOR_THREADS: usize = 32;
 /// Directories that a thread without work takes at once.
@@ -27,6 +27,8 @@ pub(crate) struct Filter<'a> {
     /// The context's directory, relative to the tree's root; empty for the root itself.
     base: Vec<u8>,
     set: Set,
+    /// Whether what a builder would be sent is wanted: shipper's own files and special ones, too.
+    for_builder: bool,
     untracked: Untracked,
     ignore: Option<&'a IgnoreFile>,
     only: Option<Vec<Narrow>>,
@@ -144,12 +146,28 @@ impl<'a> Filter<'a> {
                 FileSet::Worktree => Set::Worktree,
                 FileSet::Explicit(patterns) => Set::Explicit(Pattern::parse_all(patterns)?),
             },
+            for_builder: false,
             untracked,
             ignore: selection.ignore.filter(|ignore| !ignore.is_empty()),
             only,
             inputs: Pattern::parse_all(&selection.inputs)?,
             exclude: Pattern::parse_all(&selection.exclude)?,
         })
+    }
+
+    /// Everything that a builder is sent which is given the directory `base` and walks it by itself.
+    pub(crate) fn of_builder(
+        base: Option<&RelPath>,
+        selection: &Selection<'a>,
+        only: Option<Vec<Narrow>>,
+    ) -> Result<Self, Error> {
+        let selection = Selection { files: FileSet::Worktree, ignore: selection.ignore, ..Selection::default() };
+        Ok(Self { for_builder: true, ..Self::new(base, &selection, only, Untracked::Include)? })
+    }
+
+    /// Whether a builder is sent `path`, which is relative to the context's directory.
+    pub(crate) fn sends(&self, path: &[u8]) -> bool {
+        self.covers(path) && self.ignore.is_none_or(|ignore| !ignore.is_excluded(path))
     }
 
     /// All files of the tree below `root` that the selection wants, and the patterns that name nothing.
@@ -237,7 +255,8 @@ impl<'a> Filter<'a> {
 
     /// Whether neither `inputs` nor the file set can bring this back.
     fn is_left_out(&self, directory: &Dir, node: &Node, path: &[u8]) -> bool {
-        let reserved = directory.path.is_empty()
+        let reserved = !self.for_builder
+            && directory.path.is_empty()
             && RESERVED.contains(&&*node.name)
             && !self.inputs.iter().chain(self.explicit()).any(|pattern| pattern.names_first(&node.name));
         reserved || self.exclude.iter().any(|pattern| pattern.matches(path))
@@ -432,7 +451,8 @@ impl Walk<'_, '_> {
         } else if node.kind == NodeKind::Sparse && matches!(filter.set, Set::Worktree) && !input {
             return Ok(());
         }
-        if matches!(node.kind, NodeKind::File | NodeKind::Symlink) {
+        let special = filter.for_builder && matches!(node.kind, NodeKind::Special(_));
+        if special || matches!(node.kind, NodeKind::File | NodeKind::Symlink) {
             self.found.push(directory, place, at);
             return Ok(());
         }

@@ -11,6 +11,8 @@ mod commit;
 mod git;
 #[cfg(all(unix, feature = "git"))]
 mod ignore;
+#[cfg(all(unix, feature = "git"))]
+mod leaks;
 mod manifest;
 #[cfg(all(unix, feature = "git"))]
 mod model;
