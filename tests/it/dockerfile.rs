@@ -358,3 +358,22 @@ fn a_context_of_a_package_that_is_not_there_is_a_usage_error() {
     project.repo.write("shipper.toml", "[service.api]\ndockerfile = 'api/Dockerfile'\ncontext = { crago = 'api' }\n");
     project.run(["plan"]).exits(2).says("did you mean `cargo`?");
 }
+
+#[test]
+fn a_dockerfile_that_reads_what_the_closure_does_not_have_is_warned_of() {
+    let project = workspace();
+    project.repo.write("migrations/1.sql", "create table t;");
+    project
+        .repo
+        .write("api/Dockerfile", "FROM scratch\nCOPY api shared /src/\nCOPY migrations /migrations\nCOPY w*b /web\n");
+    let warned = project.run(["plan"]).ok();
+    let warned = warned.says("line 3: `COPY migrations` finds nothing: the closure of `api` does not have it");
+    let warned = warned.says("`inputs = [\"migrations\"]` adds it").says("line 4: `COPY w*b` finds nothing");
+    assert!(!warned.stderr.contains("line 2"), "{}", warned.stderr);
+    let more = "[service.server]\ndockerfile = 'api/Dockerfile'\ncontext = { cargo = 'api' }\ninputs = ['migrations', 'web/**']\n";
+    project.repo.write("shipper.toml", more);
+    let quiet = project.run(["plan"]).ok();
+    assert!(!quiet.stderr.contains("finds nothing"), "{}", quiet.stderr);
+    let hashed = project.run(["hash", "server", "--list"]).ok().stdout;
+    assert!(hashed.contains("migrations/1.sql\tapi/Dockerfile:3: COPY migrations\n"), "{hashed}");
+}

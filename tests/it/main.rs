@@ -15,6 +15,8 @@ mod hostile;
 mod image;
 mod json;
 mod kill;
+#[cfg(unix)]
+mod leaks;
 #[cfg(feature = "aws")]
 mod live;
 mod network;

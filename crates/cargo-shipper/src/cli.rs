@@ -192,17 +192,36 @@ fn revision(text: &str) -> Result<String, String> {
     revision.map(str::to_owned).ok_or_else(|| "write `rev:` and a branch, tag or commit, such as rev:main".to_owned())
 }
 
+/// `NAME=VALUE`.
+fn build_arg(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    pair.map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| "write NAME=VALUE".to_owned())
+}
+
 #[derive(Debug, Clone, Args)]
 pub(crate) struct HashArgs {
     /// A directory, or a service of the configuration
     #[arg(value_name = "PATH|SERVICE", default_value = ".", hide_default_value = true)]
     pub(crate) target: String,
-    /// Hash the directory as this commit has it, from git's objects alone
-    #[arg(long, value_name = "REV", conflicts_with = "paranoid")]
+    /// Hash the directory or service as this commit has it, from git's objects alone
+    #[arg(long, value_name = "REV", conflicts_with_all = ["paranoid", "leaks"])]
     pub(crate) commit: Option<String>,
-    /// Print each entry: digest, kind, size, path
+    /// Narrow the directory to what a build of this Dockerfile reads
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dockerfile: Option<PathBuf>,
+    /// The stage that is built
+    #[arg(long = "target", value_name = "STAGE", requires = "dockerfile")]
+    pub(crate) stage: Option<String>,
+    /// A build argument; repeatable
+    #[arg(long = "build-arg", value_name = "NAME=VALUE", requires = "dockerfile", value_parser = build_arg)]
+    pub(crate) build_args: Vec<(String, String)>,
+    /// Print each entry: digest, kind, size, path, and the line of a Dockerfile that reads it
     #[arg(long)]
     pub(crate) list: bool,
+    /// Also print what a builder that is given the directory would be sent and the hash does not cover, and the lines for
+    /// .dockerignore that cure it
+    #[arg(long)]
+    pub(crate) leaks: bool,
     /// Read every file, whatever the stat cache says
     #[arg(long)]
     pub(crate) paranoid: bool,

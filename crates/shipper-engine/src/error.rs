@@ -88,6 +88,18 @@ pub enum Error {
         /// The binaries there are.
         known: Vec<String>,
     },
+    /// A Dockerfile narrows a directory, and there is none.
+    #[error("find the directory {}", path.display())]
+    NoDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// What a builder would be sent was asked of a service that no builder builds.
+    #[error("tell what a builder would be sent of `{service}`: it has no Dockerfile")]
+    NoDockerfile {
+        /// The service.
+        service: String,
+    },
     /// A Dockerfile or its ignore file does not parse.
     #[error("read {path} of `{service}`: {problem}")]
     Dockerfile {
@@ -532,6 +544,12 @@ impl Error {
             Self::Context { source, .. } | Self::Tree(source) => source.hint(),
             Self::Stage { source, .. } => {
                 source.hint().or_else(|| Some("run again; nothing was written to the registry".to_owned()))
+            }
+            Self::NoDirectory { .. } => {
+                Some("`--dockerfile` is for directories; the Dockerfile of a service is in shipper.toml".to_owned())
+            }
+            Self::NoDockerfile { .. } => {
+                Some("name a directory to hear what a builder that is given it would be sent".to_owned())
             }
             Self::NoInput { hint, .. } => Some(hint.clone()),
             Self::Locked { hint, .. } => hint.clone(),

@@ -8,14 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use shipper_build::{Environment, RustcIdentity, ToolchainFile, rustc_identity};
-use shipper_dockerfile::{Analysis, BasePlatform, BuildOptions, IgnoreFile, Inputs};
+use shipper_dockerfile::BasePlatform;
 use shipper_hash::{BuildKey, CargoClosure, Context, FileSet, Narrow, RelPath, Selection, Tree};
-use shipper_plan::{
-    Base, CargoRecipe, DockerfileRecipe, InputsDocument, Recipe, Service, hash_argument, in_order, with_needs,
-};
+use shipper_plan::{Base, CargoRecipe, InputsDocument, Recipe, Service, hash_argument, in_order, with_needs};
 use shipper_report::Event;
 
 use crate::bases::Bases;
+use crate::narrowed::{self, Narrowed};
 use crate::{Error, Events, Project};
 
 /// One platform of a service, ready to be looked up or built.
@@ -117,8 +116,8 @@ pub(crate) async fn gather(
                 inputs: document,
                 context: Arc::clone(&half.context),
                 cargo: half.cargo.clone(),
-                dockerfile: half.dockerfile.as_ref().map(|(bytes, _)| Arc::clone(bytes)),
-                closure: half.closure.clone(),
+                dockerfile: half.dockerfile.as_ref().map(|narrowed| Arc::clone(&narrowed.bytes)),
+                closure: half.dockerfile.as_ref().and_then(|narrowed| narrowed.closure.clone()),
             });
             // Only prebuilt programs and Dockerfile arguments make a context depend on its platform.
             if matches!(&service.recipe, Recipe::Assemble { binary, .. } if binary.is_empty()) {
@@ -136,23 +135,14 @@ pub(crate) async fn gather(
 struct Half {
     context: Arc<Context>,
     cargo: Option<Arc<Compiled>>,
-    dockerfile: Option<(Arc<Vec<u8>>, Analysis)>,
-    closure: Option<Arc<CargoClosure>>,
+    dockerfile: Option<Narrowed>,
 }
 
 impl Half {
     /// What a person should know: oddities of the context, and inputs that no key can hold.
     fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<String> = self.context.warnings().iter().map(ToString::to_string).collect();
-        let Some((_, analysis)) = &self.dockerfile else { return warnings };
-        for remote in analysis.remotes.iter().filter(|remote| remote.checksum.is_none()) {
-            let what = "is fetched without `--checksum`: a change there is not seen";
-            warnings.push(format!("line {}: {} {what}", remote.line, remote.url));
-        }
-        if let Some(frontend) = analysis.frontend.as_ref().filter(|frontend| !frontend.standard) {
-            let what = "decides what is read: the whole context counts, its base images are not locked";
-            warnings.push(format!("line {}: the frontend {} {what}", frontend.line, frontend.image));
-        }
+        warnings.extend(self.dockerfile.iter().flat_map(Narrowed::warnings));
         warnings
     }
 }
@@ -168,22 +158,12 @@ async fn half(project: &Project, tree: &Tree, service: &Service, platform: &str)
                     Some(Arc::new(Compiled { closure, bins, rustc }))
                 }
             };
-            Ok(Half { context: Arc::new(context), cargo, dockerfile: None, closure: None })
+            Ok(Half { context: Arc::new(context), cargo, dockerfile: None })
         }
-        Recipe::Dockerfile(recipe) => dockerfile(tree, service, recipe, platform),
-    }
-}
-
-/// The context of one platform of a service, from files alone: no compiler and no registry is asked.
-///
-/// # Errors
-/// What makes a context or a Dockerfile unusable.
-pub(crate) fn context(tree: &Tree, service: &Service, platform: &str) -> Result<Arc<Context>, Error> {
-    match &service.recipe {
-        Recipe::Assemble { cargo, binary, files } => {
-            Ok(Arc::new(assemble(tree, service, cargo.as_ref(), binary.get(platform), files)?.0))
+        Recipe::Dockerfile(recipe) => {
+            let narrowed = narrowed::of_service(tree, service, recipe, platform)?;
+            Ok(Half { context: Arc::clone(&narrowed.context), cargo: None, dockerfile: Some(narrowed) })
         }
-        Recipe::Dockerfile(recipe) => Ok(dockerfile(tree, service, recipe, platform)?.context),
     }
 }
 
@@ -192,10 +172,14 @@ fn context_error(service: &Service) -> impl Fn(shipper_hash::Error) -> Error + '
 }
 
 /// A closure and the binaries of it that are built.
-type Chosen = (CargoClosure, Vec<String>);
+pub(crate) type Chosen = (CargoClosure, Vec<String>);
 
-/// The context of an assembled service, and what of it is compiled.
-fn assemble(
+/// The context of an assembled service, and what of it is compiled, from files alone: no compiler and no registry is
+/// asked.
+///
+/// # Errors
+/// What makes a context unusable.
+pub(crate) fn assemble(
     tree: &Tree,
     service: &Service,
     cargo: Option<&CargoRecipe>,
@@ -325,82 +309,6 @@ fn no_input(root: &Path, service: &Service, path: &str) -> Error {
     Error::NoInput { service: service.name.clone(), path: path.to_owned(), problem, hint }
 }
 
-fn dockerfile(tree: &Tree, service: &Service, recipe: &DockerfileRecipe, platform: &str) -> Result<Half, Error> {
-    let failed = context_error(service);
-    let wrong = |path: &str, problem: String| Error::Dockerfile {
-        service: service.name.clone(),
-        path: path.to_owned(),
-        problem,
-    };
-    let bytes = crate::read::of_tree(tree, &recipe.dockerfile)
-        .map_err(|source| Error::Read { path: tree.root().join(&recipe.dockerfile), source })?;
-    let analysis =
-        analysis(service, recipe, platform, &bytes).map_err(|error| wrong(&recipe.dockerfile, error.to_string()))?;
-    let ignore = ignore_file(tree, recipe).map_err(|(path, problem)| wrong(&path, problem))?;
-    let base = match recipe.context.as_str() {
-        "." => None,
-        context => Some(rel_path(service, context)?),
-    };
-    let only = match &analysis.inputs {
-        Inputs::Paths(paths) => Some(paths.iter().cloned().map(Narrow::Path).collect()),
-        Inputs::WholeContext { .. } => None,
-    };
-    let mut builder = tree.context(base.as_ref()).map_err(&failed)?;
-    let mut selection = Selection {
-        ignore: ignore.as_ref(),
-        only,
-        inputs: service.inputs.clone(),
-        exclude: service.exclude.clone(),
-        ..Selection::default()
-    };
-    let closure = match &recipe.closure {
-        None => None,
-        Some(package) => {
-            // All of it counts, whatever the Dockerfile copies: cargo looks at every member before it compiles one.
-            let closure = builder.add_cargo_without(package, &service.exclude, ignore.as_ref()).map_err(&failed)?;
-            selection.files = FileSet::Explicit(Vec::new());
-            Some(Arc::new(closure))
-        }
-    };
-    builder.add(&selection).map_err(&failed)?;
-    let context = Arc::new(builder.finish().map_err(&failed)?);
-    Ok(Half { context, cargo: None, dockerfile: Some((Arc::new(bytes), analysis)), closure })
-}
-
-/// What the build of a Dockerfile reads for one platform.
-///
-/// # Errors
-/// As [`shipper_dockerfile::analyze`].
-pub(crate) fn analysis(
-    service: &Service,
-    recipe: &DockerfileRecipe,
-    platform: &str,
-    dockerfile: &[u8],
-) -> Result<Analysis, shipper_dockerfile::Error> {
-    let options = BuildOptions {
-        target: recipe.target.clone(),
-        args: recipe.args.clone(),
-        platform: Some(platform.to_owned()),
-        named_contexts: service.needs.keys().cloned().collect(),
-    };
-    shipper_dockerfile::analyze(dockerfile, &options)
-}
-
-/// The ignore file that BuildKit would use: `<Dockerfile>.dockerignore` beside the Dockerfile, else `.dockerignore` in
-/// the context (buildkit, frontend/dockerui/config.go).
-fn ignore_file(tree: &Tree, recipe: &DockerfileRecipe) -> Result<Option<IgnoreFile>, (String, String)> {
-    let [own, shared] = shipper_dockerfile::ignore_file_candidates(&recipe.dockerfile);
-    let shared = if recipe.context == "." { shared } else { format!("{}/{shared}", recipe.context) };
-    for path in [own, shared] {
-        match crate::read::of_tree(tree, &path) {
-            Ok(bytes) => return IgnoreFile::parse(&bytes).map(Some).map_err(|error| (path, error.to_string())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err((path, error.to_string())),
-        }
-    }
-    Ok(None)
-}
-
 /// Everything that the platform's key is made of.
 async fn document(
     service: &Service,
@@ -449,7 +357,7 @@ async fn document(
         Base::Service(need) => drop(document.recipe.insert("base".to_owned(), need.clone())),
         Base::Scratch => {}
     }
-    if let (Recipe::Dockerfile(recipe), Some((_, analysis))) = (&service.recipe, &half.dockerfile) {
+    if let (Recipe::Dockerfile(recipe), Some(Narrowed { analysis, .. })) = (&service.recipe, &half.dockerfile) {
         document.target.clone_from(&recipe.target);
         for (name, value) in analysis.relevant_args(&recipe.args) {
             document.args.insert(name.to_owned(), hash_argument(name, value));
@@ -516,7 +424,7 @@ fn recipe_values(service: &Service, platform: &str, half: &Half) -> BTreeMap<Str
             }
         }
         Recipe::Dockerfile(recipe) => {
-            if let Some((bytes, _)) = &half.dockerfile {
+            if let Some(Narrowed { bytes, .. }) = &half.dockerfile {
                 set("dockerfile", shipper_hash::FileDigest::of(bytes).to_string());
             }
             // The builder is given a lock that cargo completed, so the same files mean another context.

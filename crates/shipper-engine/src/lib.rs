@@ -26,6 +26,7 @@ mod lifecycle;
 mod lock;
 mod names;
 mod naming;
+mod narrowed;
 mod outdated;
 mod probe;
 mod project;
@@ -52,7 +53,7 @@ pub use error::Error;
 pub use events::{EventSink, Events, Silent, Tee};
 pub use facts::{FactsOverrides, gather_facts, is_dirty};
 pub use git::Head;
-pub use hashing::{Hashed, HashedEntry, hash_commit, hash_directory, hash_service};
+pub use hashing::{HashDockerfile, HashLeak, HashLeaks, HashRequest, Hashed, HashedEntry, ReadBy, hash};
 pub use images::{Copied, Inspected, Part, copy, inspect};
 pub use init::{Initialised, init, write_file};
 pub use lifecycle::{

@@ -14,7 +14,7 @@ use shipper_plan::{Recipe, Service};
 use shipper_report::{Action, FileChange, Reason};
 
 use crate::bases::Bases;
-use crate::gather::{Gathered, Platform, analysis, gather, selection};
+use crate::gather::{Gathered, Platform, gather, selection};
 use crate::{Error, Events, Project, ShipOptions, Silent, plan};
 
 /// Why one service is due, or that it is not.
@@ -166,7 +166,8 @@ fn pulled_in_by(service: &Service, platform: &Platform, path: &str) -> Option<St
             });
         }
     };
-    let analysis = analysis(service, recipe, &platform.inputs.platform, platform.dockerfile.as_ref()?).ok()?;
+    let options = crate::narrowed::options(service, recipe, &platform.inputs.platform);
+    let analysis = shipper_dockerfile::analyze(platform.dockerfile.as_ref()?, &options).ok()?;
     match &analysis.inputs {
         Inputs::Paths(paths) => {
             let read = paths.iter().find(|read| read.covers(path.as_bytes()))?;
