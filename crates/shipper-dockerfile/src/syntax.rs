@@ -29,6 +29,8 @@ pub(crate) struct File {
 pub(crate) struct Statement {
     /// 1-based line where it begins.
     pub(crate) line: usize,
+    /// The lines joined, without surrounding blanks.
+    pub(crate) text: String,
     pub(crate) command: Command,
 }
 
@@ -75,7 +77,7 @@ pub(crate) fn parse(text: &str) -> Result<File, Error> {
                 }
             }
         }
-        statements.push(Statement { line: start, command });
+        statements.push(Statement { line: start, text: line.trim().to_owned(), command });
     }
     Ok(File { escape: directives.escape, statements })
 }
