@@ -2,6 +2,7 @@
 
 mod attest;
 mod bad_input;
+mod builders;
 mod cargo_service;
 #[cfg(unix)]
 mod conformance;

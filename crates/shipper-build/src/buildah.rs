@@ -22,12 +22,14 @@ mod dockerfile;
 mod engine;
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use shipper_oci::{Reference, Tag};
 
 use crate::error::BuildError;
-use crate::log::{BuildLog, Step};
+use crate::log::BuildLog;
 use crate::request::{BuiltLayout, DockerfileRequest, LAYOUT, OUT, TAG, finish};
+use crate::steps::{FailedStep, StepReport, Stopwatch};
 use crate::work::Work;
 use dockerfile::Times;
 pub(crate) use engine::missing;
@@ -54,16 +56,16 @@ pub async fn buildah(request: &DockerfileRequest, log: &dyn BuildLog) -> Result<
     let mut engine = Engine::new(&work, &request.environment, request.secret_flags()?.variables).await?;
 
     let mut times = dockerfile::times(&text);
-    let id = loop {
+    let (id, steps) = loop {
         engine.open_storage(&request.platform, times, log).await?;
         images.provide(&mut engine, &work, request, log).await?;
-        let ran = build(&mut engine, &work, request, times, log).await?;
+        let steps = build(&mut engine, &work, request, times, log).await?;
         // `ONBUILD RUN` of a base: nothing in the Dockerfile announces it.
-        if times == Times::Zero && ran {
+        if times == Times::Zero && steps.iter().any(|step| step.instruction.starts_with("RUN")) {
             times = Times::Real;
             continue;
         }
-        break work.read_line("image-id")?;
+        break (work.read_line("image-id")?, steps);
     };
 
     let out = work.path(OUT);
@@ -71,17 +73,17 @@ pub async fn buildah(request: &DockerfileRequest, log: &dyn BuildLog) -> Result<
     let push = engine.command("push").args(["--format", "oci", "--quiet", "--digestfile", "digest", &id]);
     engine.run(push.arg(format!("oci:{OUT}:{TAG}")), "push", log, &mut |_| {}).await?;
     let pushed = work.read_line("digest")?.parse()?;
-    finish("buildah", &out, &pushed, request).await
+    finish("buildah", &out, &pushed, request, steps).await
 }
 
-/// Builds into the storage; whether a `RUN` was among the steps. The image's id is in the file `image-id`.
+/// Builds into the storage; gives the steps. The image's id is in the file `image-id`.
 async fn build(
     engine: &mut Engine,
     work: &Work,
     request: &DockerfileRequest,
     times: Times,
     log: &dyn BuildLog,
-) -> Result<bool, BuildError> {
+) -> Result<Vec<StepReport>, BuildError> {
     work.write("ignore", b"# The context is already exactly what the build may read.\n")?;
     work.remove("image-id")?;
     let mut command = engine.command("build").args(["--isolation", "chroot", "--layers", "--force-rm", "--pull=never"]);
@@ -110,20 +112,23 @@ async fn build(
     for (name, value) in request.named.iter().filter(|(_, value)| !value.starts_with(LAYOUT)) {
         command = command.arg("--build-context").arg(format!("{name}={value}"));
     }
-    let mut ran = false;
+    let mut watch = Stopwatch::default();
     let mut on_line = |line: &str| {
-        if let Some(step) = dockerfile::step(line) {
-            ran |= matches!(&step, Step::Instruction { name, .. } if name.starts_with("RUN"));
+        if let Some((step, stage)) = dockerfile::step(line) {
+            watch.step(&step, stage, Instant::now());
             log.step(&step);
         }
     };
-    let ended = engine.run(command.arg(&request.stage), "build", log, &mut on_line).await;
-    if let Err(BuildError::EngineFailed { tail, .. }) = &ended
-        && let Some(image) = tail.last().and_then(|line| dockerfile::missing_image(line))
-    {
-        return Err(BuildError::BaseMissing { reference: image.to_owned(), platform: request.platform.to_string() });
+    let mut ended = engine.run(command.arg(&request.stage), "build", log, &mut on_line).await;
+    if let Err(BuildError::EngineFailed { tail, at, .. }) = &mut ended {
+        if let Some(image) = tail.last().and_then(|line| dockerfile::missing_image(line)) {
+            let (reference, platform) = (image.to_owned(), request.platform.to_string());
+            return Err(BuildError::BaseMissing { reference, platform });
+        }
+        // The step that began last; buildah does not tell its line.
+        *at = watch.last().map(|step| Box::new(FailedStep { instruction: step.instruction.clone(), line: None }));
     }
-    ended.map(|()| ran)
+    ended.map(|()| watch.finish(Instant::now()))
 }
 
 /// The images that the build may use, checked before anything runs.

@@ -27,6 +27,7 @@ use crate::error::{BuildError, Exit};
 use crate::log::BuildLog;
 use crate::process::{LogFile, Process, Stream};
 use crate::request::{BuiltLayout, DockerfileRequest, LAYOUT, OUT, finish};
+use crate::steps::StepReport;
 use crate::work::Work;
 use progress::Progress;
 
@@ -67,9 +68,9 @@ impl Buildx {
         work.remove(OUT)?;
         work.remove(METADATA)?;
         let process = self.command(request, &work).await?;
-        run(&process, &work, request, log).await?;
+        let steps = run(&process, &work, request, log).await?;
         let digest = built(&work.path(METADATA))?;
-        finish("buildx", &work.path(OUT), &digest, request).await
+        finish("buildx", &work.path(OUT), &digest, request, steps).await
     }
 
     async fn command(&self, request: &DockerfileRequest, work: &Work) -> Result<Process, BuildError> {
@@ -120,13 +121,13 @@ async fn named(value: &str) -> Result<String, BuildError> {
     Ok(format!("oci-layout://{directory}@{}", manifest.digest()))
 }
 
-/// Runs the build; what it prints goes to the file `buildx.log` in `work` and, read, to `log`.
+/// Runs the build and measures its steps; what it prints goes to the file `buildx.log` in `work` and, read, to `log`.
 async fn run(
     process: &Process,
     work: &Work,
     request: &DockerfileRequest,
     log: &dyn BuildLog,
-) -> Result<(), BuildError> {
+) -> Result<Vec<StepReport>, BuildError> {
     let mut file = LogFile::create(&work.path("buildx.log"))?;
     file.line(&format!("$ {}", process.describe()));
     let mut progress = Progress::default();
@@ -137,7 +138,7 @@ async fn run(
         })
         .await?;
     if status.success() {
-        return Ok(());
+        return Ok(progress.into_steps());
     }
     let failure = progress.into_failure();
     if let Some(reference) = failure.missing_image {
@@ -148,6 +149,7 @@ async fn run(
         engine: "docker buildx".to_owned(),
         step: "build",
         exit,
+        at: failure.at.map(Box::new),
         tail: failure.tail,
         log: file.flushed(),
     })

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::steps::FailedStep;
+
 /// Why something cannot be built.
 ///
 /// The text is a fragment that fits after "cannot build the image: "; [`BuildError::hint`] says what the user can do.
@@ -128,12 +130,14 @@ pub enum BuildError {
         log: Option<PathBuf>,
     },
     /// A builder of Dockerfiles failed.
-    #[error("`{engine}` failed at {step} ({exit}){}", Tail(.tail))]
+    #[error("`{engine}` failed at {} ({exit}){}", Place(step, at.as_deref()), Tail(.tail))]
     EngineFailed {
         /// The program.
         engine: String,
         /// What it was doing: `build`, `push`, `login`.
         step: &'static str,
+        /// The step of the Dockerfile, where one failed.
+        at: Option<Box<FailedStep>>,
         /// How it ended; a failing `RUN` gives its own exit code with buildah.
         exit: Exit,
         /// The last lines it wrote, oldest first, at most [`TAIL_LINES`].
@@ -339,6 +343,24 @@ impl BuildError {
         }
     }
 
+    /// The step of the Dockerfile that failed.
+    #[must_use]
+    pub fn failed_step(&self) -> Option<&FailedStep> {
+        match self {
+            BuildError::EngineFailed { at, .. } => at.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Itself, with the line of the step that failed: what `line` gives for the instruction, where the builder told none.
+    #[must_use]
+    pub fn located(mut self, line: impl FnOnce(&str) -> Option<usize>) -> BuildError {
+        if let BuildError::EngineFailed { at: Some(at), .. } = &mut self {
+            at.line = at.line.or_else(|| line(&at.instruction));
+        }
+        self
+    }
+
     /// The file with the whole output of the process that failed.
     #[must_use]
     pub fn log(&self) -> Option<&Path> {
@@ -400,6 +422,17 @@ impl BuildError {
             BuildError::Image(source) => source.hint(),
             _ => None,
         }
+    }
+}
+
+/// What a builder was doing when it failed.
+struct Place<'a>(&'a str, Option<&'a FailedStep>);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Place(step, Some(at)) = self else { return f.write_str(self.0) };
+        let line = at.line.map(|line| format!(" of line {line}")).unwrap_or_default();
+        write!(f, "{step}: `{}`{line}", at.instruction.lines().next().unwrap_or_default())
     }
 }
 

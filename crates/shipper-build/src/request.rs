@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use shipper_oci::{Descriptor, Digest, Manifest, Platform, Repository, Selector, Tag};
+use shipper_oci::{Digest, Manifest, Platform, Repository, Selector, Tag};
 
 use crate::environment::Environment;
 use crate::error::BuildError;
+use crate::steps::{LayerReport, StepReport, layers};
 
 /// A Dockerfile and everything that its build may read.
 ///
@@ -53,6 +54,10 @@ pub struct BuiltLayout {
     pub tag: String,
     /// The image's manifest.
     pub manifest: Manifest,
+    /// The steps that ran or came from the cache, in the order in which they began.
+    pub steps: Vec<StepReport>,
+    /// The image's layers, base first.
+    pub layers: Vec<LayerReport>,
 }
 
 /// Where a secret is. Its value passes to the builder by the environment or by a path, never by an argument.
@@ -152,6 +157,7 @@ pub(crate) async fn finish(
     out: &Path,
     pushed: &Digest,
     request: &DockerfileRequest,
+    steps: Vec<StepReport>,
 ) -> Result<BuiltLayout, BuildError> {
     let tag: Tag = TAG.parse()?;
     let repository = Repository::layout(out);
@@ -161,7 +167,8 @@ pub(crate) async fn finish(
             what: format!("the result of {engine}, which has no image manifest {pushed},"),
         });
     };
-    let platform = platform_of(engine, &repository, &image.config).await?;
+    let config = repository.blob(&image.config).await?;
+    let platform = platform_of(engine, &config)?;
     if !request.platform.matches(&platform) {
         return Err(BuildError::WrongMachine {
             path: request.dockerfile.clone(),
@@ -175,12 +182,13 @@ pub(crate) async fn finish(
     if manifest.digest() != built.digest() {
         repository.delete_manifest(built.digest()).await?;
     }
-    Ok(BuiltLayout { layout: out.to_path_buf(), tag: TAG.to_owned(), manifest })
+    let sizes: Vec<u64> = image.layers.iter().map(|layer| layer.size).collect();
+    let layers = layers(&config, &sizes);
+    Ok(BuiltLayout { layout: out.to_path_buf(), tag: TAG.to_owned(), manifest, steps, layers })
 }
 
-async fn platform_of(engine: &str, repository: &Repository, config: &Descriptor) -> Result<Platform, BuildError> {
-    let config = repository.blob(config).await?;
-    serde_json::from_slice(&config)
+fn platform_of(engine: &str, config: &[u8]) -> Result<Platform, BuildError> {
+    serde_json::from_slice(config)
         .map_err(|error| BuildError::Unsupported { what: format!("the image configuration of {engine} ({error})") })
 }
 

@@ -117,7 +117,12 @@ async fn builds(suite: Suite) {
 
     // From the cache, and with nothing of the cache: the same bytes.
     let digest = built.manifest.digest().clone();
+    let run =
+        |built: &BuiltLayout| built.steps.iter().find(|step| step.instruction.starts_with("RUN")).unwrap().clone();
+    assert!(!run(&built).cached && run(&built).duration > Duration::ZERO, "{:?}", built.steps);
+    assert_eq!(built.layers.len(), 3);
     let (again, told) = fixture.build().await.unwrap();
+    assert!(run(&again).cached, "{:?}", again.steps);
     assert_eq!(*again.manifest.digest(), digest);
     assert!(told.iter().any(|line| line == "Cached") && !told.iter().any(|line| line == "said"), "{told:?}");
     shipper_testkit::run(&mut engine.docker(&["buildx", "prune", "--all", "--force"]));
@@ -128,7 +133,8 @@ async fn builds(suite: Suite) {
     // A step that fails: its own exit code, the cause last, a log that people can read.
     let fixture = Fixture::new(environment.clone(), &format!("{SHELL}RUN echo before; exit 7\n"), &[]);
     let error = fixture.build().await.unwrap_err();
-    let BuildError::EngineFailed { exit, tail, log, .. } = &error else { panic!("{error}") };
+    let BuildError::EngineFailed { at, exit, tail, log, .. } = &error else { panic!("{error}") };
+    assert_eq!(at.as_ref().and_then(|at| at.line), Some(4), "{at:?}");
     assert_eq!(*exit, Exit::Code(7));
     assert!(tail.iter().any(|line| line == "before") && tail.last().unwrap().contains("exit code: 7"), "{tail:?}");
     let log = fs::read_to_string(log.as_ref().unwrap()).unwrap();

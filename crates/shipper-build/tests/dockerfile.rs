@@ -268,8 +268,9 @@ async fn a_failing_step_is_reported_with_its_exit_code_and_last_lines() {
         need!(fixture("FROM base\nRUN i=0; while test $i -lt 60; do echo l$i; i=$((i+1)); done; exit 7\n", &[]));
     fixture.busybox_as("base").await;
     let error = fixture.fail().await;
-    let BuildError::EngineFailed { engine, step, exit, tail, log } = &error else { panic!("{error:?}") };
+    let BuildError::EngineFailed { engine, step, at, exit, tail, log } = &error else { panic!("{error:?}") };
     assert_eq!((engine.as_str(), *step, *exit), ("buildah", "build", Exit::Code(7)));
+    assert!(at.as_ref().is_some_and(|at| at.instruction.starts_with("RUN i=0; ")), "{at:?}");
     assert!(!error.is_unknown());
     assert_eq!(tail.len(), 40);
     assert!(tail.last().unwrap().starts_with("Error: building at STEP \"RUN i=0; "), "{tail:?}");

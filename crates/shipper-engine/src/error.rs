@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use shipper_report::ExitCode;
+use shipper_report::{ExitCode, FailedStep};
 
 /// Why a run, or one service of it, can not go on. Texts fit after "cannot ".
 #[derive(Debug, thiserror::Error)]
@@ -618,6 +618,14 @@ impl Error {
             Self::Check { tail, .. } => tail,
             _ => &[],
         }
+    }
+
+    /// The step of a Dockerfile that failed.
+    #[must_use]
+    pub fn failed_step(&self) -> Option<FailedStep> {
+        let Self::Build { source, .. } = self else { return None };
+        let at = source.failed_step()?;
+        Some(FailedStep { instruction: at.instruction.clone(), line: at.line.map(|line| line as u64) })
     }
 
     /// Where the whole log lies.

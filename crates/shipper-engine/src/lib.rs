@@ -24,6 +24,7 @@ mod init;
 mod inputs;
 mod lifecycle;
 mod lock;
+mod measured;
 mod names;
 mod naming;
 mod narrowed;
@@ -75,8 +76,8 @@ pub use ship::{Planned, ShipOptions, Shipped, plan, ship, ship_until};
 pub use shipper_ecr::RepositoryGoal;
 pub use shipper_plan::{Origin, Overrides};
 pub use shipper_report::{
-    Action, Event, ExitCode, FORMAT, FileChange, Name, NameOutcome, Outcome, Phase, PlannedPlatform, PlannedService,
-    Reason, Record, ShippedImage, ValueChange,
+    Action, Event, ExitCode, FORMAT, FailedStep, FileChange, MeasuredLayer, MeasuredStep, Name, NameOutcome, Outcome,
+    Phase, PlannedPlatform, PlannedService, Reason, Record, ShippedImage, ValueChange,
 };
 pub use sign::{Signed, sign};
 pub use tagging::{facts, metadata_tags, read_facts, tags};

@@ -385,6 +385,7 @@ fn tell(events: &Events, service: Option<&str>, error: &Error) {
         hint: error.hint(),
         log_tail: error.log_tail().to_vec(),
         log: error.log().map(|path| path.display().to_string()),
+        step: error.failed_step(),
     });
 }
 

@@ -22,6 +22,7 @@ use tokio::sync::OnceCell;
 use crate::attest::Attester;
 use crate::bases::located;
 use crate::gather::{Gathered, Platform, environment};
+use crate::measured;
 use crate::names::{KEY, SERVICE, tag};
 use crate::naming::Naming;
 use crate::probe::existing;
@@ -314,7 +315,13 @@ async fn build(job: &Job, platform: &Platform, directory: &Path) -> Result<Platf
                 environment: environment(&job.project.environment),
             };
             let builder = job.builder().await.map_err(job.failed())?;
-            let built = builder.build(&request, &Log { job, phase: Phase::Build }).await.map_err(job.failed())?;
+            let instructions = measured::instructions(bytes);
+            let began = job.events.elapsed_ms();
+            let built = builder.build(&request, &Log { job, phase: Phase::Build }).await;
+            let located = |error: BuildError| error.located(|text| measured::line(&instructions, text));
+            let built = built.map_err(|error| job.failed()(located(error)))?;
+            let (name, took) = (&platform.inputs.platform, job.events.elapsed_ms().saturating_sub(began));
+            job.events.emit(measured::event(&service.name, name, builder.name(), &instructions, &built, took));
             Ok(PlatformImage::Copied { manifest: built.manifest, from: Repository::layout(&built.layout) })
         }
     }

@@ -151,6 +151,45 @@ pub struct ShippedImage {
     pub names: Vec<Name>,
 }
 
+/// One step of a Dockerfile in one build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct MeasuredStep {
+    /// The instruction as the builder printed it.
+    pub instruction: String,
+    /// The stage by name or number, where the builder told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// Its line in the Dockerfile, from 1, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// Whether it came from the builder's cache.
+    pub cached: bool,
+    /// How long it took.
+    pub duration_ms: u64,
+}
+
+/// What one instruction put into an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct MeasuredLayer {
+    /// The instruction as the image's history has it; empty where the history says nothing.
+    pub created_by: String,
+    /// Compressed size in bytes.
+    pub size: u64,
+}
+
+/// The step of a Dockerfile that a build failed at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FailedStep {
+    /// The instruction as the builder printed it.
+    pub instruction: String,
+    /// Its line in the Dockerfile, from 1, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+}
+
 /// Everything that a run tells.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
@@ -228,6 +267,21 @@ pub enum Event {
         /// How long it took.
         duration_ms: u64,
     },
+    /// A Dockerfile was built for one platform.
+    BuildMeasured {
+        /// The service.
+        service: String,
+        /// `os/architecture[/variant]`.
+        platform: String,
+        /// The builder, `buildx` or `buildah`.
+        builder: String,
+        /// The steps, in the order in which they began.
+        steps: Vec<MeasuredStep>,
+        /// The image's layers, base first.
+        layers: Vec<MeasuredLayer>,
+        /// How long the builder took.
+        duration_ms: u64,
+    },
     /// Something that a person should know and that stops nothing.
     Warning {
         /// The service it is about, where it is about one.
@@ -252,6 +306,9 @@ pub enum Event {
         /// Where the whole log lies.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         log: Option<String>,
+        /// The step of a Dockerfile that failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<FailedStep>,
     },
     /// The last event of a run.
     RunFinished {

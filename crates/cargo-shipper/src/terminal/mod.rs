@@ -2,6 +2,7 @@
 
 mod plan_table;
 mod ship_view;
+mod steps;
 
 use std::io::{IsTerminal as _, Write};
 

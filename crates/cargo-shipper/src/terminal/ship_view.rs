@@ -11,7 +11,7 @@ use shipper_engine::{
     Action, Event, EventSink, Head, Name, NameOutcome, Outcome, Phase, PlannedService, Record, units,
 };
 
-use super::{BAD, DIM, GOOD, Terminal, about, plan_table, status_line};
+use super::{BAD, DIM, GOOD, Terminal, about, plan_table, status_line, steps};
 
 /// How many services are shown live at the same time.
 const LIVE_LINES: usize = 8;
@@ -258,6 +258,14 @@ impl EventSink for ShipView {
                 self.finished(service, *action, *outcome, &text);
                 for name in names {
                     self.named(service, name);
+                }
+            }
+            Event::BuildMeasured { service, platform, steps, layers, duration_ms, .. } => {
+                self.line("Steps", &format!("{service} {platform}: {}", steps::summary(steps, *duration_ms)));
+                if self.terminal.is_verbose() {
+                    for detail in steps::details(steps, layers) {
+                        self.line("", &detail);
+                    }
                 }
             }
             Event::Warning { service, message } => {

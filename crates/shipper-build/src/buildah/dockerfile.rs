@@ -62,18 +62,19 @@ pub(super) fn times(dockerfile: &[u8]) -> Times {
 }
 
 /// The progress that a line of `buildah build` means: `STEP 2/3: RUN make`, `[1/2] STEP 2/3: RUN make` or
-/// `--> Using cache ..`.
-pub(super) fn step(line: &str) -> Option<Step> {
+/// `--> Using cache ..`; and the number of its stage.
+pub(super) fn step(line: &str) -> Option<(Step, Option<&str>)> {
     if line.starts_with("--> Using cache") {
-        return Some(Step::Cached);
+        return Some((Step::Cached, None));
     }
-    let rest = match line.strip_prefix('[') {
-        Some(stage) => stage.split_once("] ")?.1,
-        None => line,
+    let (stage, rest) = match line.strip_prefix('[') {
+        Some(stage) => stage.split_once("] ").map(|(stage, rest)| (stage.split('/').next(), rest))?,
+        None => (None, line),
     };
     let (position, name) = rest.strip_prefix("STEP ")?.split_once(": ")?;
     let (number, total) = position.split_once('/')?;
-    Some(Step::Instruction { name: name.to_owned(), number: number.parse().ok()?, total: total.parse().ok()? })
+    let (number, total) = (number.parse().ok()?, total.parse().ok()?);
+    Some((Step::Instruction { name: name.to_owned(), number, total }, stage))
 }
 
 /// The image that buildah's last message says it does not have: `Error: creating build container: NAME: image not known`
@@ -110,10 +111,11 @@ mod tests {
 
     #[test]
     fn steps_are_read_from_the_output() {
-        let instruction = |name: &str, number, total| Some(Step::Instruction { name: name.to_owned(), number, total });
-        assert_eq!(step("STEP 1/3: FROM scratch"), instruction("FROM scratch", 1, 3));
-        assert_eq!(step("[1/2] STEP 3/4: RUN echo a: b"), instruction("RUN echo a: b", 3, 4));
-        assert_eq!(step("--> Using cache 0123"), Some(Step::Cached));
+        let instruction = |name: &str, number, total| Step::Instruction { name: name.to_owned(), number, total };
+        assert_eq!(step("STEP 1/3: FROM scratch"), Some((instruction("FROM scratch", 1, 3), None)));
+        let second = Some((instruction("RUN echo a: b", 3, 4), Some("2")));
+        assert_eq!(step("[2/2] STEP 3/4: RUN echo a: b"), second);
+        assert_eq!(step("--> Using cache 0123"), Some((Step::Cached, None)));
         for other in ["", "[", "[1/2] COMMIT", "STEP x/y: z", "STEP 1: z", "--> 5b4b6047639", "[a] b"] {
             assert_eq!(step(other), None, "{other:?}");
         }

@@ -197,7 +197,8 @@ impl Engine {
             tail.push(error);
         }
         let exit = Exit::from(status);
-        Err(BuildError::EngineFailed { engine: "buildah".to_owned(), step, exit, tail, log: self.log.flushed() })
+        let (engine, log) = ("buildah".to_owned(), self.log.flushed());
+        Err(BuildError::EngineFailed { engine, step, at: None, exit, tail, log })
     }
 }
 

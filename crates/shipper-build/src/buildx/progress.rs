@@ -4,13 +4,14 @@
 //! many lines with older ones, then on failure plain text. A vertex is told several times; an `error` of a vertex is no
 //! failure of the build.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
 use base64::Engine as _;
 use serde::Deserialize;
 
 use crate::log::{BuildLog, Step};
 use crate::process::TailBuffer;
+use crate::steps::{FailedStep, StepReport, Vertices, shortened};
 
 /// A document longer than this is given up, in bytes.
 const LONGEST: usize = 8 << 20;
@@ -36,6 +37,16 @@ struct Vertex {
     completed: Option<String>,
     #[serde(default)]
     cached: bool,
+    #[serde(default)]
+    error: String,
+}
+
+impl Vertex {
+    /// How long it ran, where it has ended.
+    fn duration(&self) -> Option<Duration> {
+        let parse = |time: &Option<String>| time.as_deref()?.parse::<jiff::Timestamp>().ok();
+        Duration::try_from(parse(&self.completed)?.duration_since(parse(&self.started)?)).ok()
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -56,8 +67,8 @@ struct Warning {
 pub(super) struct Progress {
     /// The beginning of an object that is not complete.
     open: String,
-    /// What was told about each step: whether it began, whether it came from the cache.
-    told: BTreeMap<String, (bool, bool)>,
+    /// What was told about each step.
+    told: Vertices,
     /// The last lines of steps and messages.
     tail: TailBuffer,
     /// The plain text behind the objects.
@@ -72,6 +83,8 @@ pub(super) struct Failure {
     pub(super) exit_code: Option<i32>,
     /// An image that a registry does not have.
     pub(super) missing_image: Option<String>,
+    /// The step that failed.
+    pub(super) at: Option<FailedStep>,
 }
 
 impl Progress {
@@ -102,13 +115,21 @@ impl Progress {
 
     fn status(&mut self, status: &Status, file: &mut dyn FnMut(&str), log: &dyn BuildLog) {
         for vertex in &status.vertexes {
-            let Some(step) = instruction(&vertex.name) else { continue };
-            let (began, cached) = self.told.entry(vertex.digest.clone()).or_default();
-            if vertex.started.is_some() && !std::mem::replace(began, true) {
+            let Some((step, stage)) = instruction(&vertex.name) else { continue };
+            let told = self.told.entry(&vertex.digest);
+            if let Step::Instruction { name, .. } = &step {
+                told.instruction = shortened(name);
+            }
+            told.stage = stage.map(str::to_owned);
+            // What was running beside the step that failed is told as cancelled.
+            told.failed |= !vertex.error.is_empty() && !vertex.error.contains("context canceled");
+            // It may be told with more than one pair of times; the last pair is the longest.
+            told.duration = vertex.duration().map_or(told.duration, |duration| duration.max(told.duration));
+            if vertex.started.is_some() && !std::mem::replace(&mut told.began, true) {
                 file(&vertex.name);
                 log.step(&step);
             }
-            if vertex.cached && vertex.completed.is_some() && !std::mem::replace(cached, true) {
+            if vertex.cached && vertex.completed.is_some() && !std::mem::replace(&mut told.cached, true) {
                 log.step(&Step::Cached);
             }
         }
@@ -127,7 +148,16 @@ impl Progress {
         self.tail.push(line);
     }
 
+    /// The steps of a build that succeeded.
+    pub(super) fn into_steps(self) -> Vec<StepReport> {
+        self.told.into_reports()
+    }
+
     pub(super) fn into_failure(self) -> Failure {
+        let at = self.told.failed().map(|vertex| FailedStep {
+            instruction: vertex.instruction.clone(),
+            line: self.message.iter().find_map(|line| failed_line(line)),
+        });
         let cause = self.message.iter().find(|line| line.starts_with("ERROR: "));
         let exit_code = cause.and_then(|cause| cause.rsplit_once("exit code: ")?.1.trim().parse().ok());
         let missing_image = cause.and_then(|cause| missing_image(cause));
@@ -139,16 +169,26 @@ impl Progress {
             let surplus = tail.len().saturating_sub(crate::error::TAIL_LINES);
             tail.drain(..surplus);
         }
-        Failure { tail, exit_code, missing_image }
+        Failure { tail, exit_code, missing_image, at }
     }
 }
 
 /// A step of the Dockerfile: `[3/4] RUN make`, `[build 2/3] COPY . .`, `[linux/arm64 build 2/3] COPY . .`. BuildKit's own
 /// vertices (`[internal] ..`, `exporting ..`, `importing ..`) are none.
-fn instruction(name: &str) -> Option<Step> {
+/// Gives the step and the name of its stage.
+fn instruction(name: &str) -> Option<(Step, Option<&str>)> {
     let (position, name) = name.strip_prefix('[')?.split_once("] ")?;
-    let (number, total) = position.rsplit(' ').next()?.split_once('/')?;
-    Some(Step::Instruction { name: name.to_owned(), number: number.parse().ok()?, total: total.parse().ok()? })
+    let mut words = position.rsplit(' ');
+    let (number, total) = words.next()?.split_once('/')?;
+    // Names of stages have no slash, platforms have one.
+    let stage = words.next().filter(|word| !word.contains('/'));
+    let (number, total) = (number.parse().ok()?, total.parse().ok()?);
+    Some((Step::Instruction { name: name.to_owned(), number, total }, stage))
+}
+
+/// The line in `Dockerfile:12`, which stands above the excerpt of a Dockerfile that failed.
+fn failed_line(line: &str) -> Option<usize> {
+    line.trim().strip_prefix("Dockerfile:")?.parse().ok()
 }
 
 /// The image in `.. NAME: failed to resolve source metadata for NAME: NAME: not found`.
@@ -192,7 +232,7 @@ mod tests {
     const ONE_A_LINE: &str = r#"{"vertexes":[{"digest":"sha256:1","name":"[internal] load build definition","started":"t"}]}
 {"vertexes":[{"digest":"sha256:2","name":"[build 2/3] RUN make","started":"t"}]}
 {"logs":[{"vertex":"sha256:2","stream":1,"data":"b25lCnR3bwo=","timestamp":"t"}]}
-{"vertexes":[{"digest":"sha256:2","name":"[build 2/3] RUN make","started":"t","completed":"t","error":"x"}]}
+{"vertexes":[{"digest":"sha256:2","name":"[build 2/3] RUN make","started":"2026-01-01T00:00:01.5Z","completed":"2026-01-01T00:00:03.75Z","error":"x"}]}
 {"vertexes":[{"digest":"sha256:3","name":"[linux/arm64 3/3] COPY a /","started":"t","completed":"t","cached":true}]}
 "#;
 
@@ -219,9 +259,28 @@ mod tests {
         );
         let (_, failure) = read(&text);
         assert_eq!(failure.exit_code, Some(7));
+        let at = FailedStep { instruction: "RUN make".to_owned(), line: Some(3) };
+        assert_eq!(failure.at, Some(at));
         assert_eq!(failure.missing_image, None);
         assert_eq!(failure.tail[..2], ["one", "two"]);
         assert!(failure.tail.last().unwrap().starts_with("ERROR: "), "{:?}", failure.tail);
+    }
+
+    #[test]
+    fn steps_are_measured_by_the_builders_own_times() {
+        let told = Told::default();
+        let mut progress = Progress::default();
+        for line in ONE_A_LINE.lines() {
+            progress.line(line, &mut |_| {}, &told);
+        }
+        let steps: Vec<(String, Option<String>, bool, u128)> = progress
+            .into_steps()
+            .into_iter()
+            .map(|step| (step.instruction, step.stage, step.cached, step.duration.as_millis()))
+            .collect();
+        let expected =
+            [("RUN make".to_owned(), Some("build".to_owned()), false, 2250), ("COPY a /".to_owned(), None, true, 0)];
+        assert_eq!(steps, expected);
     }
 
     #[test]
