@@ -21,6 +21,8 @@ mod layout;
 mod lock;
 mod manifest;
 mod name;
+#[cfg(feature = "oci-client")]
+mod oci_client;
 mod options;
 mod pace;
 mod platform;
