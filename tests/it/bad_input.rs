@@ -82,11 +82,175 @@ fn a_directory_that_does_not_exist_is_a_usage_error() {
 }
 
 #[test]
+#[cfg(unix)]
 fn a_special_file_in_a_context_is_an_error_and_not_a_hang() {
     let project = Project::two_services();
-    let fifo = project.path().join("docs/fifo");
-    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs").success());
-    project.run(["plan"]).exits(2).says("docs/fifo");
+    let made = |program: &str, arguments: &[&str]| {
+        let status = std::process::Command::new(program).current_dir(project.path()).args(arguments).status();
+        status.expect("it runs").success()
+    };
+    let refused = |what: &str| {
+        for command in [["plan", "docs"], ["hash", "docs"]] {
+            let ran = project.run(command).exits(2).says(&format!("it is a {what}"));
+            assert!(ran.stderr.contains("odd") && ran.stderr.contains("hint: remove it"), "{}", ran.stderr);
+        }
+        std::fs::remove_file(project.path().join("docs/odd")).expect("removes");
+    };
+    assert!(made("mkfifo", &["docs/odd"]));
+    refused("FIFO");
+    let socket = std::os::unix::net::UnixListener::bind(project.path().join("docs/odd")).expect("a socket");
+    refused("socket");
+    drop(socket);
+    // Only root may make one, and not in every container.
+    if made("mknod", &["docs/odd", "c", "1", "5"]) {
+        refused("character device");
+    }
+    project.run(["hash", "docs"]).ok();
+}
+
+#[test]
+#[cfg(unix)]
+fn an_unreadable_file_is_named() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let setpriv = shipper_testkit::need!(shipper_testkit::require_tool("setpriv"));
+    let project = Project::two_services();
+    let mode = |path: &str, mode: u32| {
+        let permissions = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(project.path().join(path), permissions).expect("sets the mode");
+    };
+    // Root reads everything, unless it may not.
+    let is_root = std::process::Command::new("id").arg("-u").output().expect("id runs").stdout == b"0\n";
+    let run = |arguments: &[&str]| {
+        let inner = project.command(arguments);
+        if !is_root {
+            return project.run(arguments);
+        }
+        let mut command = std::process::Command::new(&setpriv);
+        command.arg("--bounding-set=-dac_override,-dac_read_search").arg(inner.get_program()).args(inner.get_args());
+        command.current_dir(project.path());
+        for (name, value) in inner.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        crate::support::Ran::of(&command.output().expect("setpriv starts"))
+    };
+    for (path, what) in [("docs/index.md", "docs/index.md"), ("docs", "docs")] {
+        mode(path, 0);
+        let ran = run(&["plan", "docs"]);
+        mode(path, 0o755);
+        let ran = ran.exits(2).says("Permission denied").says(what).says("hint: make it readable");
+        assert!(ran.stdout.is_empty(), "{}", ran.stdout);
+    }
+    // What no context has does not matter.
+    project.repo.write(".gitignore", "secret\n");
+    project.repo.write("docs/secret", "x");
+    mode("docs/secret", 0);
+    run(&["plan", "docs"]).ok();
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_that_changes_while_it_is_read_is_no_hash() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let project = Project::two_services();
+    let path = project.path().join("docs/growing");
+    let file = std::fs::File::create(&path).expect("creates");
+    // Reading it takes long enough for a writer to come in between.
+    file.set_len(96 << 20).expect("grows");
+    let stop = AtomicBool::new(false);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            use std::os::unix::fs::FileExt as _;
+            while !stop.load(Ordering::Relaxed) {
+                file.write_all_at(b"x", 0).expect("writes");
+                std::thread::yield_now();
+            }
+        });
+        let refused = loop {
+            let ran = project.run(["hash", "docs"]);
+            if ran.code != Some(0) || std::time::Instant::now() > deadline {
+                break ran;
+            }
+        };
+        stop.store(true, Ordering::Relaxed);
+        let ran = refused.exits(2).says("growing").says("it changes while it is read").says("hint: wait until nothing");
+        assert!(ran.stdout.is_empty(), "{}", ran.stdout);
+    });
+    project.run(["hash", "docs"]).ok();
+}
+
+#[test]
+#[cfg(unix)]
+fn a_link_out_of_the_context_is_hashed_as_text_and_warned_of() {
+    let project = Project::two_services();
+    project.repo.symlink("../../outside", "docs/link");
+    let (with, listed) = (project.run(["hash", "docs"]).ok(), project.run(["hash", "docs", "--list"]).ok());
+    let warned = with.says("the link `link` points to `../../outside`, outside the context");
+    assert!(listed.stdout.contains(" symlink 13 link\n"), "{}", listed.stdout);
+    // The text counts, and nothing behind it.
+    project.repo.remove("docs/link");
+    project.repo.symlink("../../outsidf", "docs/link");
+    assert_ne!(project.run(["hash", "docs"]).ok().stdout, warned.stdout);
+    project.ship().says("outside the context");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn names_that_are_one_where_case_makes_no_difference_are_warned_of() {
+    let project = Project::two_services();
+    project.repo.write("docs/INDEX.md", "other");
+    project.repo.write("docs/Img/a.png", "1");
+    project.repo.write("docs/img/b.png", "2");
+    let ran = project.run(["hash", "docs"]).ok();
+    ran.says("`index.md` and `INDEX.md` are one file where case makes no difference, and 1 more pairs are");
+}
+
+#[test]
+fn an_ignore_file_that_makes_no_sense_is_named_with_its_line() {
+    let project = Project::new("[service.a]\ndockerfile = 'a/Dockerfile'\n");
+    project.repo.write("a/Dockerfile", "FROM scratch\nCOPY . /\n");
+    for (path, rules, says) in [
+        (".dockerignore", "# one\nok\n[a\n", "line 3"),
+        (".dockerignore", "ok\n!\n", "line 2"),
+        ("a/Dockerfile.dockerignore", "x\n\n\na[]\n", "line 4"),
+    ] {
+        project.repo.write(path, rules);
+        for command in [
+            ["plan"].as_slice(),
+            &["ship"],
+            &["hash", "."],
+            &["hash", "a"],
+            &["hash", ".", "--dockerfile", "a/Dockerfile"],
+        ] {
+            let of_directory = command == ["hash", "a"] || path.starts_with("a/") && command == ["hash", "."];
+            if !of_directory {
+                project.run(command.iter().copied()).exits(2).says(path).says(says);
+            }
+        }
+        project.repo.remove(path);
+    }
+    assert!(!project.path().join(".shipper/images").exists(), "something was written");
+}
+
+#[test]
+fn a_dockerfile_that_does_not_parse_is_named_with_its_line() {
+    let project = Project::new("[service.a]\ndockerfile = 'Dockerfile'\n");
+    for (dockerfile, says) in [
+        ("FROM scratch\nCOPY a\n", "line 2"),
+        ("COPY a b\n", "line 1"),
+        ("FROM scratch\n\nRUN <<E\nx\n", "line 3"),
+        ("", "Dockerfile"),
+    ] {
+        project.repo.write("Dockerfile", dockerfile);
+        for command in ["plan", "ship"] {
+            project.run([command]).exits(2).says("read Dockerfile of `a`").says(says);
+        }
+        project.run(["hash", ".", "--dockerfile", "Dockerfile"]).exits(2).says("read Dockerfile of `.`").says(says);
+    }
+    assert!(!project.path().join(".shipper/images").exists(), "something was written");
 }
 
 #[test]

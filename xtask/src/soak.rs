@@ -4,18 +4,25 @@
 
 use crate::process::{cargo, run};
 
-/// Package, test target, filter; the variable that says how much, and how much.
-const SOAKED: &[(&str, &str, &str, (&str, u64))] = &[
-    ("shipper-hash", "it", "model::", ("SHIPPER_MODEL_STEPS", 100_000)),
-    ("shipper-dockerfile", "parsers", "", ("SHIPPER_FUZZ_CASES", 10_000_000)),
+/// Package, test target (none is the library), filter; the variable that says how much, and how much.
+type Soaked = (&'static str, Option<&'static str>, &'static str, (&'static str, u64));
+
+const SOAKED: &[Soaked] = &[
+    ("shipper-hash", Some("it"), "model::", ("SHIPPER_MODEL_STEPS", 100_000)),
+    ("shipper-hash", None, "fuzzing::", ("SHIPPER_FUZZ_CASES", 10_000_000)),
+    ("shipper-dockerfile", Some("parsers"), "", ("SHIPPER_FUZZ_CASES", 10_000_000)),
 ];
 
 /// Runs each, one after the other.
 pub(crate) fn soak() -> anyhow::Result<()> {
     for (package, target, filter, (variable, amount)) in SOAKED {
         let mut test = cargo();
-        test.args(["test", "--release", "--package", package, "--test", target, filter])
-            .env(variable, amount.to_string());
+        test.args(["test", "--release", "--package", package]);
+        match target {
+            Some(target) => test.args(["--test", target]),
+            None => test.arg("--lib"),
+        };
+        test.arg(filter).env(variable, amount.to_string());
         run(&mut test)?;
     }
     Ok(())

@@ -153,7 +153,7 @@ impl StatCache {
         load().unwrap_or_default()
     }
 
-    fn parse(content: Vec<u8>, tree: &[u8; DIGEST]) -> Option<Self> {
+    pub(crate) fn parse(content: Vec<u8>, tree: &[u8; DIGEST]) -> Option<Self> {
         let end = content.len().checked_sub(DIGEST)?;
         let (body, checksum) = content.split_at(end);
         if !body.starts_with(MAGIC) || blake3::hash(body).as_bytes() != checksum {
@@ -179,6 +179,12 @@ impl StatCache {
             directories.insert(path, take(length)?);
         }
         Some(Self { content, directories })
+    }
+
+    /// The directories that something is stored about, in no order.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &[u8]> {
+        self.directories.keys().map(Vec::as_slice)
     }
 
     /// What is stored about the directory `path`.
@@ -367,6 +373,13 @@ fn put_length(content: &mut Vec<u8>, length: usize) {
     let length =
         u32::try_from(length).expect("because a tree of 2^32 directories or files per directory cannot be held");
     content.extend_from_slice(&length.to_le_bytes());
+}
+
+/// A file whose checksum is right, with `body` after what names the tree.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn framed(tree: &[u8; DIGEST], body: &[u8]) -> Vec<u8> {
+    let content = [MAGIC, &tree[..], body].concat();
+    [&content[..], blake3::hash(&content).as_bytes()].concat()
 }
 
 /// Names the tree, so that the cache of another one is not even looked into.

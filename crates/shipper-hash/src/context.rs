@@ -53,6 +53,15 @@ pub enum Warning {
         /// The file, relative to the context's directory.
         path: RelPath,
     },
+    /// Two names in one directory that a file system without a difference of case takes for one.
+    FoldedNames {
+        /// The first of them, relative to the context's directory.
+        path: RelPath,
+        /// The other one.
+        other: RelPath,
+        /// How many more there are of such pairs.
+        more: usize,
+    },
     /// A pattern that names nothing.
     UnmatchedPattern {
         /// The pattern as given.
@@ -68,6 +77,10 @@ impl fmt::Display for Warning {
             }
             Self::LfsPointer { path } => {
                 write!(f, "`{path}` is a Git LFS pointer, not the file itself (`git lfs pull` fetches it)")
+            }
+            Self::FoldedNames { path, other, more } => {
+                write!(f, "`{path}` and `{other}` are one file where case makes no difference")?;
+                if *more > 0 { write!(f, ", and {more} more pairs are") } else { Ok(()) }
             }
             Self::UnmatchedPattern { pattern } => write!(f, "the pattern `{pattern}` names no file"),
         }
@@ -197,13 +210,20 @@ impl<'t> ContextBuilder<'t> {
         empty.retain(|path| !has_below(&entries, path));
         let empty = empty.into_iter().map(|path| Entry::new(path, Kind::EmptyDir, b""));
         entries.extend(empty);
+        let manifest = Manifest::new(entries)?;
+        let mut folded = crate::fold::pairs(manifest.entries());
+        if !folded.is_empty() {
+            let more = folded.len() - 1;
+            let (path, other) = folded.swap_remove(0);
+            self.warnings.push(Warning::FoldedNames { path, other, more });
+        }
         Ok(Context {
             root: self.tree.shared_root().clone(),
             base: self.base.as_ref().map(|base| base.as_bytes().to_vec()).unwrap_or_default(),
             synthesised: self.synthesised,
             on_disk: self.tree.is_on_disk(),
             mode_on_disk,
-            manifest: Manifest::new(entries)?,
+            manifest,
             warnings: self.warnings,
         })
     }

@@ -14,8 +14,12 @@ mod context;
 mod diff;
 mod digest;
 mod error;
+mod fold;
 mod found;
 mod fs;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "git")]
 mod git;
 mod gitignore;

@@ -183,7 +183,10 @@ impl Tracked {
     ///
     /// # Errors
     /// A path that could escape the work tree or name something in `.git`.
-    #[cfg_attr(not(feature = "git"), expect(dead_code, reason = "only an index gives tracked paths"))]
+    #[cfg_attr(
+        not(any(test, feature = "git", feature = "fuzzing")),
+        expect(dead_code, reason = "only an index gives tracked paths")
+    )]
     pub(crate) fn new<'a>(entries: impl Iterator<Item = (&'a [u8], Flags)>) -> Result<Self, String> {
         let mut tracked = Self::default();
         let (mut last, mut is_sorted) = (0..0, true);
@@ -262,7 +265,7 @@ impl Tracked {
 }
 
 /// Whether a part of `path` is `.git`, in whatever case.
-fn names_git(path: &[u8]) -> bool {
+pub(crate) fn names_git(path: &[u8]) -> bool {
     let is_git = |at: usize| {
         let part = path[at..].split(|&byte| byte == b'/').next().unwrap_or_default();
         part.eq_ignore_ascii_case(b".git")
