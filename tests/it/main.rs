@@ -3,6 +3,7 @@
 mod attest;
 mod bad_input;
 mod builders;
+mod caches;
 mod cargo_service;
 #[cfg(unix)]
 mod conformance;

@@ -47,6 +47,9 @@ use engine::{Command, Engine, prepare};
 /// `build` or `push`; a failing `RUN` gives its own exit code); [`BuildError::BaseMissing`]; [`BuildError::WrongMachine`] if the result is for another
 /// platform; [`BuildError::Image`] if a reference or digest is malformed.
 pub async fn buildah(request: &DockerfileRequest, log: &dyn BuildLog) -> Result<BuiltLayout, BuildError> {
+    if !request.cache_from.is_empty() || request.inline_cache {
+        return Err(BuildError::Unsupported { what: "a layer cache of buildah".to_owned() });
+    }
     let images = Images::of(request)?;
     let text = std::fs::read(&request.dockerfile).map_err(BuildError::io("read", &request.dockerfile))?;
     let work = Work::open(&request.work).await?;

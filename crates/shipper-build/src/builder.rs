@@ -5,6 +5,7 @@
 
 use crate::buildah::buildah;
 use crate::buildx::Buildx;
+use crate::cache::Cache;
 use crate::environment::Environment;
 use crate::error::BuildError;
 use crate::log::BuildLog;
@@ -62,6 +63,29 @@ impl Builder {
         match self {
             Builder::Buildx(_) => "buildx",
             Builder::Buildah => "buildah",
+        }
+    }
+
+    /// Whether it reads and writes layer caches.
+    #[must_use]
+    pub fn has_caches(&self) -> bool {
+        matches!(self, Builder::Buildx(_))
+    }
+
+    /// Writes the layers of a build that has succeeded into a cache. What the builder still has is not built again.
+    ///
+    /// # Errors
+    /// [`BuildError::Unsupported`] where the builder has no caches, [`BuildError::EngineFailed`] where it cannot write this
+    /// one; the image is not concerned.
+    pub async fn export_cache(
+        &self,
+        request: &DockerfileRequest,
+        cache: &Cache,
+        log: &dyn BuildLog,
+    ) -> Result<(), BuildError> {
+        match self {
+            Builder::Buildx(buildx) => buildx.export_cache(request, cache, log).await,
+            Builder::Buildah => Err(BuildError::Unsupported { what: "a layer cache of buildah".to_owned() }),
         }
     }
 

@@ -22,6 +22,7 @@ use std::path::Path;
 use serde::Deserialize;
 use shipper_oci::{Digest, Repository, Selector, Tag};
 
+use crate::cache::Cache;
 use crate::environment::Environment;
 use crate::error::{BuildError, Exit};
 use crate::log::BuildLog;
@@ -60,19 +61,49 @@ impl Buildx {
     /// # Errors
     /// As [`crate::Builder::build`].
     pub async fn build(&self, request: &DockerfileRequest, log: &dyn BuildLog) -> Result<BuiltLayout, BuildError> {
-        let text = std::fs::read(&request.dockerfile).map_err(BuildError::io("read", &request.dockerfile))?;
         let work = Work::open(&request.work).await?;
-        // A copy under a fixed name, so that nothing else beside the Dockerfile is taken for its ignore file.
-        work.write(DOCKERFILE, &text)?;
-        work.write(IGNORE_FILE, b"# The context is already exactly what the build may read.\n")?;
+        self.prepare(request, &work)?;
         work.remove(OUT)?;
         work.remove(METADATA)?;
-        let process = self.command(request, &work).await?;
-        let steps = run(&process, &work, request, log).await?;
+        let mut command = self.command(request, &work).await?.args(["--metadata-file", METADATA]);
+        command = command.arg("--output").arg(format!("type=oci,tar=false,rewrite-timestamp=true,dest={OUT}"));
+        if request.inline_cache {
+            command = command.args(["--cache-to", "type=inline"]);
+        }
+        let steps = run(&command.arg(&request.stage), &work, "build", request, log).await?;
         let digest = built(&work.path(METADATA))?;
         finish("buildx", &work.path(OUT), &digest, request, steps).await
     }
 
+    /// Writes the layers of a build into a cache.
+    ///
+    /// # Errors
+    /// As [`crate::Builder::export_cache`].
+    pub async fn export_cache(
+        &self,
+        request: &DockerfileRequest,
+        cache: &Cache,
+        log: &dyn BuildLog,
+    ) -> Result<(), BuildError> {
+        let work = Work::open(&request.work).await?;
+        self.prepare(request, &work)?;
+        cache.prepare()?;
+        let mut process = self.command(request, &work).await?;
+        process = process.env(&cache.variables(&request.environment));
+        process = process.args(["--output", "type=cacheonly", "--cache-to"]).arg(cache.export());
+        run(&process.arg(&request.stage), &work, "export", request, log).await?;
+        cache.finish()
+    }
+
+    /// Writes what the client reads besides the context.
+    fn prepare(&self, request: &DockerfileRequest, work: &Work) -> Result<(), BuildError> {
+        let text = std::fs::read(&request.dockerfile).map_err(BuildError::io("read", &request.dockerfile))?;
+        // A copy under a fixed name, so that nothing else beside the Dockerfile is taken for its ignore file.
+        work.write(DOCKERFILE, &text)?;
+        work.write(IGNORE_FILE, b"# The context is already exactly what the build may read.\n")
+    }
+
+    /// The client with everything that decides about the result, without the context and where the result goes.
     async fn command(&self, request: &DockerfileRequest, work: &Work) -> Result<Process, BuildError> {
         let secrets = request.secret_flags()?;
         let mut environment = self.environment.clone();
@@ -80,8 +111,10 @@ impl Buildx {
         let mut command = Process::new(&self.docker, work.root(), environment);
         command = command.args(["buildx", "build", "--progress", "rawjson", "--provenance=false", "--sbom=false"]);
         command = command.arg("--platform").arg(request.platform.to_string());
-        command = command.args(["--file", DOCKERFILE, "--metadata-file", METADATA]);
-        command = command.arg("--output").arg(format!("type=oci,tar=false,rewrite-timestamp=true,dest={OUT}"));
+        command = command.args(["--file", DOCKERFILE]);
+        for cache in &request.cache_from {
+            command = command.env(&cache.variables(&request.environment)).arg("--cache-from").arg(cache.import());
+        }
         if let Some(target) = &request.target {
             command = command.arg("--target").arg(target);
         }
@@ -107,7 +140,7 @@ impl Buildx {
         for (name, value) in &request.named {
             command = command.arg("--build-context").arg(format!("{name}={}", named(value).await?));
         }
-        Ok(command.arg(&request.stage))
+        Ok(command)
     }
 }
 
@@ -121,14 +154,15 @@ async fn named(value: &str) -> Result<String, BuildError> {
     Ok(format!("oci-layout://{directory}@{}", manifest.digest()))
 }
 
-/// Runs the build and measures its steps; what it prints goes to the file `buildx.log` in `work` and, read, to `log`.
+/// Runs the build and measures its steps; what it prints goes to the file `buildx.log` (of an export `cache.log`) in `work` and, read, to `log`.
 async fn run(
     process: &Process,
     work: &Work,
+    step: &'static str,
     request: &DockerfileRequest,
     log: &dyn BuildLog,
 ) -> Result<Vec<StepReport>, BuildError> {
-    let mut file = LogFile::create(&work.path("buildx.log"))?;
+    let mut file = LogFile::create(&work.path(if step == "build" { "buildx.log" } else { "cache.log" }))?;
     file.line(&format!("$ {}", process.describe()));
     let mut progress = Progress::default();
     let status = process
@@ -147,7 +181,7 @@ async fn run(
     let exit = failure.exit_code.map_or_else(|| Exit::from(status), Exit::Code);
     Err(BuildError::EngineFailed {
         engine: "docker buildx".to_owned(),
-        step: "build",
+        step,
         exit,
         at: failure.at.map(Box::new),
         tail: failure.tail,

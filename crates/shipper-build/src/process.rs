@@ -57,6 +57,12 @@ impl Process {
         self
     }
 
+    /// Variables in addition to those it has.
+    pub(crate) fn env(mut self, variables: &Environment) -> Process {
+        self.env.extend(variables.clone());
+        self
+    }
+
     /// The command line for a log: readable, not for a shell.
     pub(crate) fn describe(&self) -> String {
         let mut line = self.program.display().to_string();

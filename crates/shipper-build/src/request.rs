@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use shipper_oci::{Digest, Manifest, Platform, Repository, Selector, Tag};
 
+use crate::cache::Cache;
 use crate::environment::Environment;
 use crate::error::BuildError;
 use crate::steps::{LayerReport, StepReport, layers};
@@ -41,6 +42,11 @@ pub struct DockerfileRequest {
     pub secrets: BTreeMap<String, SecretSource>,
     /// What `RUN --mount=type=ssh` may use: `ID` for the caller's agent, or `ID=SOCKET-OR-KEY`.
     pub ssh: Vec<String>,
+    /// Layer caches that the build may read; each costs time even where it has nothing. A builder that cannot read one
+    /// refuses the build.
+    pub cache_from: Vec<Cache>,
+    /// Whether the image's configuration tells which layers its steps made, so that the image itself serves as a cache.
+    pub inline_cache: bool,
     /// Where `PATH`, proxies and the place of registry credentials are taken from.
     pub environment: Environment,
 }
@@ -110,7 +116,7 @@ impl DockerfileRequest {
 }
 
 /// Fields of a flag's value, quoted where they need it: both builders read it as a line of CSV.
-fn csv(fields: &[&str]) -> String {
+pub(crate) fn csv(fields: &[&str]) -> String {
     let quote = |field: &&str| {
         if field.contains([',', '"', '\n']) {
             format!("\"{}\"", field.replace('"', "\"\""))

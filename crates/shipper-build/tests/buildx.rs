@@ -71,6 +71,8 @@ impl Fixture {
             network: Some(Network::Host),
             secrets: BTreeMap::new(),
             ssh: Vec::new(),
+            cache_from: Vec::new(),
+            inline_cache: false,
             environment,
         };
         fs::write(&request.dockerfile, dockerfile).unwrap();

@@ -91,6 +91,8 @@ fn fixture(dockerfile: &str, files: &[(&str, &str)]) -> Result<Fixture, Skip> {
         network: None,
         secrets: BTreeMap::new(),
         ssh: Vec::new(),
+        cache_from: Vec::new(),
+        inline_cache: false,
         environment: Environment::of_process(),
     };
     let fixture = Fixture { dir, request };

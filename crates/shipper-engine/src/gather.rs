@@ -30,6 +30,8 @@ pub(crate) struct Platform {
     pub(crate) dockerfile: Option<Arc<Vec<u8>>>,
     /// The closure that a Dockerfile's context is.
     pub(crate) closure: Option<Arc<CargoClosure>>,
+    /// The named contexts of a Dockerfile that are directories.
+    pub(crate) contexts: BTreeMap<String, Arc<Context>>,
 }
 
 /// What a cargo service compiles, decided from manifests.
@@ -118,6 +120,7 @@ pub(crate) async fn gather(
                 cargo: half.cargo.clone(),
                 dockerfile: half.dockerfile.as_ref().map(|narrowed| Arc::clone(&narrowed.bytes)),
                 closure: half.dockerfile.as_ref().and_then(|narrowed| narrowed.closure.clone()),
+                contexts: half.dockerfile.as_ref().map(|narrowed| narrowed.contexts.clone()).unwrap_or_default(),
             });
             // Only prebuilt programs and Dockerfile arguments make a context depend on its platform.
             if matches!(&service.recipe, Recipe::Assemble { binary, .. } if binary.is_empty()) {
@@ -297,7 +300,7 @@ fn has_files(context: &Context, source: &str) -> bool {
 }
 
 /// Why a named path gave no files, from a look at the disk.
-fn no_input(root: &Path, service: &Service, path: &str) -> Error {
+pub(crate) fn no_input(root: &Path, service: &Service, path: &str) -> Error {
     let (problem, hint) = if std::fs::symlink_metadata(root.join(path)).is_ok() {
         (
             "it has no files that git tracks",
@@ -430,6 +433,9 @@ fn recipe_values(service: &Service, platform: &str, half: &Half) -> BTreeMap<Str
             // The builder is given a lock that cargo completed, so the same files mean another context.
             if let Some(package) = &recipe.closure {
                 set("context.cargo", package.clone());
+            }
+            for (name, context) in half.dockerfile.iter().flat_map(|narrowed| &narrowed.contexts) {
+                set(&format!("contexts.{name}"), context.hash().to_string());
             }
             // Values of secrets count nowhere: a rotated credential is no reason to build.
             let ids: Vec<&str> = recipe.secrets.keys().map(String::as_str).collect();

@@ -8,7 +8,9 @@ mod amazon;
 mod attach;
 mod attest;
 mod bases;
+mod caches;
 mod claim;
+mod contexts;
 mod discover;
 #[cfg(feature = "aws")]
 mod ensure;
@@ -76,8 +78,8 @@ pub use ship::{Planned, ShipOptions, Shipped, plan, ship, ship_until};
 pub use shipper_ecr::RepositoryGoal;
 pub use shipper_plan::{Origin, Overrides};
 pub use shipper_report::{
-    Action, Event, ExitCode, FORMAT, FailedStep, FileChange, MeasuredLayer, MeasuredStep, Name, NameOutcome, Outcome,
-    Phase, PlannedPlatform, PlannedService, Reason, Record, ShippedImage, ValueChange,
+    Action, Event, ExitCode, FORMAT, FailedStep, FileChange, LeftOut, MeasuredLayer, MeasuredStep, Name, NameOutcome,
+    Outcome, Phase, PlannedPlatform, PlannedService, Reason, Record, ShippedImage, ValueChange,
 };
 pub use sign::{Signed, sign};
 pub use tagging::{facts, metadata_tags, read_facts, tags};

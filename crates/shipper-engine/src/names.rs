@@ -21,13 +21,18 @@ pub(crate) const CONTEXT_MANIFEST: &str = "application/vnd.shipper.context-manif
 /// A branch name that is no tag as it is gets its other characters replaced and a digest appended, so that two
 /// branches never share a hint.
 pub(crate) fn branch_tag(branch: Option<&str>) -> String {
-    let Some(branch) = branch else { return "last-local".to_owned() };
+    format!("last-{}", branch_slug(branch))
+}
+
+/// A branch as part of a tag, at most 100 characters; another one for every branch.
+pub(crate) fn branch_slug(branch: Option<&str>) -> String {
+    let Some(branch) = branch else { return "local".to_owned() };
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     if branch.len() <= 100 && branch.chars().all(plain) && branch != "local" {
-        return format!("last-{branch}");
+        return branch.to_owned();
     }
     let slug: String = branch.chars().map(|c| if plain(c) { c } else { '-' }).take(80).collect();
-    format!("last-{slug}-{}", &FileDigest::of(branch.as_bytes()).to_string()[..12])
+    format!("{slug}-{}", &FileDigest::of(branch.as_bytes()).to_string()[..12])
 }
 
 /// A tag of a name that this crate makes.

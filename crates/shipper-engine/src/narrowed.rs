@@ -1,5 +1,6 @@
 //! The context of a Dockerfile: a directory without what `.dockerignore` excludes and without what the build does not read.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use shipper_dockerfile::{Analysis, BuildOptions, ContextPath, IgnoreFile, Inputs, WidenReason};
@@ -37,6 +38,8 @@ pub(crate) struct Narrowed {
     pub(crate) bytes: Arc<Vec<u8>>,
     pub(crate) analysis: Analysis,
     pub(crate) closure: Option<Arc<CargoClosure>>,
+    /// The named contexts that are directories, of those that the build uses.
+    pub(crate) contexts: BTreeMap<String, Arc<Context>>,
     ignore: Option<IgnoreFile>,
     /// What the build reads, links followed; `None` if that is the whole context.
     only: Option<Vec<Narrow>>,
@@ -58,7 +61,7 @@ pub(crate) fn of_service(
         .map_err(|source| Error::Read { path: tree.root().join(&recipe.dockerfile), source })?;
     let [own, shared] = shipper_dockerfile::ignore_file_candidates(&recipe.dockerfile);
     let shared = if recipe.context == "." { shared } else { format!("{}/{shared}", recipe.context) };
-    Build {
+    let mut narrowed = Build {
         name: &service.name,
         dockerfile: &recipe.dockerfile,
         bytes,
@@ -69,7 +72,9 @@ pub(crate) fn of_service(
         inputs: &service.inputs,
         exclude: &service.exclude,
     }
-    .narrow(tree)
+    .narrow(tree)?;
+    narrowed.contexts = crate::contexts::named(tree, service, recipe, &narrowed.analysis)?;
+    Ok(narrowed)
 }
 
 /// What is passed to the build of a service's Dockerfile.
@@ -78,7 +83,7 @@ pub(crate) fn options(service: &Service, recipe: &DockerfileRecipe, platform: &s
         target: recipe.target.clone(),
         args: recipe.args.clone(),
         platform: Some(platform.to_owned()),
-        named_contexts: service.needs.keys().cloned().collect(),
+        named_contexts: service.needs.keys().chain(recipe.contexts.keys()).cloned().collect(),
     }
 }
 
@@ -145,7 +150,8 @@ impl Build<'_> {
         let added = builder.add(&selection).map_err(failed)?;
         let context = Arc::new(builder.finish().map_err(failed)?);
         let (only, widened) = (added.only, added.widened);
-        Ok(Narrowed { context, bytes: Arc::new(self.bytes), analysis, closure, ignore: self.ignore, only, widened })
+        let (bytes, contexts) = (Arc::new(self.bytes), BTreeMap::new());
+        Ok(Narrowed { context, bytes, analysis, closure, contexts, ignore: self.ignore, only, widened })
     }
 }
 

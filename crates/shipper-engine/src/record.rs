@@ -103,9 +103,107 @@ pub(crate) fn estimates(directory: &Path) -> BTreeMap<String, u64> {
         .collect()
 }
 
+/// What the records say about a layer cache.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct CacheHistory {
+    /// How long it was written the last time, in milliseconds.
+    pub(crate) last_export_ms: Option<u64>,
+    /// What each of the last runs that read it saved, in milliseconds, the newest first: the steps that it did not have to
+    /// repeat, by the time that they took when they were last run.
+    pub(crate) saved: Vec<u64>,
+}
+
+impl CacheHistory {
+    /// The median of what was saved; `None` before the first run.
+    pub(crate) fn saved_ms(&self) -> Option<u64> {
+        let mut saved = self.saved.clone();
+        saved.sort_unstable();
+        saved.get(saved.len() / 2).copied()
+    }
+}
+
+/// How many of the newest runs that read a cache are looked at.
+const WEIGHED: usize = 5;
+
+/// The history of the cache of one service and platform.
+#[must_use]
+pub(crate) fn cache_history(directory: &Path, service: &str, platform: &str) -> CacheHistory {
+    let mut history = CacheHistory::default();
+    let mut took: BTreeMap<String, u64> = BTreeMap::new();
+    let mut cached: Vec<Vec<String>> = Vec::new();
+    for path in record_files(&directory.join("runs")).into_iter().rev() {
+        let Ok(file) = File::open(&path) else { continue };
+        let mut reads = false;
+        for line in BufReader::new(file.take(LIMIT)).lines().map_while(Result::ok) {
+            let Ok(record) = serde_json::from_str::<Record>(&line) else { continue };
+            match record.event {
+                Event::CacheChosen { service: of, platform: on, from, .. } if of == service && on == platform => {
+                    reads = !from.is_empty();
+                }
+                Event::CacheExported { service: of, platform: on, outcome: Outcome::Ok, duration_ms, .. }
+                    if of == service && on == platform =>
+                {
+                    history.last_export_ms.get_or_insert(duration_ms);
+                }
+                Event::BuildMeasured { service: of, platform: on, steps, .. } if of == service && on == platform => {
+                    let (hits, ran): (Vec<_>, Vec<_>) = steps.into_iter().partition(|step| step.cached);
+                    for step in ran {
+                        took.entry(step.instruction).or_insert(step.duration_ms);
+                    }
+                    if reads && cached.len() < WEIGHED {
+                        cached.push(hits.into_iter().map(|step| step.instruction).collect());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    let time = |steps: &Vec<String>| steps.iter().filter_map(|step| took.get(step)).sum();
+    history.saved = cached.iter().map(time).collect();
+    history
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cache_saved_the_time_of_the_steps_that_it_had() {
+        use shipper_report::MeasuredStep;
+        let dir = tempfile::tempdir().expect("a directory");
+        let step = |instruction: &str, cached, duration_ms| MeasuredStep {
+            instruction: instruction.to_owned(),
+            stage: None,
+            line: None,
+            cached,
+            duration_ms,
+        };
+        let run = |name: &str, from: &[&str], steps: Vec<MeasuredStep>, export_ms: u64| {
+            let recorder = Recorder::create(dir.path(), name).expect("writes");
+            let (service, platform) = ("api".to_owned(), "linux/amd64".to_owned());
+            let emit = |event| recorder.emit(&Record { time: String::new(), elapsed_ms: 0, event });
+            let from = from.iter().map(|one| (*one).to_owned()).collect();
+            emit(Event::CacheChosen {
+                service: service.clone(),
+                platform: platform.clone(),
+                from,
+                left_out: Vec::new(),
+            });
+            let (builder, layers) = ("buildx".to_owned(), Vec::new());
+            let (of, on) = (service.clone(), platform.clone());
+            emit(Event::BuildMeasured { service: of, platform: on, builder, steps, layers, duration_ms: 1 });
+            let outcome = if export_ms > 0 { Outcome::Ok } else { Outcome::Skipped };
+            emit(Event::CacheExported { service, platform, to: None, outcome, why: None, duration_ms: export_ms });
+        };
+        assert_eq!(cache_history(dir.path(), "api", "linux/amd64"), CacheHistory::default());
+        run("1", &[], vec![step("RUN a", false, 900), step("RUN b", false, 100)], 70);
+        run("2", &["r"], vec![step("RUN a", true, 1), step("RUN b", false, 200)], 80);
+        run("3", &["r"], vec![step("RUN a", true, 1), step("RUN b", true, 1)], 0);
+        let history = cache_history(dir.path(), "api", "linux/amd64");
+        assert_eq!((history.last_export_ms, history.saved.as_slice()), (Some(80), &[1100, 900][..]));
+        assert_eq!(history.saved_ms(), Some(1100));
+        assert_eq!(cache_history(dir.path(), "api", "linux/arm64"), CacheHistory::default());
+    }
 
     fn finished(duration_ms: u64, outcome: Outcome) -> Record {
         Record {

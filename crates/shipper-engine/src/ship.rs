@@ -56,6 +56,8 @@ pub struct Planned {
     repositories: BTreeMap<String, Repository>,
     /// Where the image of a service was found, if not in its repository.
     elsewhere: BTreeMap<String, Repository>,
+    /// For a run that is not trusted: where trusted runs put the images of each service.
+    trusted: BTreeMap<String, Repository>,
     naming: BTreeMap<String, Naming>,
 }
 
@@ -153,11 +155,13 @@ async fn planned(
     }
     let estimates = estimates(&project.directories.local);
     let mut repositories = BTreeMap::new();
+    let mut trusted_places = BTreeMap::new();
     let mut lookups = JoinSet::new();
     for (position, one) in gathered.iter().enumerate() {
         let repository = repository(project, &opened, one)?;
         repositories.insert(one.service.name.clone(), repository.clone());
         let trusted = opened.trusted.as_ref().map(|trusted| self::repository(project, trusted, one)).transpose()?;
+        trusted_places.extend(trusted.clone().map(|place| (one.service.name.clone(), place)));
         let (one, head, forced) = (one.clone(), head.clone(), options.force);
         let (policy, run, events) = (project.policy.clone(), run.clone(), events.clone());
         let estimate = estimates.get(&one.service.name).copied();
@@ -188,7 +192,17 @@ async fn planned(
     let services = shipper_plan::plan(&facts);
     events.emit(Event::PlanReady { services: services.clone() });
     let gathered = gathered.into_iter().map(|one| (one.service.name.clone(), one)).collect();
-    Ok(Planned { services, head, outdated, gathered, estimates, repositories, elsewhere, naming })
+    Ok(Planned {
+        services,
+        head,
+        outdated,
+        gathered,
+        estimates,
+        repositories,
+        elsewhere,
+        trusted: trusted_places,
+        naming,
+    })
 }
 
 /// The repository of a service: its own, the template's, or the only service's the one that the stack names.
@@ -445,6 +459,8 @@ async fn execute(
                 elsewhere: planned.elsewhere.get(&service.service).cloned(),
                 needs: needed(&planned, &shipped, &places, &service.service),
                 branch: planned.head.branch.clone(),
+                default_branch: planned.head.default_branch.clone(),
+                trusted: planned.trusted.get(&service.service).cloned(),
                 naming: planned.naming[&service.service].clone(),
                 force: options.force,
                 push: !options.no_push,

@@ -21,13 +21,14 @@ use tokio::sync::OnceCell;
 
 use crate::attest::Attester;
 use crate::bases::located;
+use crate::caches::Export;
 use crate::gather::{Gathered, Platform, environment};
 use crate::measured;
 use crate::names::{KEY, SERVICE, tag};
 use crate::naming::Naming;
 use crate::probe::existing;
 use crate::publish::{PlatformImage, Publication, name_existing, publish};
-use crate::{Error, Events, Project};
+use crate::{Error, Events, Project, caches};
 
 /// Pause between two attempts to take a directory that another run has.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -43,6 +44,10 @@ pub(crate) struct Job {
     /// Where the images are that it is built on, by the name that it uses for them: repository and digest.
     pub(crate) needs: BTreeMap<String, (Repository, String)>,
     pub(crate) branch: Option<String>,
+    /// The branch that the remote calls its default, where the checkout knows it.
+    pub(crate) default_branch: Option<String>,
+    /// Where trusted runs put the service's images, for a run that is not.
+    pub(crate) trusted: Option<Repository>,
     /// The names that its image gets.
     pub(crate) naming: Naming,
     pub(crate) force: bool,
@@ -90,6 +95,7 @@ pub(crate) async fn run(job: &Job) -> Result<Done, Error> {
     let mut images = Vec::with_capacity(job.gathered.platforms.len());
     // Held until the images are pushed: layers lie in these directories.
     let mut locks = Vec::new();
+    let mut exports = Vec::new();
     for (platform, planned) in job.gathered.platforms.iter().zip(&job.planned.platforms) {
         if planned.action == Action::Reuse
             && let Some(stored) = job.stored(platform).await?
@@ -99,7 +105,9 @@ pub(crate) async fn run(job: &Job) -> Result<Done, Error> {
         }
         let directory = job.directory_for(&platform.inputs.platform)?;
         locks.push(lock(job, &directory).await?);
-        images.push(build(job, platform, &directory).await?);
+        let (image, export) = build(job, platform, &directory).await?;
+        images.push(image);
+        exports.extend(export);
     }
     let repository = if job.push { job.repository.clone() } else { Repository::layout(job.directory_for("unpushed")?) };
     // Names are for the registry.
@@ -114,6 +122,9 @@ pub(crate) async fn run(job: &Job) -> Result<Done, Error> {
         forced: job.force,
     };
     let published = publish(&repository, &publication, &job.events).await?;
+    for export in &exports {
+        caches::export(job, export).await;
+    }
     Ok(Done {
         reference: repository.reference(&Selector::Digest(published.digest.clone())),
         digest: published.digest.to_string(),
@@ -185,7 +196,7 @@ impl Job {
     }
 
     /// The builder that the settings mean.
-    async fn builder(&self) -> Result<&Builder, BuildError> {
+    pub(crate) async fn builder(&self) -> Result<&Builder, BuildError> {
         let choice = match self.project.settings.builder.value {
             BuilderConfig::Auto => BuilderChoice::Auto,
             BuilderConfig::Buildx => BuilderChoice::Buildx,
@@ -235,8 +246,8 @@ async fn lock(job: &Job, directory: &Path) -> Result<File, Error> {
     }
 }
 
-/// Stages the platform's context and builds its image.
-async fn build(job: &Job, platform: &Platform, directory: &Path) -> Result<PlatformImage, Error> {
+/// Stages the platform's context and builds its image; of a Dockerfile also what may become a layer cache.
+async fn build(job: &Job, platform: &Platform, directory: &Path) -> Result<(PlatformImage, Option<Export>), Error> {
     let service = &job.gathered.service;
     let stage = directory.join("stage");
     let manifest = platform.context.manifest();
@@ -286,7 +297,8 @@ async fn build(job: &Job, platform: &Platform, directory: &Path) -> Result<Platf
                 }
             }
             let image = image.map_err(job.failed())?;
-            Ok(PlatformImage::Built { image: Box::new(image), base: base.map(|(repository, _)| repository) })
+            let base = base.map(|(repository, _)| repository);
+            Ok((PlatformImage::Built { image: Box::new(image), base }, None))
         }
         Recipe::Dockerfile(recipe) => {
             let file = directory.join("Dockerfile");
@@ -295,6 +307,11 @@ async fn build(job: &Job, platform: &Platform, directory: &Path) -> Result<Platf
             if let Some(closure) = platform.closure.as_deref().filter(|closure| closure.has_lock) {
                 complete(job, closure, &stage, &directory.join("work")).await.map_err(job.failed())?;
             }
+            let builder = job.builder().await.map_err(job.failed())?;
+            let mut named = named_images(job, platform, &directory.join("needs")).await?;
+            named.extend(named_directories(job, platform, &directory.join("contexts")).await?);
+            let name = &platform.inputs.platform;
+            let caches = caches::choose(job, name, builder).await?;
             let request = DockerfileRequest {
                 stage,
                 dockerfile: file,
@@ -304,7 +321,7 @@ async fn build(job: &Job, platform: &Platform, directory: &Path) -> Result<Platf
                 platform: parsed(job, platform)?,
                 labels: job.gathered.service.image.labels.clone().into_iter().chain(job.labels(platform)).collect(),
                 annotations: job.labels(platform),
-                named: named_images(job, platform, &directory.join("needs")).await?,
+                named,
                 bases: platform.inputs.bases.clone(),
                 network: recipe.network.map(|network| match network {
                     NetworkConfig::Host => Network::Host,
@@ -312,17 +329,20 @@ async fn build(job: &Job, platform: &Platform, directory: &Path) -> Result<Platf
                 }),
                 secrets: recipe.secrets.iter().map(|(id, source)| (id.clone(), secret(&job.project, source))).collect(),
                 ssh: recipe.ssh.clone(),
+                cache_from: caches.from.clone(),
+                inline_cache: caches.inline,
                 environment: environment(&job.project.environment),
             };
-            let builder = job.builder().await.map_err(job.failed())?;
             let instructions = measured::instructions(bytes);
             let began = job.events.elapsed_ms();
             let built = builder.build(&request, &Log { job, phase: Phase::Build }).await;
             let located = |error: BuildError| error.located(|text| measured::line(&instructions, text));
             let built = built.map_err(|error| job.failed()(located(error)))?;
-            let (name, took) = (&platform.inputs.platform, job.events.elapsed_ms().saturating_sub(began));
+            let took = job.events.elapsed_ms().saturating_sub(began);
             job.events.emit(measured::event(&service.name, name, builder.name(), &instructions, &built, took));
-            Ok(PlatformImage::Copied { manifest: built.manifest, from: Repository::layout(&built.layout) })
+            let image = PlatformImage::Copied { manifest: built.manifest, from: Repository::layout(&built.layout) };
+            let export = Export { platform: name.clone(), chosen: caches, request, steps: built.steps };
+            Ok((image, Some(export)))
         }
     }
 }
@@ -461,10 +481,23 @@ async fn named_images(job: &Job, platform: &Platform, place: &Path) -> Result<BT
     Ok(named)
 }
 
+/// The directories that a Dockerfile uses by name, staged below `place`.
+async fn named_directories(job: &Job, platform: &Platform, place: &Path) -> Result<BTreeMap<String, String>, Error> {
+    let mut named = BTreeMap::new();
+    for (position, (name, context)) in platform.contexts.iter().enumerate() {
+        let stage = place.join(position.to_string());
+        let (context, target) = (Arc::clone(context), stage.clone());
+        let staged = tokio::task::spawn_blocking(move || context.stage(&target)).await.expect("staging does not panic");
+        staged.map_err(|source| Error::Stage { service: job.gathered.service.name.clone(), source })?;
+        named.insert(name.clone(), stage.display().to_string());
+    }
+    Ok(named)
+}
+
 /// Turns a builder's lines and steps into events.
-struct Log<'a> {
-    job: &'a Job,
-    phase: Phase,
+pub(crate) struct Log<'a> {
+    pub(crate) job: &'a Job,
+    pub(crate) phase: Phase,
 }
 
 impl BuildLog for Log<'_> {

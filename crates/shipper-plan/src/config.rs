@@ -9,6 +9,7 @@ use schemars::{JsonSchema, json_schema};
 use serde::{Deserialize, Serialize};
 use shipper_tag::{Placeholder, Policy, PolicyConfig};
 
+use crate::cache::CacheConfig;
 use crate::error::{Error, nearest};
 
 /// The word that `shipper.toml` has for a value of one of its enumerations: stable, so that it may be part of a key.
@@ -36,10 +37,17 @@ pub struct Config {
     /// Services by name; a name is lower-case letters, digits and single `.`, `_`, `-` between them.
     #[serde(default)]
     pub service: BTreeMap<String, ServiceConfig>,
+    /// Where builders of Dockerfiles keep layers between machines.
+    #[serde(default, skip_serializing_if = "caches_nothing")]
+    pub cache: CacheConfig,
     /// Which names images get, and how long they are kept.
     #[serde(default, skip_serializing_if = "says_nothing")]
     #[schemars(schema_with = "tags_schema")]
     pub tags: PolicyConfig,
+}
+
+fn caches_nothing(cache: &CacheConfig) -> bool {
+    *cache == CacheConfig::default()
 }
 
 fn says_nothing(tags: &PolicyConfig) -> bool {
@@ -341,6 +349,10 @@ pub struct ServiceConfig {
     /// Cargo package and nothing else. Default: `.`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<ContextConfig>,
+    /// Further contexts of the Dockerfile, directories relative to the project by the name that `COPY --from` or
+    /// `RUN --mount=from=` uses. An image of another service is named in `needs`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub contexts: BTreeMap<String, String>,
     /// The network of a Dockerfile's `RUN` steps: `host` or `none`. Default: the builder's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkConfig>,

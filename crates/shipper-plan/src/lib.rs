@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod cache;
 mod config;
 mod discover;
 mod error;
@@ -9,6 +10,7 @@ mod plan;
 mod service;
 mod settings;
 
+pub use cache::{CacheConfig, CacheExportConfig, CacheKindConfig, CachePlaceConfig, CacheSourceConfig};
 pub use config::{
     AttestationsConfig, BuilderConfig, CargoConfig, ClosureConfig, CompressionConfig, Config, ContextConfig,
     LinkConfig, NetworkConfig, OneOrMany, ProjectConfig, RegistryConfig, SbomConfig, SecretConfig, ServiceConfig,

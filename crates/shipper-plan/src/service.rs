@@ -81,6 +81,8 @@ pub struct DockerfileRecipe {
     pub context: String,
     /// The Cargo package whose closure is all that the context has; paths in it are relative to the project.
     pub closure: Option<String>,
+    /// Named contexts that are directories, relative to the project.
+    pub contexts: BTreeMap<String, String>,
     /// Target stage.
     pub target: Option<String>,
     /// Build arguments.
@@ -251,6 +253,7 @@ fn recipe(config: &ServiceConfig, key: &dyn Fn(&str) -> String) -> Result<Recipe
     let Some(dockerfile) = &config.dockerfile else {
         for (field, given) in [
             ("context", config.context.is_some()),
+            ("contexts", !config.contexts.is_empty()),
             ("target", config.target.is_some()),
             ("network", config.network.is_some()),
             ("secrets", !config.secrets.is_empty()),
@@ -338,12 +341,32 @@ fn recipe(config: &ServiceConfig, key: &dyn Fn(&str) -> String) -> Result<Recipe
             Some(ContextConfig::Closure(closure)) => Some(closure.cargo.clone()),
             Some(ContextConfig::Directory(_)) | None => None,
         },
+        contexts: contexts(config, key)?,
         target: config.target.clone(),
         network: config.network,
         secrets: config.secrets.clone(),
         ssh: config.ssh.clone(),
         args: config.args.clone(),
     }))
+}
+
+/// The named contexts, each of which is one thing.
+fn contexts(config: &ServiceConfig, key: &dyn Fn(&str) -> String) -> Result<BTreeMap<String, String>, Error> {
+    let mut contexts = BTreeMap::new();
+    for (name, directory) in &config.contexts {
+        if !is_alias(name) {
+            return Err(Error::invalid_with(
+                key("contexts"),
+                format!("`{name}` is no name that `--from` could use"),
+                "use letters, digits, `.`, `_`, `-`, and `/` and `:` between them",
+            ));
+        }
+        if config.needs.contains_key(name) {
+            return Err(Error::invalid(key("contexts"), format!("`{name}` is a service in `needs` as well")));
+        }
+        contexts.insert(name.clone(), inside(directory, &key("contexts"))?);
+    }
+    Ok(contexts)
 }
 
 fn cargo_recipe(config: &CargoConfig) -> CargoRecipe {

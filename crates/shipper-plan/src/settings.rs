@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::cache::{CacheExportConfig, CacheSourceConfig};
 use crate::config::{
     AttestationsConfig, BuilderConfig, Config, RegistryConfig, SbomConfig, StackConfig, UntrackedConfig, from_word,
     word,
@@ -76,6 +77,10 @@ pub struct Settings {
     pub sbom: Setting<Vec<SbomConfig>>,
     /// Where both are put.
     pub attestations: Setting<AttestationsConfig>,
+    /// Where builders of Dockerfiles read layers from.
+    pub caches: Setting<Vec<CacheSourceConfig>>,
+    /// Whether layers are written back on this machine.
+    pub cache_export: Setting<bool>,
 }
 
 fn pick<T>(
@@ -147,6 +152,12 @@ impl Settings {
             Some(RegistryConfig::OfStack(stack)) => (Some(stack.to_string()), Some(stack)),
             None => (None, None),
         };
+        let caches = crate::cache::checked(&config.cache)?;
+        let exports = config.cache.export.map(|export| match export {
+            CacheExportConfig::Ci => in_ci,
+            CacheExportConfig::Always => true,
+            CacheExportConfig::Never => false,
+        });
         let settings = Self {
             stack: stack.filter(|_| !is_overridden),
             registry: pick(overrides.registry.clone(), variable("SHIPPER_REGISTRY"), named, || {
@@ -164,6 +175,8 @@ impl Settings {
             provenance: pick(None, None, project.provenance, || false),
             sbom: pick(None, None, project.sbom.clone().map(sorted), Vec::new),
             attestations: pick(None, None, project.attestations, || AttestationsConfig::Index),
+            caches: pick(None, None, config.cache.sources.as_ref().map(|_| caches), Vec::new),
+            cache_export: pick(None, None, exports, || in_ci),
             name,
         };
         if settings.untrusted.as_ref().is_some_and(|untrusted| untrusted.value == settings.registry.value) {
@@ -206,6 +219,11 @@ impl Settings {
             ("project.sbom", words(&self.sbom.value), self.sbom.origin),
             ("project.attestations", word(&self.attestations.value), self.attestations.origin),
         ];
+        if !self.caches.value.is_empty() {
+            let sources: Vec<String> = self.caches.value.iter().map(ToString::to_string).collect();
+            rows.push(("cache.sources", sources.join(", "), self.caches.origin));
+            rows.push(("cache.export", self.cache_export.value.to_string(), self.cache_export.origin));
+        }
         if let Some(untrusted) = &self.untrusted {
             rows.insert(2, ("project.untrusted", untrusted.value.clone(), untrusted.origin));
         }

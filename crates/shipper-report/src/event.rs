@@ -151,6 +151,16 @@ pub struct ShippedImage {
     pub names: Vec<Name>,
 }
 
+/// A layer cache that a build does without.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LeftOut {
+    /// The cache.
+    pub cache: String,
+    /// Why.
+    pub why: String,
+}
+
 /// One step of a Dockerfile in one build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -280,6 +290,34 @@ pub enum Event {
         /// The image's layers, base first.
         layers: Vec<MeasuredLayer>,
         /// How long the builder took.
+        duration_ms: u64,
+    },
+    /// Which layer caches a build reads.
+    CacheChosen {
+        /// The service.
+        service: String,
+        /// `os/architecture[/variant]`.
+        platform: String,
+        /// References, directories or scopes that are read.
+        from: Vec<String>,
+        /// What the configuration names and the build does without.
+        left_out: Vec<LeftOut>,
+    },
+    /// What became of writing layers back.
+    CacheExported {
+        /// The service.
+        service: String,
+        /// `os/architecture[/variant]`.
+        platform: String,
+        /// Where to; absent where there is no place for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
+        /// How it ended. A failure fails no build.
+        outcome: Outcome,
+        /// Why it was not done, or how it failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+        /// How long it took.
         duration_ms: u64,
     },
     /// Something that a person should know and that stops nothing.

@@ -268,6 +268,25 @@ impl EventSink for ShipView {
                     }
                 }
             }
+            Event::CacheChosen { service, platform, from, left_out } => {
+                self.line("Cache", &format!("{service} {platform}: {}", steps::caches(from, left_out)));
+            }
+            Event::CacheExported { service, platform, to, outcome, why, duration_ms } => {
+                let to = to.as_deref().unwrap_or("nowhere");
+                let about = format!("{service} {platform}");
+                match (outcome, why) {
+                    (Outcome::Ok, _) => {
+                        self.line("Cache", &format!("{about} written to {to} in {}", units::duration(*duration_ms)));
+                    }
+                    (Outcome::Skipped, why) => {
+                        self.line("Cache", &format!("{about} not written: {}", why.as_deref().unwrap_or_default()));
+                    }
+                    (Outcome::Failed, why) => {
+                        let text = format!("the cache was not written to {to}: {}", why.as_deref().unwrap_or_default());
+                        self.bars.suspend(|| self.terminal.warning(&super::about(Some(&about), &text)));
+                    }
+                }
+            }
             Event::Warning { service, message } => {
                 self.bars.suspend(|| self.terminal.warning(&about(service.as_deref(), message)));
             }

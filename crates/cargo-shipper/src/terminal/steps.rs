@@ -1,6 +1,6 @@
 //! What the build of a Dockerfile cost, in lines for people.
 
-use shipper_engine::{MeasuredLayer, MeasuredStep, units};
+use shipper_engine::{LeftOut, MeasuredLayer, MeasuredStep, units};
 
 /// How many of the slowest steps are named.
 const SLOWEST: usize = 3;
@@ -23,6 +23,13 @@ pub(crate) fn summary(steps: &[MeasuredStep], duration_ms: u64) -> String {
         text.push_str(&format!("; slowest: {}", slowest.join(", ")));
     }
     text
+}
+
+/// `read from A, B; not C (it is not there yet)`.
+pub(crate) fn caches(from: &[String], left_out: &[LeftOut]) -> String {
+    let read = if from.is_empty() { "nothing to read".to_owned() } else { format!("read from {}", from.join(", ")) };
+    let without: Vec<String> = left_out.iter().map(|left| format!("{} ({})", left.cache, left.why)).collect();
+    if without.is_empty() { read } else { format!("{read}; not {}", without.join(", ")) }
 }
 
 /// Every step with its time, then every layer with its size.
