@@ -6,6 +6,8 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "tests stop where something is wrong")]
 
+mod lines;
+
 use shipper_dockerfile::{BuildOptions, DirMatch, IgnoreFile, Inputs, analyze};
 use shipper_testkit::{DockerEngine, ImageStore, Suite, need, require_tool};
 use std::collections::BTreeMap;
@@ -236,7 +238,21 @@ fn buildkit_copies_exactly_what_the_ignore_rules_keep() {
     assert!(differing * 3 >= usize::try_from(cases).unwrap(), "only {differing} of {cases} cases exclude a part");
 }
 
-/// Compares images of narrowed and of whole contexts; `links_with_rules` where the builder applies rules to links.
+/// Puts other content in the place of each file that the build does not read, and files that were not there beside them.
+fn mutate_what_is_not_read(context: &Path, inputs: &Inputs) {
+    for name in FILES.iter().flat_map(|name| [(*name).to_owned(), format!("{name}.new")]) {
+        if !inputs.covers(name.as_bytes()) {
+            let path = context.join(&name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            // A link may be in the way.
+            if path.symlink_metadata().is_err() {
+                fs::write(path, "another content").unwrap();
+            }
+        }
+    }
+}
+
+/// Compares images of whole contexts and of those without what the build does not read, or with other files there; `links_with_rules` where the builder applies rules to links.
 fn compare(judge: &Judge, links_with_rules: bool) {
     let cases = cases(24);
     let work = tempfile::tempdir().unwrap();
@@ -261,6 +277,9 @@ fn compare(judge: &Judge, links_with_rules: bool) {
         let inputs = analysis.inputs.follow_links(&texts);
         narrowed += u64::from(matches!(inputs, Inputs::Paths(_)));
         write(&part, links, &|name| sent(name) && inputs.covers(name));
+        if case % 2 == 1 {
+            mutate_what_is_not_read(&part, &inputs);
+        }
 
         let Some(expected) = judge.build(&case_dir, &whole, &file, "out-whole") else { continue };
         let found = judge.build(&case_dir, &part, &file, "out-part").map(|found| leaves(&found));
@@ -272,7 +291,7 @@ fn compare(judge: &Judge, links_with_rules: bool) {
     assert!(narrowed * 2 >= cases, "only {narrowed} of {cases} contexts could be narrowed");
 }
 
-/// A Dockerfile, the arguments of its build, and files that it reads and that it does not read.
+/// A Dockerfile, the arguments, target and named contexts of its build, and files that it reads and that it does not read.
 type Construct =
     (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str], &'static [&'static str]);
 
@@ -307,6 +326,12 @@ const CONSTRUCTS: &[Construct] = &[
     ("FROM scratch AS x\nONBUILD COPY c.md /\nFROM x\n", &[], &["c.md"], &["d.rs"]),
     ("FROM scratch\nONBUILD COPY c.md /\nCOPY d.rs /\n", &[], &["d.rs"], &["c.md"]),
     ("FROM scratch\nCOPY --chmod=600 --link c.md /\n", &[], &["c.md"], &["d.rs"]),
+    ("FROM scratch\nCOPY --from=lib c.md /\nCOPY d.rs /\n", &[("context", "lib")], &["d.rs"], &["c.md"]),
+    ("FROM base\nCOPY d.rs /\n", &[("context", "base")], &["d.rs"], &["c.md"]),
+    ("FROM scratch AS s\nCOPY a /\nFROM s\nCOPY d.rs /\n", &[("context", "s")], &["d.rs"], &["a/x.rs"]),
+    ("FROM scratch AS s\nCOPY a /\nFROM scratch\nCOPY --from=s / /\n", &[("context", "s")], &[], &["a/x.rs"]),
+    ("FROM scratch AS s\nCOPY a /\nFROM scratch\nCOPY --from=0 / /\n", &[("context", "other")], &["a/x.rs"], &["c.md"]),
+    ("FROM docker.io/library/base:latest\nCOPY d.rs /\n", &[("context", "base")], &["d.rs"], &["c.md"]),
     ("FROM scratch\nARG TARGETOS\nENV V=${TARGETOS/linux/c}\nCOPY $V.md /\n", &[], &["c.md"], &["d.rs"]),
 ];
 
@@ -326,6 +351,11 @@ fn each_construct_reads_what_buildkit_reads() {
             if *name == "target" {
                 options.target = Some((*value).to_owned());
                 flags.extend(["--target".to_owned(), (*value).to_owned()]);
+            } else if *name == "context" {
+                let named = place.join("named");
+                write(&named, &[], &|_| true);
+                options.named_contexts.insert((*value).to_owned());
+                flags.extend(["--build-context".to_owned(), format!("{value}={}", named.display())]);
             } else {
                 options.args.insert((*name).to_owned(), (*value).to_owned());
                 flags.extend(["--build-arg".to_owned(), format!("{name}={value}")]);
