@@ -1,45 +1,57 @@
 //! Names that a file system without a difference of case takes for one.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher as _};
 
-use crate::context::has_below;
-use crate::path::split_parent;
+use crate::path::{is_within, split_parent};
 use crate::{Entry, RelPath};
 
 /// Pairs of names in one directory, of files or of directories, that differ in case only; `entries` are sorted.
 ///
-/// The work is one look at every byte and little more for each name that has a letter in upper case.
+/// The work is one look at every byte, and little more for each name that has a letter in upper case: every context pays
+/// it.
 pub(crate) fn pairs(entries: &[Entry]) -> Vec<(RelPath, RelPath)> {
-    let mut seen: BTreeMap<Vec<u8>, &[u8]> = BTreeMap::new();
     let mut pairs = Vec::new();
-    let mut last: &[u8] = b"";
-    for entry in entries {
+    // By the hash of the name in lower case.
+    let mut seen: HashMap<u64, &[u8]> = HashMap::new();
+    let mut lower = Vec::new();
+    // The directory of the entry before, with its `/`.
+    let mut directory: &[u8] = b"";
+    for (at, entry) in entries.iter().enumerate() {
         let path = entry.path.as_bytes();
-        let common = last.iter().zip(path).take_while(|(a, b)| a == b).count();
-        let mut from = path[..common].iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
-        last = path;
-        while from <= path.len() {
+        let mut from = if path.starts_with(directory) {
+            directory.len()
+        } else {
+            let common = directory.iter().zip(path).take_while(|(a, b)| a == b).count();
+            path[..common].iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1)
+        };
+        let (mut has_case, mut last) = (false, from);
+        for (at, &byte) in path.iter().enumerate().skip(from) {
+            has_case |= byte.is_ascii_uppercase() | !byte.is_ascii();
+            last = if byte == b'/' { at + 1 } else { last };
+        }
+        directory = &path[..last];
+        while has_case && from <= path.len() {
             let end = path[from..].iter().position(|&byte| byte == b'/').map_or(path.len(), |length| from + length);
-            let (prefix, name) = (&path[..end], &path[from..end]);
+            let prefix = &path[..end];
             from = end + 1;
-            if !name.iter().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
+            // A name in lower case is found by those that are not.
+            if !fold_into(prefix, &mut lower) || lower == prefix {
                 continue;
             }
-            // A name in lower case is found by those that are not.
-            let Some(folded) = fold(name).filter(|folded| folded != name) else { continue };
-            let parent = split_parent(prefix).0;
-            let folded = parent.map_or_else(|| folded.clone(), |parent| crate::path::join(parent, &folded));
             let pair = |other: &[u8]| (RelPath::trusted(other.to_vec()), RelPath::trusted(prefix.to_vec()));
-            let lower = RelPath::trusted(folded);
-            match seen.get(lower.as_bytes()) {
-                // A directory and something of the same name that is no directory do not come together.
-                Some(&other) if other != prefix => pairs.push(pair(other)),
-                Some(_) => {}
-                None => {
-                    if has_below(entries, &lower) {
-                        pairs.push(pair(lower.as_bytes()));
+            let mut hasher = DefaultHasher::new();
+            hasher.write(&lower);
+            match seen.get(&hasher.finish()) {
+                Some(&other) if other == prefix => {}
+                Some(&other) if is_folded(other, &lower) => pairs.push(pair(other)),
+                _ => {
+                    // Letters in lower case come later, but for a few that are not ASCII.
+                    let from = if lower.as_slice() < prefix { 0 } else { at };
+                    if has(&entries[from..], &lower) {
+                        pairs.push(pair(&lower));
                     }
-                    seen.insert(lower.as_bytes().to_vec(), prefix);
+                    seen.insert(hasher.finish(), prefix);
                 }
             }
         }
@@ -47,10 +59,39 @@ pub(crate) fn pairs(entries: &[Entry]) -> Vec<(RelPath, RelPath)> {
     pairs
 }
 
-/// A name in lower case; `None` if its case cannot be told.
-fn fold(name: &[u8]) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(name).ok()?;
-    Some(text.to_lowercase().into_bytes())
+/// Puts `path` with its last name in lower case into `lower`; `false` if its case cannot be told.
+fn fold_into(path: &[u8], lower: &mut Vec<u8>) -> bool {
+    let (parent, name) = split_parent(path);
+    lower.clear();
+    lower.extend_from_slice(path);
+    lower.truncate(parent.map_or(0, |parent| parent.len() + 1));
+    if name.is_ascii() {
+        lower.extend(name.iter().map(u8::to_ascii_lowercase));
+        return true;
+    }
+    std::str::from_utf8(name).is_ok_and(|name| {
+        lower.extend_from_slice(name.to_lowercase().as_bytes());
+        true
+    })
+}
+
+fn is_folded(path: &[u8], lower: &[u8]) -> bool {
+    let mut folded = Vec::new();
+    fold_into(path, &mut folded) && folded == lower
+}
+
+/// Whether sorted `entries` have `path` or something below it; fast if that is near their beginning.
+fn has(entries: &[Entry], path: &[u8]) -> bool {
+    let mut end = 1;
+    while entries.get(end).is_some_and(|entry| entry.path.as_bytes() < path) {
+        end *= 2;
+    }
+    let near = &entries[end / 2..];
+    let from = near[..near.len().min(end)].partition_point(|entry| entry.path.as_bytes() < path);
+    // Between a name and what lies below it are those that go on with a byte before `/`.
+    let alike = near[from..].iter().map(|entry| entry.path.as_bytes()).take_while(|other| other.starts_with(path));
+    let mut alike = alike;
+    alike.any(|other| is_within(other, path))
 }
 
 #[cfg(test)]
@@ -81,5 +122,40 @@ mod tests {
         check(&["Caf\u{c9}", "caf\u{e9}"], &[("caf\u{e9}", "Caf\u{c9}")]);
         check(&["A/x", "A-/x", "A"], &[]);
         check(&["a/B/c", "a/B/d", "a/b"], &[("a/b", "a/B")]);
+    }
+
+    /// The number of pairs by their definition.
+    fn naive(paths: &[Vec<u8>]) -> usize {
+        let mut prefixes: Vec<&[u8]> = Vec::new();
+        for path in paths {
+            prefixes.extend((0..path.len()).filter(|&at| path[at] == b'/').map(|at| &path[..at]));
+            prefixes.push(path);
+        }
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        let mut folded: std::collections::BTreeMap<Vec<u8>, Vec<&[u8]>> = std::collections::BTreeMap::new();
+        for prefix in prefixes {
+            let mut lower = Vec::new();
+            assert!(fold_into(prefix, &mut lower));
+            folded.entry(lower).or_default().push(prefix);
+        }
+        folded.into_values().map(|group| group.len() - 1).sum()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_name_but_the_first_of_its_kind_is_in_a_pair(
+            paths in proptest::collection::btree_set("[aAbB-][aA]?(/[aAbB.][bB]?){0,2}", 1..24),
+        ) {
+            let paths: Vec<Vec<u8>> = paths.into_iter().map(String::into_bytes).collect();
+            // No file below a file.
+            let is_directory = |path: &Vec<u8>| paths.iter().any(|other| other != path && is_within(other, path));
+            let paths: Vec<Vec<u8>> = paths.iter().filter(|path| !is_directory(path)).cloned().collect();
+            let plain = |path: &Vec<u8>| RelPath::new(path.clone()).ok();
+            let entries: Vec<Entry> =
+                paths.iter().filter_map(plain).map(|path| Entry::new(path, Kind::File, b"")).collect();
+            let paths: Vec<Vec<u8>> = entries.iter().map(|entry| entry.path.as_bytes().to_vec()).collect();
+            proptest::prop_assert_eq!(pairs(&entries).len(), naive(&paths), "{:?}", pairs(&entries));
+        }
     }
 }
