@@ -8,6 +8,8 @@ mod cargo_service;
 #[cfg(unix)]
 mod conformance;
 mod copy;
+#[cfg(unix)]
+mod deploy;
 mod dockerfile;
 mod due;
 #[cfg(feature = "aws")]

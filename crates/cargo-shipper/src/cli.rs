@@ -26,7 +26,7 @@ const STYLES: clap::builder::Styles = clap::builder::Styles::styled()
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done or yes; 1 a definite no; 2 usage or configuration; 3 could not tell;
-4 build or check failed; 5 push failed or identity conflict; 130 interrupted.";
+4 build or check failed; 5 push failed or identity conflict; 6 deploy failed; 130 interrupted.";
 
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Plan, build what is due, push
     Ship(ShipArgs),
+    /// Ship what is due, hand the digests to what deploys, and write down what runs
+    Deploy(DeployArgs),
     /// Name the files and values that make services due, and what pulls them in
     Why(WhyArgs),
     /// Print the hash of a directory's or service's context
@@ -164,6 +166,85 @@ pub(crate) struct ShipArgs {
     /// How many services are built at the same time
     #[arg(long, short = 'j', value_name = "N")]
     pub(crate) concurrency: Option<u16>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DeployArgs {
+    /// The environment: a table `[env.ENV]` of shipper.toml
+    #[arg(value_name = "ENV")]
+    pub(crate) environment: String,
+    /// Services to bring out, with those they are built on; all where none is named
+    #[arg(value_name = "SERVICE", conflicts_with = "image")]
+    pub(crate) services: Vec<String>,
+    /// The way: by proof, as if the environment were there, with its bootstrap, or without images
+    #[arg(long, value_name = "PATH", default_value = "auto")]
+    pub(crate) path: DeployPath,
+    /// Deploy what is there; build nothing
+    #[arg(long)]
+    pub(crate) no_build: bool,
+    /// Deploy the images with this tag
+    #[arg(long, value_name = "TAG", conflicts_with_all = ["no_build", "image"])]
+    pub(crate) tag: Option<String>,
+    /// Deploy this image of a service, those of others stay: `SERVICE=REF`; repeatable
+    #[arg(long, value_name = "SERVICE=REF", value_parser = image_of, conflicts_with = "no_build")]
+    pub(crate) image: Vec<(String, String)>,
+    /// Show what would be done and do nothing but build and push what is due; nothing at all with `--no-build`
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Run every target, whatever the last record says
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) lock: Lock,
+    /// Where images and records are: `oci:DIR` or a registry's host with an optional path
+    #[arg(long, value_name = "REGISTRY")]
+    pub(crate) registry: Option<String>,
+    /// Refuse base images that shipper.lock does not name
+    #[arg(long)]
+    pub(crate) locked: bool,
+    /// How many services are built at the same time
+    #[arg(long, short = 'j', value_name = "N")]
+    pub(crate) concurrency: Option<u16>,
+    #[command(flatten)]
+    pub(crate) run: Run,
+}
+
+/// What is done about another deployment of the environment.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Lock {
+    /// Wait for another deployment of the environment to be done
+    #[arg(long)]
+    pub(crate) wait_lock: bool,
+    /// Take another deployment of the environment for gone
+    #[arg(long, conflicts_with = "wait_lock")]
+    pub(crate) take_over: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeployPath {
+    Auto,
+    Fast,
+    Bootstrap,
+    Inline,
+}
+
+impl From<DeployPath> for shipper_engine::DeployPath {
+    fn from(path: DeployPath) -> Self {
+        match path {
+            DeployPath::Auto => Self::Auto,
+            DeployPath::Fast => Self::Fast,
+            DeployPath::Bootstrap => Self::Bootstrap,
+            DeployPath::Inline => Self::Inline,
+        }
+    }
+}
+
+/// `api=registry.example/shop/api@sha256:..`.
+fn image_of(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').filter(|(service, image)| !service.is_empty() && !image.is_empty());
+    let (service, image) =
+        parts.ok_or_else(|| "write SERVICE=REF, such as api=localhost:5000/shop/api:v1".to_owned())?;
+    Ok((service.to_owned(), image.to_owned()))
 }
 
 #[derive(Debug, Clone, Args)]
@@ -402,7 +483,7 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent_and_tells_every_exit_code() {
         Cli::command().debug_assert();
-        let told = [0, 1, 2, 3, 4, 5, 130];
+        let told = [0, 1, 2, 3, 4, 5, 6, 130];
         for (code, _) in shipper_engine::ExitCode::TABLE {
             let code = code.code();
             assert_eq!(EXIT_CODES.contains(&format!("{code} ")), told.contains(&code), "{code}");

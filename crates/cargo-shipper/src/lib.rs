@@ -61,6 +61,7 @@ fn dispatch(global: &Global, command: &Command, terminal: &Terminal) -> Result<s
         Command::Init(args) => commands::init::run(global, args, terminal),
         Command::Plan(args) => commands::plan::run(global, args, terminal),
         Command::Ship(args) => commands::ship::run(global, args, terminal),
+        Command::Deploy(args) => commands::deploy::run(global, args, terminal),
         Command::Why(args) => commands::why::run(global, args, terminal),
         Command::Hash(args) => commands::hash::run(global, args, terminal),
         Command::Inspect(args) => commands::inspect::run(global, args, terminal),

@@ -17,6 +17,8 @@ pub struct CheckFailure {
     pub problem: String,
     /// The last lines that it wrote on either stream, oldest first, at most [`TAIL_LINES`](crate::TAIL_LINES).
     pub tail: Vec<String>,
+    /// Its exit code, where it returned one.
+    pub code: Option<i32>,
 }
 
 /// Runs `argv` in `directory` and hands every line that it writes to `log`.
@@ -32,20 +34,27 @@ pub async fn run_check(
     environment: &Environment,
     log: &dyn BuildLog,
 ) -> Result<(), CheckFailure> {
-    let failure = |problem: String, tail| CheckFailure { problem, tail };
+    run_command(argv, directory, &environment.for_commands(), log).await
+}
+
+/// As [`run_check`], with exactly the variables of `visible`.
+///
+/// # Errors
+/// As [`run_check`].
+pub async fn run_command(
+    argv: &[String],
+    directory: &Path,
+    visible: &Environment,
+    log: &dyn BuildLog,
+) -> Result<(), CheckFailure> {
+    let failure = |problem: String, tail| CheckFailure { problem, tail, code: None };
     let Some((program, arguments)) = argv.split_first() else {
         return Err(failure("is empty".to_owned(), Vec::new()));
     };
-    let found = if program.contains('/') { Some(directory.join(program)) } else { environment.find_program(program) };
+    let found = if program.contains('/') { Some(directory.join(program)) } else { visible.find_program(program) };
     let found: PathBuf = found.ok_or_else(|| failure("is not found on PATH".to_owned(), Vec::new()))?;
-    let mut visible = environment.machine_and_network();
-    for name in ["CARGO_HOME", "LANG", "LC_ALL", "USER", "LOGNAME"] {
-        if let Some(value) = environment.get(name) {
-            visible.set(name, value);
-        }
-    }
     let mut tail = TailBuffer::default();
-    let process = Process::new(found, directory, visible).args(arguments);
+    let process = Process::new(found, directory, visible.clone()).args(arguments);
     let ended = process
         .run(&mut |_, line| {
             tail.push(line);
@@ -54,7 +63,11 @@ pub async fn run_check(
         .await;
     match ended {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(failure(format!("failed ({})", Exit::from(status)), tail.into_lines())),
+        Ok(status) => Err(CheckFailure {
+            problem: format!("failed ({})", Exit::from(status)),
+            tail: tail.into_lines(),
+            code: status.code(),
+        }),
         Err(BuildError::Io { source, .. }) => Err(failure(format!("did not start: {source}"), tail.into_lines())),
         Err(error) => Err(failure(format!("did not start: {error}"), tail.into_lines())),
     }

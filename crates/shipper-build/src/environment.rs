@@ -130,8 +130,17 @@ impl Environment {
         self.pick(|name| MACHINE.contains(&name) || NETWORK.contains(&name))
     }
 
+    /// What a command of the user may see: the machine's variables, its network settings, language and user; none that may
+    /// hold a credential.
+    #[must_use]
+    pub fn for_commands(&self) -> Environment {
+        let named = ["CARGO_HOME", "LANG", "LC_ALL", "USER", "LOGNAME"];
+        self.pick(|name| MACHINE.contains(&name) || NETWORK.contains(&name) || named.contains(&name))
+    }
+
     /// The variables whose names `keep` accepts; names that are not UTF-8 are left out.
-    pub(crate) fn pick(&self, keep: impl Fn(&str) -> bool) -> Environment {
+    #[must_use]
+    pub fn pick(&self, keep: impl Fn(&str) -> bool) -> Environment {
         Environment(
             self.0
                 .iter()
@@ -142,7 +151,7 @@ impl Environment {
     }
 
     /// Adds the variables of `other`, which win over those already here.
-    pub(crate) fn extend(&mut self, other: Environment) {
+    pub fn extend(&mut self, other: Environment) {
         self.0.extend(other.0);
     }
 

@@ -494,6 +494,98 @@ pub enum Error {
         #[source]
         source: shipper_attest::Error,
     },
+    /// A record, a pin or an image of a deployment.
+    #[error(transparent)]
+    Deploy(#[from] shipper_deploy::Error),
+    /// A run that anybody can start would deploy to an environment for trusted runs.
+    #[error("deploy to `{environment}`: a pull request's run is not trusted")]
+    Untrusted {
+        /// The environment.
+        environment: String,
+    },
+    /// An environment is not there and nothing sets it up.
+    #[error("deploy to `{environment}`: it is not ready: {reason}")]
+    NoBootstrap {
+        /// The environment.
+        environment: String,
+        /// What is not there.
+        reason: String,
+    },
+    /// An environment is not there after it was set up.
+    #[error("deploy to `{environment}`: after its bootstrap it is not ready: {reason}")]
+    StillNotReady {
+        /// The environment.
+        environment: String,
+        /// What is not there.
+        reason: String,
+    },
+    /// Images that must be there are not.
+    #[error("deploy without building: {} not built", services.join(", "))]
+    NotBuilt {
+        /// Their services.
+        services: Vec<String>,
+    },
+    /// Images of a deployment could not be built; each failure was told.
+    #[error("deploy: {failed} of its services could not be built or pushed")]
+    Ship {
+        /// How many.
+        failed: usize,
+        /// What the process returns.
+        code: ExitCode,
+    },
+    /// The files of a step can not be hashed.
+    #[error("hash the inputs of `{step}`")]
+    Inputs {
+        /// The step.
+        step: String,
+        /// What is wrong.
+        #[source]
+        source: shipper_hash::Error,
+    },
+    /// A step needs an image that the environment does not have.
+    #[error("deploy without an image of `{service}`, which `{step}` needs")]
+    NoImageOf {
+        /// The service.
+        service: String,
+        /// The step.
+        step: String,
+    },
+    /// A command of a deployment failed.
+    #[error("deploy: `{step}` {problem}")]
+    Step {
+        /// The step.
+        step: String,
+        /// What happened, as it fits after the name.
+        problem: String,
+        /// The last lines that it wrote.
+        tail: Vec<String>,
+        /// The record that says so.
+        record: Option<String>,
+    },
+    /// A check says neither yes nor no.
+    #[error("tell what `{step}` runs: its check {problem}")]
+    CheckUnknown {
+        /// The step.
+        step: String,
+        /// What happened.
+        problem: String,
+        /// The last lines that it wrote.
+        tail: Vec<String>,
+    },
+    /// A deployment was asked to stop while a step ran.
+    #[error("finish `{step}`: interrupted")]
+    Interrupted {
+        /// The step.
+        step: String,
+        /// The record that says so.
+        record: String,
+    },
+    /// Other deployments were faster, again and again.
+    #[error("deploy to `{environment}`: others were faster")]
+    Contended {
+        /// The environment.
+        environment: String,
+    },
     /// Something that it is built on failed.
     #[error("build `{service}`: `{need}` failed")]
     Need {
@@ -509,6 +601,14 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
+            Self::Deploy(error) => error.exit_code(),
+            Self::Untrusted { .. } | Self::StillNotReady { .. } | Self::Step { .. } | Self::Contended { .. } => {
+                ExitCode::DeployFailed
+            }
+            Self::NoBootstrap { .. } | Self::NotBuilt { .. } => ExitCode::No,
+            Self::Ship { code, .. } => *code,
+            Self::CheckUnknown { .. } => ExitCode::Unknown,
+            Self::Interrupted { .. } => ExitCode::Interrupted,
             Self::Build { source, .. } if source.is_unknown() => ExitCode::Unknown,
             Self::Build { .. } | Self::Check { .. } | Self::Need { .. } | Self::Stage { .. } => ExitCode::BuildFailed,
             Self::BaseAbsent { .. } => ExitCode::BuildFailed,
@@ -541,6 +641,20 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Plan(error) => error.hint(),
+            Self::Deploy(error) => error.hint(),
+            Self::Untrusted { environment } => {
+                Some(format!("`trust = \"any\"` in `[env.{environment}]` lets such runs deploy to it"))
+            }
+            Self::NoBootstrap { environment, .. } => {
+                Some(format!("set it up, or put the command that does into `bootstrap` of `[env.{environment}]`"))
+            }
+            Self::NotBuilt { .. } => Some("leave `--no-build` out, or run `shipper ship` first".to_owned()),
+            Self::NoImageOf { .. } => Some("deploy all services once, or name it in `--image`".to_owned()),
+            Self::Step { record: Some(record), .. } => {
+                Some(format!("{record} says what was done; run again to go on, or go back with `shipper rollback`"))
+            }
+            Self::Interrupted { .. } => Some("run again to go on, or go back with `shipper rollback`".to_owned()),
+            Self::Contended { .. } => Some("run again".to_owned()),
             Self::Context { source, .. } | Self::Tree(source) => source.hint(),
             Self::Stage { source, .. } => {
                 source.hint().or_else(|| Some("run again; nothing was written to the registry".to_owned()))
@@ -615,7 +729,7 @@ impl Error {
     pub fn log_tail(&self) -> &[String] {
         match self {
             Self::Build { source, .. } => source.tail(),
-            Self::Check { tail, .. } => tail,
+            Self::Check { tail, .. } | Self::Step { tail, .. } | Self::CheckUnknown { tail, .. } => tail,
             _ => &[],
         }
     }
@@ -626,6 +740,16 @@ impl Error {
         let Self::Build { source, .. } = self else { return None };
         let at = source.failed_step()?;
         Some(FailedStep { instruction: at.instruction.clone(), line: at.line.map(|line| line as u64) })
+    }
+
+    /// Name of the deployment record that says what was done.
+    #[must_use]
+    pub fn record(&self) -> Option<&str> {
+        match self {
+            Self::Step { record, .. } => record.as_deref(),
+            Self::Interrupted { record, .. } => Some(record),
+            _ => None,
+        }
     }
 
     /// Where the whole log lies.

@@ -11,6 +11,7 @@ mod bases;
 mod caches;
 mod claim;
 mod contexts;
+mod deploy;
 mod discover;
 #[cfg(feature = "aws")]
 mod ensure;
@@ -50,6 +51,7 @@ mod verify;
 mod why;
 mod work;
 
+pub use deploy::{DeployOptions, DeployPath, DeployResult, Deployed, ImageSource, deploy_until};
 #[cfg(feature = "aws")]
 pub use ensure::{EnsureOptions, Ensured, ensure};
 pub use error::Error;
@@ -79,7 +81,8 @@ pub use shipper_ecr::RepositoryGoal;
 pub use shipper_plan::{Origin, Overrides};
 pub use shipper_report::{
     Action, Event, ExitCode, FORMAT, FailedStep, FileChange, LeftOut, MeasuredLayer, MeasuredStep, Name, NameOutcome,
-    Outcome, Phase, PlannedPlatform, PlannedService, Reason, Record, ShippedImage, ValueChange,
+    Outcome, Phase, PlannedImage, PlannedPlatform, PlannedService, PlannedStep, Reason, Record, ShippedImage,
+    ValueChange,
 };
 pub use sign::{Signed, sign};
 pub use tagging::{facts, metadata_tags, read_facts, tags};

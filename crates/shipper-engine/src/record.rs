@@ -43,8 +43,8 @@ impl Recorder {
 
 impl EventSink for Recorder {
     fn emit(&self, record: &Record) {
-        // Progress is for the eyes; a record keeps what lasts.
-        if matches!(record.event, Event::ActionProgress { .. }) {
+        // Progress is for the eyes; a record keeps what lasts. What a user's command writes may be a secret.
+        if matches!(record.event, Event::ActionProgress { .. } | Event::StepOutput { .. }) {
             return;
         }
         if let Ok(mut line) = serde_json::to_vec(record) {

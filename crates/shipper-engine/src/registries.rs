@@ -67,6 +67,14 @@ pub(crate) async fn open(project: &Project, progress: Option<ProgressSink>) -> R
     open_at(project, &project.settings.registry, project.settings.stack.as_ref(), progress).await
 }
 
+/// Opens the store that a setting names.
+///
+/// # Errors
+/// [`Error::Store`] where it names neither a layout nor a registry.
+pub(crate) async fn open_named(project: &Project, registry: &Setting<String>) -> Result<Opened, Error> {
+    open_at(project, registry, None, None).await
+}
+
 async fn open_at(
     project: &Project,
     registry: &Setting<String>,

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use shipper_oci::{Digest, ProgressSink, Repository, Selector};
-use shipper_plan::{Existing, Origin, PlatformFacts, ServiceFacts};
+use shipper_plan::{Existing, Origin, PlatformFacts, Service, ServiceFacts};
 use shipper_report::{Action, Event, ExitCode, FORMAT, Name, Outcome, Phase, PlannedService, ShippedImage};
 use tokio::task::JoinSet;
 
@@ -118,6 +118,8 @@ enum Purpose {
     Plan,
     /// To be executed.
     Ship,
+    /// To find images: nothing is written.
+    Look,
 }
 
 async fn planned(
@@ -177,7 +179,7 @@ async fn planned(
             let used: BTreeSet<&str> = gathered.iter().flat_map(Gathered::bases).collect();
             outdated::noticed(project, bases.lock(), |reference| used.contains(reference)).await
         }
-        Purpose::Ship => Vec::new(),
+        Purpose::Ship | Purpose::Look => Vec::new(),
     };
     let mut naming = BTreeMap::new();
     let mut elsewhere = BTreeMap::new();
@@ -207,12 +209,17 @@ async fn planned(
 
 /// The repository of a service: its own, the template's, or the only service's the one that the stack names.
 pub(crate) fn repository(project: &Project, opened: &Opened, gathered: &Gathered) -> Result<Repository, Error> {
+    repository_of(project, opened, &gathered.service)
+}
+
+/// As [`repository`], for a service that need not have been gathered.
+pub(crate) fn repository_of(project: &Project, opened: &Opened, service: &Service) -> Result<Repository, Error> {
     let is_unnamed = project.settings.repository.origin == Origin::Default && project.services.len() == 1;
     let is_unnamed = is_unnamed && project.config.service.values().all(|service| service.repository.is_none());
     let of_stack = opened.repository.as_ref().filter(|_| is_unnamed);
-    let name = of_stack.unwrap_or(&gathered.service.repository);
+    let name = of_stack.unwrap_or(&service.repository);
     let name = name.parse().map_err(|source| Error::Store {
-        action: format!("use `{name}` as repository of `{}`", gathered.service.name),
+        action: format!("use `{name}` as repository of `{}`", service.name),
         source,
     })?;
     Ok(opened.store.repository(&name))
@@ -311,6 +318,33 @@ pub async fn ship_until(
     stop: impl Future<Output = ()>,
 ) -> Result<Shipped, Error> {
     tokio::pin!(stop);
+    recorded(project, "ship", events, async |events| match shipped(project, options, &events, stop).await {
+        Ok((shipped, _, saved_ms)) => {
+            let (code, images) = (shipped.exit_code(), shipped.images.clone());
+            (Ok(shipped), Ending { code, images, saved_ms })
+        }
+        Err(error) => {
+            let code = error.exit_code();
+            (Err(error), Ending { code, images: BTreeMap::new(), saved_ms: 0 })
+        }
+    })
+    .await
+}
+
+/// What the last event of a run says.
+pub(crate) struct Ending {
+    pub(crate) code: ExitCode,
+    pub(crate) images: BTreeMap<String, ShippedImage>,
+    pub(crate) saved_ms: u64,
+}
+
+/// Runs `work` between the first and the last event of a run, with its record in `.shipper/runs`. An error is told.
+pub(crate) async fn recorded<T>(
+    project: &Project,
+    command: &str,
+    events: &Events,
+    work: impl AsyncFnOnce(Events) -> (Result<T, Error>, Ending),
+) -> Result<T, Error> {
     let run = run_id();
     let (events, unrecorded) = match Recorder::create(&project.directories.local, &run) {
         Ok(recorder) => (events.with_sink(Arc::new(Tee::new(vec![events.sink(), Arc::new(recorder)]))), None),
@@ -321,46 +355,76 @@ pub async fn ship_until(
         format: FORMAT.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         run,
-        command: "ship".to_owned(),
+        command: command.to_owned(),
         commit: head.commit,
         branch: head.branch,
     });
     if let Some(error) = unrecorded {
         events.warn(None, format!("the run is not recorded: {error}"));
     }
-    let planned = tokio::select! {
-        planned = planned(project, options, &events, Purpose::Ship) => Some(planned),
-        () = &mut stop => None,
-    };
-    let result = match planned {
-        Some(Ok(planned)) => {
-            let saved_ms = planned.saved_ms();
-            let mut repositories = planned.repositories.clone();
-            repositories.extend(planned.elsewhere.clone());
-            let mut shipped = execute(project, options, planned, &events, stop).await;
-            if options.load && !shipped.interrupted {
-                load(project, &repositories, &mut shipped, &events).await;
-            }
-            Ok((shipped, saved_ms))
-        }
-        Some(Err(error)) => Err(error),
-        None => Ok((Shipped { images: BTreeMap::new(), failures: Vec::new(), interrupted: true }, 0)),
-    };
-    let (exit_code, images, saved_ms) = match &result {
-        Ok((shipped, saved_ms)) => (shipped.exit_code(), shipped.images.clone(), *saved_ms),
-        Err(error) => {
-            tell(&events, None, error);
-            (error.exit_code(), BTreeMap::new(), 0)
-        }
-    };
+    let (result, ending) = work(events.clone()).await;
+    if let Err(error) = &result {
+        tell(&events, None, error);
+    }
     events.emit(Event::RunFinished {
-        outcome: if exit_code == ExitCode::Done { Outcome::Ok } else { Outcome::Failed },
-        exit_code: exit_code.code(),
-        images,
+        outcome: if ending.code == ExitCode::Done { Outcome::Ok } else { Outcome::Failed },
+        exit_code: ending.code.code(),
+        images: ending.images,
         duration_ms: events.elapsed_ms(),
-        saved_ms,
+        saved_ms: ending.saved_ms,
     });
-    result.map(|(shipped, _)| shipped)
+    result
+}
+
+/// Plans, and builds and pushes what is due, until `stop`: the images, where each of them is, and the build time that was
+/// saved in milliseconds.
+pub(crate) async fn shipped(
+    project: &Project,
+    options: &ShipOptions,
+    events: &Events,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
+) -> Result<(Shipped, BTreeMap<String, Repository>, u64), Error> {
+    let planned = tokio::select! {
+        planned = planned(project, options, events, Purpose::Ship) => planned?,
+        () = &mut stop => {
+            let shipped = Shipped { images: BTreeMap::new(), failures: Vec::new(), interrupted: true };
+            return Ok((shipped, BTreeMap::new(), 0));
+        }
+    };
+    let saved_ms = planned.saved_ms();
+    let mut repositories = planned.repositories.clone();
+    repositories.extend(planned.elsewhere.clone());
+    let mut shipped = execute(project, options, planned, events, stop).await;
+    if options.load && !shipped.interrupted {
+        load(project, &repositories, &mut shipped, events).await;
+    }
+    Ok((shipped, repositories, saved_ms))
+}
+
+/// The images that are there, and where each of them is. Nothing is built, and nothing is written.
+///
+/// # Errors
+/// [`Error::NotBuilt`] where one is not there.
+pub(crate) async fn existing(
+    project: &Project,
+    options: &ShipOptions,
+    events: &Events,
+) -> Result<(BTreeMap<String, ShippedImage>, BTreeMap<String, Repository>, u64), Error> {
+    let planned = planned(project, options, events, Purpose::Look).await?;
+    let missing = planned.services.iter().filter(|service| service.image.is_none());
+    let missing: Vec<String> = missing.map(|service| service.service.clone()).collect();
+    if !missing.is_empty() {
+        return Err(Error::NotBuilt { services: missing });
+    }
+    let saved_ms = planned.saved_ms();
+    let named = planned.services.iter().filter_map(|service| {
+        let names = planned.naming[&service.service].unchanged();
+        Some((service.service.clone(), shipped_image(service.image.as_ref()?, service, names)))
+    });
+    let images = named.collect();
+    let mut repositories = planned.repositories;
+    repositories.extend(planned.elsewhere);
+    Ok((images, repositories, saved_ms))
 }
 
 /// Loads what was shipped into the container engine, as `<repository>:<identity>` and `<repository>:latest`.
@@ -392,7 +456,7 @@ async fn load(project: &Project, repositories: &BTreeMap<String, Repository>, sh
 }
 
 /// Emits an error as event.
-fn tell(events: &Events, service: Option<&str>, error: &Error) {
+pub(crate) fn tell(events: &Events, service: Option<&str>, error: &Error) {
     events.emit(Event::Error {
         service: service.map(str::to_owned),
         chain: error.chain(),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use shipper_tag::{Placeholder, Policy, PolicyConfig};
 
 use crate::cache::CacheConfig;
+use crate::environment::EnvironmentConfig;
 use crate::error::{Error, nearest};
 
 /// The word that `shipper.toml` has for a value of one of its enumerations: stable, so that it may be part of a key.
@@ -40,6 +41,9 @@ pub struct Config {
     /// Where builders of Dockerfiles keep layers between machines.
     #[serde(default, skip_serializing_if = "caches_nothing")]
     pub cache: CacheConfig,
+    /// Environments by name: what images are deployed to.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, EnvironmentConfig>,
     /// Which names images get, and how long they are kept.
     #[serde(default, skip_serializing_if = "says_nothing")]
     #[schemars(schema_with = "tags_schema")]

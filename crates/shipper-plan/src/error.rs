@@ -32,6 +32,14 @@ pub enum Error {
         /// The services there are, sorted.
         known: Vec<String>,
     },
+    /// An environment was named that the configuration does not have.
+    #[error("find environment `{name}`")]
+    NoSuchEnvironment {
+        /// As it was written.
+        name: String,
+        /// The environments there are, sorted.
+        known: Vec<String>,
+    },
     /// Services are built on each other in a circle.
     #[error("order the services: {} is a cycle", cycle.join(" -> "))]
     Cycle {
@@ -57,6 +65,11 @@ impl Error {
                 Some(name) => format!("did you mean `{name}`?"),
                 None if known.is_empty() => "no service is configured; `shipper init` writes what it finds".to_owned(),
                 None => format!("the services are {}", known.join(", ")),
+            }),
+            Self::NoSuchEnvironment { name, known } => Some(match nearest(name, known.iter().map(String::as_str)) {
+                Some(name) => format!("did you mean `{name}`?"),
+                None if known.is_empty() => format!("add `[[env.{name}.deploy]]` to shipper.toml"),
+                None => format!("the environments are {}", known.join(", ")),
             }),
             Self::Cycle { .. } => Some("remove one of the `needs`".to_owned()),
             Self::Tags(error) => error.hint(),

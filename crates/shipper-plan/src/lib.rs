@@ -3,6 +3,7 @@
 mod cache;
 mod config;
 mod discover;
+mod environment;
 mod error;
 mod inputs;
 mod order;
@@ -17,6 +18,7 @@ pub use config::{
     StackConfig, UntrackedConfig, word,
 };
 pub use discover::{Discovered, DiscoveredDockerfile, DiscoveredPackage, discover, render};
+pub use environment::{AfterConfig, Environment, EnvironmentConfig, Hand, TargetConfig, TrustConfig};
 pub use error::Error;
 pub use inputs::{InputsDocument, hash_argument};
 pub use order::{in_order, with_needs};

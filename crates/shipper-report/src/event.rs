@@ -200,6 +200,29 @@ pub struct FailedStep {
     pub line: Option<u64>,
 }
 
+/// An image of a planned deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PlannedImage {
+    /// `repository@digest`.
+    pub image: String,
+    /// Digest that the last deployment brought out, where it is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<String>,
+}
+
+/// A target of a planned deployment, or a step after the targets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PlannedStep {
+    /// Its name.
+    pub step: String,
+    /// Whether it is run.
+    pub due: bool,
+    /// Why, in words.
+    pub why: String,
+}
+
 /// Everything that a run tells.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
@@ -319,6 +342,67 @@ pub enum Event {
         why: Option<String>,
         /// How long it took.
         duration_ms: u64,
+    },
+    /// An image was copied to the registry that it is deployed from.
+    ImageCopied {
+        /// The service.
+        service: String,
+        /// `repository@digest` there.
+        image: String,
+        /// Bytes written.
+        bytes: u64,
+    },
+    /// It is known what a deployment changes.
+    DeployPlanned {
+        /// The environment.
+        environment: String,
+        /// Images of the environment by service.
+        images: BTreeMap<String, PlannedImage>,
+        /// Targets, then the steps after them, in their order.
+        steps: Vec<PlannedStep>,
+    },
+    /// A deployment wrote down that it is about to change the environment.
+    DeployStarted {
+        /// The environment.
+        environment: String,
+        /// Name of the record.
+        record: String,
+        /// Name of the record before it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        previous: Option<String>,
+    },
+    /// A step of a deployment began.
+    StepStarted {
+        /// The step.
+        step: String,
+    },
+    /// A step of a deployment wrote a line.
+    StepOutput {
+        /// The step.
+        step: String,
+        /// The line.
+        line: String,
+    },
+    /// A step of a deployment ended.
+    StepFinished {
+        /// The step.
+        step: String,
+        /// How it ended.
+        outcome: Outcome,
+        /// How long it took.
+        duration_ms: u64,
+    },
+    /// A deployment ended, and its record says how.
+    DeployFinished {
+        /// The environment.
+        environment: String,
+        /// `deployed`, `unchanged`, `planned`, `failed` or `rolled-back`.
+        result: String,
+        /// Name of the record; absent where nothing was begun.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        record: Option<String>,
+        /// `repository@digest` by service.
+        images: BTreeMap<String, String>,
     },
     /// Something that a person should know and that stops nothing.
     Warning {

@@ -6,8 +6,8 @@ mod reason;
 mod units;
 
 pub use event::{
-    Event, FORMAT, FailedStep, LeftOut, MeasuredLayer, MeasuredStep, Name, NameOutcome, Outcome, Phase,
-    PlannedPlatform, PlannedService, Record, ShippedImage,
+    Event, FORMAT, FailedStep, LeftOut, MeasuredLayer, MeasuredStep, Name, NameOutcome, Outcome, Phase, PlannedImage,
+    PlannedPlatform, PlannedService, PlannedStep, Record, ShippedImage,
 };
 pub use exit::ExitCode;
 pub use reason::{Action, FileChange, Reason, ValueChange};

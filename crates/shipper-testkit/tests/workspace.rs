@@ -19,6 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("shipper-hash", &["shipper-dockerfile"]),
     ("shipper-plan", &["shipper-hash", "shipper-report", "shipper-tag"]),
     ("shipper-build", &["shipper-hash", "shipper-oci"]),
+    ("shipper-deploy", &["shipper-build", "shipper-oci", "shipper-report"]),
     (
         "shipper-engine",
         &[
@@ -26,6 +27,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "shipper-aws",
             "shipper-build",
             "shipper-cfn",
+            "shipper-deploy",
             "shipper-dockerfile",
             "shipper-ecr",
             "shipper-hash",

@@ -4,6 +4,7 @@ pub(crate) mod base;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod copy;
+pub(crate) mod deploy;
 #[cfg(feature = "aws")]
 pub(crate) mod ecr;
 pub(crate) mod hash;

@@ -45,7 +45,7 @@ pub(crate) fn run(global: &Global, args: &ShipArgs, terminal: &Terminal) -> Resu
 }
 
 /// Returns when the user or the system asks to stop.
-async fn interrupted() {
+pub(crate) async fn interrupted() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

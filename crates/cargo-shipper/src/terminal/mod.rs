@@ -1,5 +1,6 @@
 //! The terminal: data on stdout, everything for people on stderr, readable without colour.
 
+mod deploy_lines;
 mod plan_table;
 mod ship_view;
 mod steps;

@@ -3,6 +3,7 @@
 //! Elsewhere every line carries the time since the run began, and what runs is named every 30 seconds.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,10 @@ pub(crate) struct ShipView {
     began: Instant,
     bars: MultiProgress,
     state: Mutex<State>,
+    /// What is shipped is deployed.
+    deploys: bool,
+    /// The plan of a deployment is what was asked for.
+    plan_is_data: bool,
 }
 
 #[derive(Default)]
@@ -59,7 +64,14 @@ impl ShipView {
             began: Instant::now(),
             bars: MultiProgress::with_draw_target(target),
             state: Mutex::default(),
+            deploys: false,
+            plan_is_data: false,
         }
+    }
+
+    /// As part of a deployment; with `dry_run`, its plan is what the command prints.
+    pub(crate) fn of_deployment(self, dry_run: bool) -> Self {
+        Self { deploys: true, plan_is_data: dry_run, ..self }
     }
 
     /// Removes the live region.
@@ -207,6 +219,9 @@ impl ShipView {
         }
         let saved = if saved_ms > 0 { format!(" (saved ~{})", units::duration(saved_ms)) } else { String::new() };
         let reused = state.plan.iter().filter(|service| service.action == Action::Reuse).count();
+        if reused == state.plan.len() && self.deploys {
+            return;
+        }
         if reused == state.plan.len() {
             let services = if reused == 1 { "1 service is".to_owned() } else { format!("{reused} services are") };
             let text = format!("nothing is due, {services} up to date in {}{saved}", units::duration(duration_ms));
@@ -220,6 +235,50 @@ impl ShipView {
             counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
         let text = format!("{} in {}{saved}", parts.join(", "), units::duration(duration_ms));
         self.terminal.status("Summary", &text);
+    }
+}
+
+impl ShipView {
+    /// Shows the events of a deployment.
+    fn deployment(&self, event: &Event) {
+        match event {
+            Event::ImageCopied { service, image, bytes } => {
+                self.line("Copied", &format!("{service} {image} ({})", units::bytes(*bytes)));
+            }
+            Event::DeployPlanned { environment, images, steps } => {
+                let text = super::deploy_lines::plan(environment, images, steps);
+                if self.plan_is_data {
+                    self.bars.suspend(|| drop(self.terminal.stdout().write_all(text.as_bytes())));
+                } else if steps.iter().any(|step| step.due) && !self.terminal.is_quiet() {
+                    self.bars.suspend(|| self.terminal.people(&text));
+                }
+            }
+            Event::DeployStarted { environment, record, .. } => {
+                self.line("Deploying", &format!("{environment} as {record}"));
+            }
+            Event::StepStarted { step } => self.line("Running", step),
+            Event::StepOutput { step, line } if !self.terminal.is_quiet() => {
+                let text = format!("{DIM}{} |{DIM:#} {}\n", super::escape_controls(step), super::escape_controls(line));
+                self.bars.suspend(|| self.terminal.people(&text));
+            }
+            Event::StepFinished { step, outcome, duration_ms } => {
+                let text = format!("{step} in {}", units::duration(*duration_ms));
+                match outcome {
+                    Outcome::Ok => self.line("Ran", &text),
+                    _ => self.print(&status_line("Failed", &text, BAD)),
+                }
+            }
+            Event::DeployFinished { environment, result, record, .. } => {
+                let record = record.as_deref().unwrap_or_default();
+                match result.as_str() {
+                    "deployed" => self.line("Deployed", &format!("{environment} ({record})")),
+                    "rolled-back" => self.line("Restored", &format!("{environment} ({record})")),
+                    "unchanged" => self.line("Unchanged", &format!("{environment} runs these images ({record})")),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
     }
 }
 
@@ -297,7 +356,7 @@ impl EventSink for ShipView {
                 log: log.clone(),
             }),
             Event::RunFinished { duration_ms, saved_ms, .. } => self.run_finished(*duration_ms, *saved_ms),
-            _ => {}
+            event => self.deployment(event),
         }
     }
 }

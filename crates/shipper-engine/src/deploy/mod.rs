@@ -1,0 +1,290 @@
+//! `deploy`: the environment is there or is set up by proof; what is due is shipped; targets get digests; what they run is
+//! written down.
+//!
+//! Invariants: a failing ship or target never leads to `bootstrap`; nothing is changed before every image that is handed
+//! over was proven to be whole, and before the intent is in the registry; success is said after the record was read back.
+
+mod due;
+mod execute;
+mod path;
+mod ready;
+mod sources;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::pin::Pin;
+
+use shipper_build::Environment as Variables;
+use shipper_deploy::{Image, Kind, Ledger, Path, Record, State};
+use shipper_oci::Repository;
+use shipper_plan::Environment;
+use shipper_report::{Event, ExitCode, PlannedImage};
+
+use crate::facts::{FactsOverrides, facts_for_names};
+use crate::gather::selection;
+use crate::ship::{Ending, recorded};
+use crate::{Error, Events, Project, registries};
+
+pub(crate) use execute::{Begun, Finish, Work};
+pub(crate) use path::Approach;
+pub(crate) use sources::{Located, store_of};
+
+/// The way that a deployment takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DeployPath {
+    /// What is proven.
+    #[default]
+    Auto,
+    /// The environment is there.
+    Fast,
+    /// The environment is set up first.
+    Bootstrap,
+    /// Targets get no images and build by themselves.
+    Inline,
+}
+
+/// Which images are deployed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ImageSource {
+    /// Those of the checkout; what is due is built.
+    #[default]
+    Ship,
+    /// Those of the checkout, which must be there.
+    Existing,
+    /// Those with this tag.
+    Tag(String),
+    /// These, by service; those of other services stay.
+    Images(BTreeMap<String, String>),
+}
+
+/// What to deploy, where and how.
+#[derive(Debug, Clone, Default)]
+pub struct DeployOptions {
+    /// The environment.
+    pub environment: String,
+    /// Services whose images are brought out; all where empty.
+    pub services: Vec<String>,
+    /// The way.
+    pub path: DeployPath,
+    /// The images.
+    pub source: ImageSource,
+    /// Refuse base images that `shipper.lock` does not have.
+    pub locked: bool,
+    /// Run every target, whatever the last record says.
+    pub force: bool,
+    /// Say what would be done and do nothing.
+    pub dry_run: bool,
+    /// Wait for another deployment of the environment to be done.
+    pub wait_lock: bool,
+    /// Take another deployment of the environment for gone.
+    pub take_over: bool,
+    /// What is known better about the run than the CI system tells.
+    pub facts: FactsOverrides,
+}
+
+/// What a deployment ended with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeployResult {
+    /// The targets run the images.
+    Deployed,
+    /// They did already.
+    Unchanged,
+    /// Nothing was done, as wished.
+    Planned,
+    /// It was asked to stop before anything was changed.
+    Interrupted,
+}
+
+impl DeployResult {
+    /// The word in documents.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Deployed => "deployed",
+            Self::Unchanged => "unchanged",
+            Self::Planned => "planned",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// A deployment that did not fail.
+#[derive(Debug, Clone)]
+pub struct Deployed {
+    /// How it ended.
+    pub result: DeployResult,
+    /// Name of its record; where nothing was done, of the last one.
+    pub record: Option<String>,
+    /// `repository@digest` by service.
+    pub images: BTreeMap<String, String>,
+}
+
+impl Deployed {
+    /// What the process returns.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        if self.result == DeployResult::Interrupted { ExitCode::Interrupted } else { ExitCode::Done }
+    }
+}
+
+/// Deploys until `stop` is ready: a command that runs then is ended, and the record says so.
+///
+/// # Errors
+/// What keeps it from being begun; [`Error::Step`] for a command that failed; [`Error::Ship`] where an image could not be
+/// built. The record says what was done.
+pub async fn deploy_until(
+    project: &Project,
+    options: &DeployOptions,
+    events: &Events,
+    stop: impl Future<Output = ()>,
+) -> Result<Deployed, Error> {
+    tokio::pin!(stop);
+    recorded(project, "deploy", events, async |events| {
+        let mut saved_ms = 0;
+        let result = deploy(project, options, &events, stop, &mut saved_ms).await;
+        let code = match &result {
+            Ok(deployed) => deployed.exit_code(),
+            Err(error) => error.exit_code(),
+        };
+        let (word, record, images) = match &result {
+            Ok(deployed) => (deployed.result.word(), deployed.record.clone(), deployed.images.clone()),
+            Err(error) => ("failed", error.record().map(str::to_owned), BTreeMap::new()),
+        };
+        events.emit(Event::DeployFinished {
+            environment: options.environment.clone(),
+            result: word.to_owned(),
+            record,
+            images,
+        });
+        (result, Ending { code, images: BTreeMap::new(), saved_ms })
+    })
+    .await
+}
+
+/// How often a deployment begins again because another one was faster.
+const ROUNDS: usize = 20;
+
+async fn deploy(
+    project: &Project,
+    options: &DeployOptions,
+    events: &Events,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
+    saved_ms: &mut u64,
+) -> Result<Deployed, Error> {
+    let environment = project.config.environment(&options.environment)?;
+    selection(project, &options.services)?;
+    let (run, warnings) = facts_for_names(project, &options.facts)?;
+    for warning in warnings {
+        events.warn(None, warning);
+    }
+    if registries::is_untrusted(&run) && !environment.admits_untrusted {
+        return Err(Error::Untrusted { environment: environment.name });
+    }
+    let way = match path::approach(project, &environment, options, events, stop.as_mut()).await? {
+        Approach::Ready(way) => way,
+        Approach::WouldBootstrap => return Ok(ended(DeployResult::Planned, None, BTreeMap::new())),
+        Approach::Interrupted => return Ok(ended(DeployResult::Interrupted, None, BTreeMap::new())),
+    };
+    let located = match way {
+        Path::Inline => Located::default(),
+        Path::Fast | Path::Bootstrap => {
+            let found = sources::locate(project, options, events, stop.as_mut()).await?;
+            let Some(found) = found else { return Ok(ended(DeployResult::Interrupted, None, BTreeMap::new())) };
+            found
+        }
+    };
+    *saved_ms = located.saved_ms;
+    let store = store_of(project, &environment, &run).await?;
+    let ledger = Ledger::new(&store);
+    let own = sources::bring(&store, &located, options.dry_run, events).await?;
+    let places = sources::places(project, &store, &own);
+    let fingerprints = due::fingerprints(project, &environment, events)?;
+    for _ in 0..ROUNDS {
+        let standing = execute::standing(&ledger, &environment.name, options, events, stop.as_mut()).await?;
+        let Some(standing) = standing else { return Ok(ended(DeployResult::Interrupted, None, BTreeMap::new())) };
+        let base = standing.base.as_ref();
+        let images = merged(base, &own, way);
+        let context = due::Context {
+            environment: &environment,
+            images: &images,
+            fingerprints: &fingerprints,
+            base,
+            force: options.force || way == Path::Inline,
+        };
+        let mut steps = due::steps(&context)?;
+        let work = Work {
+            ledger: &ledger,
+            directory: project.root.clone(),
+            variables: project.environment.iter().collect::<Variables>(),
+            commit: crate::git::head(&project.root).commit,
+            events,
+        };
+        if !options.force && base.is_some() {
+            work.ask(&environment.name, &images, &mut steps).await?;
+        }
+        events.emit(Event::DeployPlanned {
+            environment: environment.name.clone(),
+            images: planned_images(base, &images),
+            steps: steps.iter().map(|(_, planned)| planned.clone()).collect(),
+        });
+        let references = references(&images);
+        let is_due = steps.iter().any(|(_, planned)| planned.due);
+        let is_settled = base.is_some_and(|base| base.state == State::Observed);
+        if options.dry_run {
+            return Ok(ended(DeployResult::Planned, base, references));
+        }
+        if !is_due && is_settled {
+            return Ok(ended(DeployResult::Unchanged, base, references));
+        }
+        let steps = steps.into_iter().map(|(step, _)| step).collect();
+        let begun =
+            Begun { environment: &environment.name, kind: Kind::Deploy, path: way, restores: None, images, steps };
+        match work.run(begun, &standing, &places, stop.as_mut()).await? {
+            Finish::Done(record) => return Ok(ended(DeployResult::Deployed, Some(&record), references)),
+            // Another deployment was faster: what is due is found out anew.
+            Finish::Contended => {}
+        }
+    }
+    Err(Error::Contended { environment: environment.name })
+}
+
+fn ended(result: DeployResult, record: Option<&Record>, images: BTreeMap<String, String>) -> Deployed {
+    Deployed { result, record: record.map(|record| record.id.to_string()), images }
+}
+
+/// The images of the environment: those that are brought out, and of all other services those that the last record has.
+fn merged(base: Option<&Record>, own: &BTreeMap<String, Image>, way: Path) -> BTreeMap<String, Image> {
+    if way == Path::Inline {
+        return BTreeMap::new();
+    }
+    let mut images = base.map(|base| base.images.clone()).unwrap_or_default();
+    images.extend(own.clone());
+    images
+}
+
+fn references(images: &BTreeMap<String, Image>) -> BTreeMap<String, String> {
+    images.iter().map(|(service, image)| (service.clone(), image.reference.clone())).collect()
+}
+
+fn planned_images(base: Option<&Record>, images: &BTreeMap<String, Image>) -> BTreeMap<String, PlannedImage> {
+    let was = |service: &String, digest: &String| {
+        let was = base.and_then(|base| base.images.get(service)).map(|image| image.digest.clone());
+        was.filter(|was| was != digest)
+    };
+    let planned = images.iter().map(|(service, image)| {
+        let planned = PlannedImage { image: image.reference.clone(), was: was(service, &image.digest) };
+        (service.clone(), planned)
+    });
+    planned.collect()
+}
+
+/// Repositories by service.
+pub(crate) type Places = BTreeMap<String, Repository>;
+
+/// Where commands of a deployment run.
+pub(crate) type Directory = PathBuf;
+
+/// What is deployed from the checkout is deployed to an environment of the configuration.
+pub(crate) fn hands(environment: &Environment) -> impl Iterator<Item = &shipper_plan::Hand> {
+    environment.targets.iter().chain(&environment.after)
+}

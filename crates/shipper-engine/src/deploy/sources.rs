@@ -1,0 +1,207 @@
+//! Which images are deployed, and where they have to be: in the registry of the environment, under the same digest.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+
+use shipper_deploy::Image;
+use shipper_oci::{Digest, Repository, Selector, Store, Tag};
+use shipper_plan::{Environment, Origin, Setting};
+use shipper_tag::Facts;
+
+use super::{DeployOptions, ImageSource, Places};
+use crate::gather::selection;
+use crate::images::place;
+use crate::ship::{self, ShipOptions};
+use crate::{Error, Events, Options, Project, probe, registries};
+
+/// Images by service with where each of them is.
+#[derive(Debug, Default)]
+pub(crate) struct Located {
+    images: BTreeMap<String, Source>,
+    pub(crate) saved_ms: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Source {
+    repository: Repository,
+    /// The name that the image has in the environment's registry.
+    name: shipper_oci::RepositoryName,
+    digest: Digest,
+    tag: Option<String>,
+    key: Option<String>,
+}
+
+/// The registry of an environment: its own, else that of the run.
+///
+/// # Errors
+/// As [`registries::open_for`].
+pub(crate) async fn store_of(project: &Project, environment: &Environment, run: &Facts) -> Result<Store, Error> {
+    match &environment.registry {
+        Some(registry) if project.settings.registry.origin != Origin::Flag => {
+            let setting = Setting { value: registry.clone(), origin: Origin::File };
+            Ok(registries::open_named(project, &setting).await?.store)
+        }
+        _ => Ok(registries::open_for(project, run, None).await?.store),
+    }
+}
+
+/// Finds or builds the images that are to be brought out; `None` where the run was asked to stop.
+///
+/// # Errors
+/// [`Error::Ship`], [`Error::NotBuilt`], [`Error::NoImage`]; [`Error::Store`] where it could not be told.
+pub(super) async fn locate(
+    project: &Project,
+    options: &DeployOptions,
+    events: &Events,
+    stop: Pin<&mut impl Future<Output = ()>>,
+) -> Result<Option<Located>, Error> {
+    let wanted = ShipOptions {
+        services: options.services.clone(),
+        locked: options.locked,
+        facts: options.facts.clone(),
+        ..ShipOptions::default()
+    };
+    match &options.source {
+        ImageSource::Ship => {
+            let (shipped, repositories, saved_ms) = ship::shipped(project, &wanted, events, stop).await?;
+            if shipped.interrupted {
+                return Ok(None);
+            }
+            let code = shipped.exit_code();
+            if !shipped.failures.is_empty() {
+                let failed = shipped.failures.len();
+                return Err(Error::Ship { failed, code });
+            }
+            built(shipped.images, &repositories, saved_ms).await.map(Some)
+        }
+        ImageSource::Existing => {
+            let (images, repositories, saved_ms) = ship::existing(project, &wanted, events).await?;
+            built(images, &repositories, saved_ms).await.map(Some)
+        }
+        ImageSource::Tag(tag) => tagged(project, options, tag).await.map(Some),
+        ImageSource::Images(images) => named(project, images).await.map(Some),
+    }
+}
+
+async fn built(
+    images: BTreeMap<String, shipper_report::ShippedImage>,
+    repositories: &Places,
+    saved_ms: u64,
+) -> Result<Located, Error> {
+    let mut located = Located { saved_ms, ..Located::default() };
+    for (service, image) in images {
+        let repository = repositories[&service].clone();
+        let failed = |source| Error::Store { action: format!("use {}", image.reference), source };
+        let digest: Digest = image.digest.parse().map_err(failed)?;
+        let identity = image.reference.split_once('@').and_then(|(name, _)| name.rsplit_once(':'));
+        let tag = identity.map(|(_, tag)| tag.to_owned());
+        let name = repository.name().clone();
+        located.images.insert(service, Source { repository, name, digest, tag, key: None });
+    }
+    Ok(located)
+}
+
+/// The images of the selected services under a tag.
+async fn tagged(project: &Project, options: &DeployOptions, text: &str) -> Result<Located, Error> {
+    let opened = registries::open(project, None).await?;
+    let problem =
+        |error: &shipper_oci::InvalidTag| Error::Facts { what: format!("`--tag {text}`"), problem: error.to_string() };
+    let tag = Tag::try_from(text).map_err(|error| problem(&error))?;
+    let mut located = Located::default();
+    for service in selection(project, &options.services)? {
+        let repository = ship::repository_of(project, &opened, &project.services[&service])?;
+        let name = repository.name().clone();
+        let source = source(repository, name, &Selector::Tag(tag.clone())).await?;
+        located.images.insert(service, source);
+    }
+    Ok(located)
+}
+
+/// The images that the user names.
+async fn named(project: &Project, images: &BTreeMap<String, String>) -> Result<Located, Error> {
+    let options =
+        Options { directory: project.root.clone(), environment: project.environment.clone(), ..Options::default() };
+    let mut located = Located::default();
+    for (service, text) in images {
+        selection(project, std::slice::from_ref(service))?;
+        let place = place(&options, text)?;
+        let name = &project.services[service].repository;
+        let name =
+            name.parse().map_err(|source| Error::Store { action: format!("use repository `{name}`"), source })?;
+        located.images.insert(service.clone(), source(place.repository, name, &place.selector).await?);
+    }
+    Ok(located)
+}
+
+async fn source(
+    repository: Repository,
+    name: shipper_oci::RepositoryName,
+    selector: &Selector,
+) -> Result<Source, Error> {
+    let reference = repository.reference(selector);
+    let failed = |source| Error::Store { action: format!("look up {reference}"), source };
+    let manifest = repository.manifest(selector).await.map_err(failed)?;
+    let manifest = manifest.ok_or_else(|| Error::NoImage { reference: reference.clone() })?;
+    let key = match manifest.as_image() {
+        Some(_) => probe::stored_key(&repository, &manifest).await.map_err(failed)?,
+        None => manifest.annotations().get(crate::names::KEY).cloned(),
+    };
+    let tag = match selector {
+        Selector::Tag(tag) => Some(tag.to_string()),
+        Selector::Digest(_) => None,
+    };
+    Ok(Source { repository, name, digest: manifest.digest().clone(), tag, key })
+}
+
+/// Copies images that are elsewhere to the environment's registry, and says where each of them is then.
+///
+/// # Errors
+/// [`Error::Copy`].
+pub(super) async fn bring(
+    store: &Store,
+    located: &Located,
+    dry_run: bool,
+    events: &Events,
+) -> Result<BTreeMap<String, Image>, Error> {
+    let mut images = BTreeMap::new();
+    for (service, source) in &located.images {
+        let is_there = source.repository.store().describe() == store.describe();
+        let repository = if is_there { source.repository.clone() } else { store.repository(&source.name) };
+        let selector = Selector::Digest(source.digest.clone());
+        let reference = repository.reference(&selector);
+        let looked = |source| Error::Store { action: format!("look for {reference}"), source };
+        let is_elsewhere = source.repository.to_string() != repository.to_string() && !dry_run;
+        if is_elsewhere && !repository.has_manifest(&source.digest).await.map_err(looked)? {
+            let from = source.repository.reference(&selector);
+            let failed = |error| crate::images::copy_failed(&from, &reference, error);
+            // Named by its identity there too: a manifest without a tag is what retention removes first.
+            let tag = source.tag.as_deref().filter(|tag| tag.starts_with("h-"));
+            let tag: Vec<Tag> = tag.and_then(|tag| Tag::try_from(tag).ok()).into_iter().collect();
+            let copied = shipper_oci::copy(&source.repository, &selector, &repository, &tag).await.map_err(failed)?;
+            if copied.uploaded + copied.mounted > 0 {
+                events.emit(shipper_report::Event::ImageCopied {
+                    service: service.clone(),
+                    image: reference.clone(),
+                    bytes: copied.bytes,
+                });
+            }
+        }
+        let image = Image {
+            repository: repository.name().to_string(),
+            reference,
+            digest: source.digest.to_string(),
+            tag: source.tag.clone(),
+            key: source.key.clone(),
+        };
+        images.insert(service.clone(), image);
+    }
+    Ok(images)
+}
+
+/// Repositories of the environment's images by service.
+pub(super) fn places(project: &Project, store: &Store, images: &BTreeMap<String, Image>) -> Places {
+    let known = project.services.iter().map(|(service, config)| (service.clone(), config.repository.clone()));
+    let brought = images.iter().map(|(service, image)| (service.clone(), image.repository.clone()));
+    let names: BTreeMap<String, String> = known.chain(brought).collect();
+    names.into_iter().filter_map(|(service, name)| Some((service, store.repository(&name.parse().ok()?)))).collect()
+}

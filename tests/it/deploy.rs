@@ -1,0 +1,249 @@
+//! `deploy` with commands as targets: digests handed over, nothing done twice, records and pins.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use shipper_testkit::{DockerRegistry, FakeRegistry, need};
+
+use crate::support::{Project, Ran, text};
+
+/// Two services, a target that writes down what it was given, one with a file of its own, and a step for policies.
+const DEPLOYED: &str = r#"
+[env.prod]
+pass-env = ["SHOP_*"]
+
+[[env.prod.deploy]]
+name = "main"
+run = ["sh", "-c", "env | sort > seen/main; echo ran >> seen/main.runs; test ! -e seen/fail"]
+env = { DOCS_IMAGE = "{image:docs}", PLAIN = "a 'b' $c" }
+inputs = ["infra/**"]
+
+[[env.prod.after]]
+name = "policies"
+run = ["sh", "-c", "echo ran >> seen/policies.runs"]
+inputs = ["policies/**"]
+"#;
+
+/// What is deployed, in a repository that ignores what the targets write.
+fn project(registry: Option<&str>) -> Project {
+    let mut project = Project::two_services();
+    let registry = registry.map_or_else(String::new, |registry| format!("registry = \"{registry}\"\n"));
+    let config = crate::support::TWO_SERVICES.replace("name = \"demo\"\n", &format!("name = \"demo\"\n{registry}"));
+    project.repo.write("shipper.toml", config + DEPLOYED);
+    project.repo.write("infra/main.tf", "one\n");
+    project.repo.write("policies/a.cedar", "permit\n");
+    project.repo.write(".gitignore", "seen\n");
+    project.repo.commit("environments");
+    std::fs::create_dir(project.path().join("seen")).expect("creates");
+    project
+}
+
+/// How often a step has run.
+fn runs(project: &Project, step: &str) -> usize {
+    let log = std::fs::read_to_string(project.path().join("seen").join(format!("{step}.runs")));
+    log.map_or(0, |log| log.lines().count())
+}
+
+/// Variables that the target saw.
+fn seen(project: &Project) -> BTreeMap<String, String> {
+    let log = std::fs::read_to_string(project.path().join("seen/main")).expect("it ran");
+    log.lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+fn deploy(project: &Project, arguments: &[&str]) -> Ran {
+    let mut all = vec!["deploy", "prod"];
+    all.extend(arguments);
+    project.run(all)
+}
+
+/// The events of one kind.
+fn events<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    events.iter().filter(|event| event["event"] == kind).collect()
+}
+
+/// The story of an environment: first deployment, no-op, infrastructure only, policies only, another image.
+fn story(registry: Option<&str>) {
+    let project = project(registry);
+    let ran = deploy(&project, &["--json"]).ok();
+    let told = ran.events();
+    let digests: Vec<String> = ["docs", "site"]
+        .iter()
+        .map(|service| {
+            let image = text(&events(&told, "deploy-finished")[0]["images"][service]);
+            image.split_once('@').expect("by digest").1.to_owned()
+        })
+        .collect();
+    let vars = seen(&project);
+    assert!(vars["SHIPPER_IMAGE_DOCS"].ends_with(&format!("demo/docs@{}", digests[0])), "{vars:?}");
+    assert_eq!((&vars["SHIPPER_DIGEST_SITE"], &vars["DOCS_IMAGE"]), (&digests[1], &vars["SHIPPER_IMAGE_DOCS"]));
+    assert!(vars["SHIPPER_TAG_SITE"].starts_with("h-"), "{vars:?}");
+    assert_eq!((vars["SHIPPER_ENV"].as_str(), vars["PLAIN"].as_str()), ("prod", "a 'b' $c"));
+    assert_eq!((runs(&project, "main"), runs(&project, "policies")), (1, 1));
+
+    deploy(&project, &[]).ok().says("prod runs these images");
+    assert_eq!((runs(&project, "main"), runs(&project, "policies")), (1, 1), "the second time nothing is run");
+
+    project.repo.write("policies/a.cedar", "forbid\n");
+    deploy(&project, &[]).ok();
+    assert_eq!((runs(&project, "main"), runs(&project, "policies")), (1, 2), "a policy is no image");
+
+    project.repo.write("infra/main.tf", "two\n");
+    deploy(&project, &[]).ok().says("its command, variables or files changed");
+    assert_eq!((runs(&project, "main"), runs(&project, "policies")), (2, 2), "an edit of infrastructure is deployed");
+
+    project.repo.write("docs/index.md", "changed\n");
+    let planned = deploy(&project, &["--dry-run"]).ok();
+    assert!(
+        planned.stdout.contains("~ docs") && planned.stdout.contains("another image of docs"),
+        "{}",
+        planned.stdout
+    );
+    assert_eq!(runs(&project, "main"), 2, "a dry run runs nothing");
+    deploy(&project, &["--no-build"]).ok();
+    assert_ne!(seen(&project)["SHIPPER_DIGEST_DOCS"], digests[0]);
+    assert_eq!(seen(&project)["SHIPPER_DIGEST_SITE"], digests[1]);
+}
+
+#[test]
+fn a_deployment_is_done_once_and_again_when_something_of_it_changed() {
+    story(None);
+}
+
+#[test]
+fn the_same_with_a_registry() {
+    let registry = need!(DockerRegistry::start());
+    story(Some(registry.host()));
+}
+
+#[test]
+fn a_second_deployment_writes_nothing() {
+    let registry = FakeRegistry::start();
+    for name in ["demo/docs", "demo/site", "shipper-records"] {
+        registry.create_repository(name);
+    }
+    let project = project(Some(registry.host()));
+    deploy(&project, &[]).ok();
+    let pinned = |tag: &str| registry.manifest("demo/docs", tag).map(|manifest| manifest.digest.clone());
+    assert_eq!(pinned("env-prod").as_deref(), Some(seen(&project)["SHIPPER_DIGEST_DOCS"].as_str()));
+    assert_eq!(pinned("env-prod.next"), None);
+    registry.clear_log();
+    deploy(&project, &[]).ok();
+    registry.log().assert_no_writes();
+    let first = pinned("env-prod");
+    for content in ["2", "3", "4", "5", "6"] {
+        project.repo.write("docs/index.md", content);
+        deploy(&project, &[]).ok();
+    }
+    assert_eq!(pinned("env-prod").as_deref(), Some(seen(&project)["SHIPPER_DIGEST_DOCS"].as_str()));
+    let kept: Vec<_> = [".1", ".2", ".3"].iter().map(|place| pinned(&format!("env-prod{place}"))).collect();
+    assert!(kept.iter().all(|pin| pin.is_some() && *pin != pinned("env-prod") && *pin != first), "{kept:?}");
+}
+
+#[test]
+fn a_target_sees_what_it_is_passed_and_no_secret() {
+    let project = project(None);
+    let mut command = project.command(["deploy", "prod"]);
+    command.env("SHOP_TOKEN", "passed").env("AWS_SECRET_ACCESS_KEY", "canary").env("GITHUB_TOKEN", "canary");
+    Ran::of(&command.output().expect("starts")).ok();
+    let vars = seen(&project);
+    assert_eq!(vars["SHOP_TOKEN"], "passed");
+    assert!(!vars.values().any(|value| value.contains("canary")), "{vars:?}");
+    let records = project.path().join(".shipper/images/shipper-records");
+    let stored = walk(&records);
+    assert!(!stored.is_empty() && stored.iter().all(|bytes| !contains(bytes, b"passed")), "values are in no record");
+}
+
+fn walk(directory: &std::path::Path) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).expect("a directory").flatten() {
+        if entry.path().is_dir() {
+            found.extend(walk(&entry.path()));
+        } else {
+            found.push(std::fs::read(entry.path()).expect("reads"));
+        }
+    }
+    found
+}
+
+fn contains(bytes: &[u8], needle: &[u8]) -> bool {
+    bytes.windows(needle.len()).any(|window| window == needle)
+}
+
+#[test]
+fn a_target_that_fails_is_recorded_and_tried_again() {
+    let project = project(None);
+    project.repo.write("seen/fail", "");
+    let ran = deploy(&project, &[]).exits(6).says("cannot deploy: `main` failed (exit code 1)").says("hint: d-prod-");
+    assert!(ran.stdout.is_empty(), "{}", ran.stdout);
+    assert_eq!((runs(&project, "main"), runs(&project, "policies")), (1, 0), "what follows does not run");
+    std::fs::remove_file(project.path().join("seen/fail")).expect("removes");
+    deploy(&project, &[]).ok().says("it did not succeed last time");
+    assert_eq!((runs(&project, "main"), runs(&project, "policies")), (2, 1));
+    deploy(&project, &[]).ok().says("prod runs these images");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_before_anything_is_done() {
+    let project = project(None);
+    project.run(["deploy", "prd"]).exits(2).says("did you mean `prod`?");
+    project.run(["deploy", "prod", "dosc"]).exits(2).says("did you mean `docs`?");
+    project.run(["deploy", "prod", "--no-build"]).exits(1).says("docs, site not built");
+    project.run(["deploy", "prod", "--tag", "v9"]).exits(1);
+    project.run(["deploy", "prod", "--image", "docs"]).exits(2);
+    project.run(["deploy", "prod", "--pr", "7"]).exits(6).says("is not trusted");
+    assert_eq!(runs(&project, "main"), 0);
+    assert!(!project.path().join(".shipper/images/shipper-records").exists());
+}
+
+#[test]
+fn an_environment_has_a_registry_of_its_own_and_gets_the_same_bytes() {
+    let (own, live) = (need!(DockerRegistry::start()), need!(DockerRegistry::start()));
+    let project = project(Some(own.host()));
+    let config = std::fs::read_to_string(project.path().join("shipper.toml")).expect("reads");
+    project
+        .repo
+        .write("shipper.toml", config.replace("[env.prod]", &format!("[env.prod]\nregistry = \"{}\"", live.host())));
+    deploy(&project, &[]).ok().says("Copied");
+    let image = seen(&project)["SHIPPER_IMAGE_DOCS"].clone();
+    assert!(image.starts_with(live.host()), "{image}");
+    let digest = image.split_once('@').expect("a digest").1;
+    let there = project.run(["inspect", "--json", &image]).ok().json();
+    assert_eq!(there["digest"], digest);
+    let built = project.run(["inspect", "--json", &image.replace(live.host(), own.host())]).ok().json();
+    assert_eq!(built["digest"], digest);
+    live.clear_log();
+    deploy(&project, &[]).ok().says("prod runs these images");
+    let writes =
+        live.log().requests.iter().filter(|request| !matches!(request.method.as_str(), "GET" | "HEAD")).count();
+    assert_eq!(writes, 0);
+}
+
+#[test]
+fn an_image_by_name_is_deployed_exactly_and_the_others_stay() {
+    let project = project(None);
+    deploy(&project, &[]).ok();
+    let before = seen(&project);
+    let old = format!("docs=oci:{}:{}", project.layout("demo/docs").display(), before["SHIPPER_TAG_DOCS"]);
+    project.repo.write("docs/index.md", "2\n");
+    project.repo.write("site/index.html", "2\n");
+    deploy(&project, &[]).ok();
+    let after = seen(&project);
+    assert_ne!(after["SHIPPER_DIGEST_DOCS"], before["SHIPPER_DIGEST_DOCS"]);
+    deploy(&project, &["--image", &old]).ok();
+    let now = seen(&project);
+    assert_eq!(now["SHIPPER_DIGEST_DOCS"], before["SHIPPER_DIGEST_DOCS"]);
+    assert_eq!(now["SHIPPER_DIGEST_SITE"], after["SHIPPER_DIGEST_SITE"]);
+}
+
+#[test]
+fn inline_gives_no_image_and_says_so() {
+    let project = project(None);
+    deploy(&project, &["--path", "inline"]).ok();
+    let vars = seen(&project);
+    assert!(!vars.contains_key("DOCS_IMAGE") && !vars.keys().any(|name| name.starts_with("SHIPPER_IMAGE")), "{vars:?}");
+    deploy(&project, &[]).ok();
+    assert!(seen(&project).contains_key("DOCS_IMAGE"), "what was built there is not known");
+}
