@@ -21,6 +21,7 @@ mod json;
 mod kill;
 #[cfg(unix)]
 mod leaks;
+mod lint;
 #[cfg(feature = "aws")]
 mod live;
 mod network;

@@ -84,6 +84,8 @@ pub(crate) enum Command {
     Deploy(DeployArgs),
     /// Name the files and values that make services due, and what pulls them in
     Why(WhyArgs),
+    /// Advice about Dockerfiles and their contexts, with what it is worth
+    Lint(LintArgs),
     /// Print the hash of a directory's or service's context
     Hash(HashArgs),
     /// Show an image or index
@@ -277,6 +279,19 @@ fn revision(text: &str) -> Result<String, String> {
 fn build_arg(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
     pair.map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| "write NAME=VALUE".to_owned())
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LintArgs {
+    /// Services, with those they are built on; all where none is named
+    #[arg(value_name = "SERVICE")]
+    pub(crate) services: Vec<String>,
+    /// Append to `.dockerignore` what keeps builders from being sent more than the context has
+    #[arg(long)]
+    pub(crate) write: bool,
+    /// Exit with 1 when something is found
+    #[arg(long)]
+    pub(crate) check: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -63,6 +63,7 @@ fn dispatch(global: &Global, command: &Command, terminal: &Terminal) -> Result<s
         Command::Ship(args) => commands::ship::run(global, args, terminal),
         Command::Deploy(args) => commands::deploy::run(global, args, terminal),
         Command::Why(args) => commands::why::run(global, args, terminal),
+        Command::Lint(args) => commands::lint::run(global, args, terminal),
         Command::Hash(args) => commands::hash::run(global, args, terminal),
         Command::Inspect(args) => commands::inspect::run(global, args, terminal),
         Command::Push(args) | Command::Copy(args) => commands::copy::run(global, args, terminal),

@@ -21,11 +21,13 @@ mod facts;
 mod gather;
 mod git;
 mod hashing;
+mod history;
 mod identity;
 mod images;
 mod init;
 mod inputs;
 mod lifecycle;
+mod lint;
 mod lock;
 mod measured;
 mod names;
@@ -65,6 +67,7 @@ pub use lifecycle::{
     LifecycleDiff, PolicySource, SimulatedImage, SimulatedImages, derive_lifecycle, diff_lifecycle, render_lifecycle,
     simulate_lifecycle,
 };
+pub use lint::{Finding, lint, write_ignore_rules};
 pub use outdated::{BaseState, LockedBase, base_outdated, base_update};
 pub use project::{CA_FILE, CONFIG_FILE, Directories, Options, Project};
 pub use promote::{Promoted, promote};

@@ -103,6 +103,30 @@ pub(crate) fn estimates(directory: &Path) -> BTreeMap<String, u64> {
         .collect()
 }
 
+/// How long each step of a service's Dockerfile took when it was last run, in milliseconds, by its text; the newest record
+/// with a build counts, and older ones for the steps that were cached in it.
+#[must_use]
+pub(crate) fn step_times(directory: &Path, service: &str) -> BTreeMap<String, u64> {
+    let mut took: BTreeMap<String, u64> = BTreeMap::new();
+    let mut current: Option<Vec<String>> = None;
+    for path in record_files(&directory.join("runs")).into_iter().rev() {
+        let Ok(file) = File::open(&path) else { continue };
+        for line in BufReader::new(file.take(LIMIT)).lines().map_while(Result::ok) {
+            let Ok(record) = serde_json::from_str::<Record>(&line) else { continue };
+            let Event::BuildMeasured { service: of, steps, .. } = record.event else { continue };
+            if of != service {
+                continue;
+            }
+            // Steps that the Dockerfile no longer has are no part of the build.
+            let now = current.get_or_insert_with(|| steps.iter().map(|step| step.instruction.clone()).collect());
+            for step in steps.iter().filter(|step| !step.cached && now.contains(&step.instruction)) {
+                took.entry(step.instruction.clone()).or_insert(step.duration_ms);
+            }
+        }
+    }
+    took
+}
+
 /// What the records say about a layer cache.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct CacheHistory {

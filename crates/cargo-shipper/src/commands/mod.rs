@@ -10,6 +10,7 @@ pub(crate) mod ecr;
 pub(crate) mod hash;
 pub(crate) mod init;
 pub(crate) mod inspect;
+pub(crate) mod lint;
 pub(crate) mod plan;
 pub(crate) mod promote;
 #[cfg(feature = "aws")]
