@@ -247,3 +247,144 @@ fn inline_gives_no_image_and_says_so() {
     deploy(&project, &[]).ok();
     assert!(seen(&project).contains_key("DOCS_IMAGE"), "what was built there is not known");
 }
+
+/// The digest that an environment's service was given last.
+fn given(project: &Project) -> String {
+    seen(project)["SHIPPER_DIGEST_DOCS"].clone()
+}
+
+/// G5: git, builders and the checkout are gone; the registry and the target's own command are what is left.
+fn back(registry: &str, project: &Project) {
+    deploy(project, &[]).ok();
+    let first = given(project);
+    project.repo.write("docs/index.md", "2\n");
+    deploy(project, &[]).ok();
+    let second = given(project);
+    assert_ne!(first, second);
+
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(elsewhere.path().join("seen")).expect("creates");
+    let bin = elsewhere.path().join("bin");
+    std::fs::create_dir(&bin).expect("creates");
+    for program in ["sh", "env", "sort"] {
+        std::os::unix::fs::symlink(format!("/usr/bin/{program}"), bin.join(program)).expect("links");
+    }
+    let directory = elsewhere.path().to_str().expect("plain");
+    let rollback = |arguments: &[&str]| {
+        let mut command = project.command(["-C", directory, "rollback", "prod", "--registry", registry]);
+        Ran::of(&command.args(arguments).env("PATH", &bin).output().expect("starts"))
+    };
+    let planned = rollback(&["--dry-run"]).ok();
+    assert!(planned.stdout.contains("~ docs"), "{}", planned.stdout);
+    let name = rollback(&[]).ok().says("Restored").stdout.trim().to_owned();
+    let log = std::fs::read_to_string(elsewhere.path().join("seen/main")).expect("the target ran there");
+    assert!(log.contains(&format!("SHIPPER_DIGEST_DOCS={first}")), "{log}");
+    // There is nothing before the first.
+    rollback(&[]).exits(1).says("`shipper history prod` lists what there is");
+
+    let told = project.run(["history", "prod", "--json", "--registry", registry]).ok().json();
+    let told = told["deployments"].as_array().expect("a list").clone();
+    let kinds: Vec<String> = told.iter().map(|one| text(&one["kind"])).collect();
+    assert_eq!(kinds, ["rollback", "deploy", "deploy"]);
+    assert_eq!(told[0]["id"], name.as_str());
+    for (newer, older) in told.iter().zip(&told[1..]) {
+        assert_eq!(newer["previous"], older["id"], "the order is that of `previous`");
+    }
+    assert_eq!(told[0]["restores"], told[2]["id"]);
+    assert!(told.iter().all(|one| text(&one["images"]["docs"]["reference"]).contains("@sha256:")), "G6");
+
+    let found = project.run(["where", &first, "--json", "--registry", registry]).ok().json();
+    assert_eq!(
+        (&found["found"][0]["environment"], &found["found"][0]["record"]),
+        (&"prod".into(), &name.as_str().into())
+    );
+    project.run(["where", &second, "--registry", registry]).exits(1);
+    let status = project.run(["status", "--json", "--registry", registry]).ok().json();
+    assert_eq!(status["environments"][0]["running"]["images"]["docs"]["digest"], first.as_str());
+
+    rollback(&["--to", &text(&told[1]["id"])]).ok();
+    rollback(&["--to", &text(&told[1]["id"])]).ok().says("prod runs these images");
+    rollback(&["--to", "nothing"]).exits(2).says("names no deployment");
+}
+
+#[test]
+fn a_rollback_needs_the_registry_and_the_target_alone() {
+    let registry = need!(DockerRegistry::start());
+    back(registry.host(), &project(Some(registry.host())));
+}
+
+#[test]
+fn a_rollback_needs_the_layout_and_the_target_alone() {
+    let store = tempfile::tempdir().expect("a directory");
+    let registry = format!("oci:{}", store.path().display());
+    back(&registry, &project(Some(&registry)));
+}
+
+#[test]
+fn a_rollback_to_an_image_that_is_not_whole_changes_nothing() {
+    let registry = FakeRegistry::start();
+    for name in ["demo/docs", "demo/site", "shipper-records"] {
+        registry.create_repository(name);
+    }
+    let project = project(Some(registry.host()));
+    deploy(&project, &[]).ok();
+    let before = registry.blobs("demo/docs");
+    project.repo.write("docs/index.md", "2\n");
+    deploy(&project, &[]).ok();
+    for blob in &before {
+        registry.delete_blob("demo/docs", blob);
+    }
+    let runs_before = runs(&project, "main");
+    registry.clear_log();
+    project.run(["rollback", "prod"]).exits(6).says("is gone").says("nothing was changed");
+    registry.log().assert_no_writes();
+    assert_eq!(runs(&project, "main"), runs_before);
+}
+
+/// E7: killed by its own target, at the edge between intent and applied.
+#[test]
+fn e7_a_deployment_that_was_killed_is_brought_to_its_end_by_the_next() {
+    let project = project(None);
+    deploy(&project, &[]).ok();
+    project.repo.write("docs/index.md", "2\n");
+    let config = std::fs::read_to_string(project.path().join("shipper.toml")).expect("reads");
+    project
+        .repo
+        .write("shipper.toml", config.replace("; test ! -e seen/fail", "; test ! -e seen/fail || kill -9 $PPID"));
+    project.repo.write("seen/fail", "");
+    let killed = deploy(&project, &[]);
+    assert_eq!(killed.code, None, "{}", killed.stderr);
+    let status = project.run(["status", "--json"]).ok().json();
+    assert_eq!(status["environments"][0]["last"]["state"], "intent");
+    std::fs::remove_file(project.path().join("seen/fail")).expect("removes");
+    deploy(&project, &[]).ok();
+    deploy(&project, &[]).ok().says("prod runs these images");
+    let told = project.run(["history", "prod", "--json"]).ok().json();
+    let states: Vec<String> =
+        told["deployments"].as_array().expect("a list").iter().map(|one| text(&one["state"])).collect();
+    assert_eq!(states, ["observed", "failed", "observed"], "the record says that it was interrupted");
+}
+
+#[test]
+fn a_second_deployment_sees_the_first_and_stops_or_waits() {
+    let project = project(None);
+    let config = std::fs::read_to_string(project.path().join("shipper.toml")).expect("reads");
+    let slow = "; touch seen/began; while test ! -e seen/go; do sleep 0.05; done";
+    project.repo.write("shipper.toml", config.replace("; test ! -e seen/fail", slow));
+    let mut first = project.command(["deploy", "prod"]).spawn().expect("starts");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    while !project.path().join("seen/began").exists() {
+        assert!(std::time::Instant::now() < deadline, "the target does not begin");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    deploy(&project, &[]).exits(6).says("is not done").says("`--wait-lock` waits for it");
+    project.run(["rollback", "prod"]).exits(6).says("is not done");
+    let second = std::thread::scope(|scope| {
+        let waits = scope.spawn(|| project.command(["deploy", "prod", "--wait-lock"]).output().expect("starts"));
+        project.repo.write("seen/go", "");
+        waits.join().expect("ends")
+    });
+    Ran::of(&second).ok().says("prod runs these images");
+    assert!(first.wait().expect("ends").success());
+    assert_eq!(runs(&project, "main"), 1);
+}

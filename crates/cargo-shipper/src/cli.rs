@@ -82,6 +82,14 @@ pub(crate) enum Command {
     Ship(ShipArgs),
     /// Ship what is due, hand the digests to what deploys, and write down what runs
     Deploy(DeployArgs),
+    /// Bring back what ran before, from the records alone
+    Rollback(RollbackArgs),
+    /// List the deployments of an environment, the newest first
+    History(HistoryArgs),
+    /// Show what runs in each environment
+    Status(StatusArgs),
+    /// Tell which environments run an image: 0 found, 1 in none
+    Where(WhereArgs),
     /// Name the files and values that make services due, and what pulls them in
     Why(WhyArgs),
     /// Advice about Dockerfiles and their contexts, with what it is worth
@@ -209,6 +217,54 @@ pub(crate) struct DeployArgs {
     pub(crate) concurrency: Option<u16>,
     #[command(flatten)]
     pub(crate) run: Run,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RollbackArgs {
+    /// The environment
+    #[arg(value_name = "ENV")]
+    pub(crate) environment: String,
+    /// The deployment whose images are brought back: its name or its last digits
+    #[arg(long, value_name = "RECORD")]
+    pub(crate) to: Option<String>,
+    /// Show what would be done and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) lock: Lock,
+    /// Where images and records are: `oci:DIR` or a registry's host with an optional path
+    #[arg(long, value_name = "REGISTRY")]
+    pub(crate) registry: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HistoryArgs {
+    /// The environment
+    #[arg(value_name = "ENV")]
+    pub(crate) environment: String,
+    /// How many
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
+    pub(crate) limit: usize,
+    /// Where records are: `oci:DIR` or a registry's host with an optional path
+    #[arg(long, value_name = "REGISTRY")]
+    pub(crate) registry: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StatusArgs {
+    /// Where records are: `oci:DIR` or a registry's host with an optional path
+    #[arg(long, value_name = "REGISTRY")]
+    pub(crate) registry: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WhereArgs {
+    /// A reference, a tag, a digest or a key, or at least seven digits of the last two
+    #[arg(value_name = "IMAGE|TAG|DIGEST|KEY")]
+    pub(crate) image: String,
+    /// Where records are: `oci:DIR` or a registry's host with an optional path
+    #[arg(long, value_name = "REGISTRY")]
+    pub(crate) registry: Option<String>,
 }
 
 /// What is done about another deployment of the environment.

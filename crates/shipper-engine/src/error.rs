@@ -580,6 +580,22 @@ pub enum Error {
         /// The record that says so.
         record: String,
     },
+    /// There is nothing to go back to.
+    #[error("go back in `{environment}`: {records} has no deployment before that was observed with other images")]
+    NothingBefore {
+        /// The environment.
+        environment: String,
+        /// Where the records are.
+        records: String,
+    },
+    /// A name means no deployment that was observed, or several.
+    #[error("go back in `{environment}` to `{name}`: it names no deployment, or several, that was observed")]
+    NoSuchRecord {
+        /// The environment.
+        environment: String,
+        /// As it was written.
+        name: String,
+    },
     /// Other deployments were faster, again and again.
     #[error("deploy to `{environment}`: others were faster")]
     Contended {
@@ -605,7 +621,7 @@ impl Error {
             Self::Untrusted { .. } | Self::StillNotReady { .. } | Self::Step { .. } | Self::Contended { .. } => {
                 ExitCode::DeployFailed
             }
-            Self::NoBootstrap { .. } | Self::NotBuilt { .. } => ExitCode::No,
+            Self::NoBootstrap { .. } | Self::NotBuilt { .. } | Self::NothingBefore { .. } => ExitCode::No,
             Self::Ship { code, .. } => *code,
             Self::CheckUnknown { .. } => ExitCode::Unknown,
             Self::Interrupted { .. } => ExitCode::Interrupted,
@@ -655,6 +671,9 @@ impl Error {
             }
             Self::Interrupted { .. } => Some("run again to go on, or go back with `shipper rollback`".to_owned()),
             Self::Contended { .. } => Some("run again".to_owned()),
+            Self::NothingBefore { environment, .. } | Self::NoSuchRecord { environment, .. } => {
+                Some(format!("`shipper history {environment}` lists what there is"))
+            }
             Self::Context { source, .. } | Self::Tree(source) => source.hint(),
             Self::Stage { source, .. } => {
                 source.hint().or_else(|| Some("run again; nothing was written to the registry".to_owned()))

@@ -53,7 +53,10 @@ mod verify;
 mod why;
 mod work;
 
-pub use deploy::{DeployOptions, DeployPath, DeployResult, Deployed, ImageSource, deploy_until};
+pub use deploy::{
+    DeployOptions, DeployPath, DeployResult, Deployed, Found, ImageSource, RollbackOptions, deploy_until, history,
+    rollback_until, status, where_is,
+};
 #[cfg(feature = "aws")]
 pub use ensure::{EnsureOptions, Ensured, ensure};
 pub use error::Error;
@@ -95,6 +98,11 @@ pub use why::{Against, Why, why};
 /// Facts and names, as `shipper-tag` has them.
 pub mod tags {
     pub use shipper_tag::{Compatibility, Facts, NotApplied, PlannedTag, TagPlan, Trigger};
+}
+
+/// Deployment records, as `shipper-deploy` has them.
+pub mod records {
+    pub use shipper_deploy::{Image, Kind, Record, RecordId, State, Step, StepOutcome};
 }
 
 /// Numbers with units.

@@ -1,13 +1,14 @@
-//! `shipper deploy`.
+//! `shipper deploy` and `shipper rollback`.
 
 use std::io::Write as _;
 use std::sync::Arc;
 
 use shipper_engine::{
-    DeployOptions, DeployResult, EventSink, Events, ExitCode, ImageSource, Options, Overrides, Project,
+    DeployOptions, DeployResult, Deployed, Error, EventSink, Events, ExitCode, ImageSource, Options, Overrides,
+    Project, RollbackOptions,
 };
 
-use crate::cli::{DeployArgs, Global};
+use crate::cli::{DeployArgs, Global, RollbackArgs};
 use crate::commands::ship::interrupted;
 use crate::commands::tags::overrides;
 use crate::commands::{block_on, options};
@@ -38,13 +39,42 @@ pub(crate) fn run(global: &Global, args: &DeployArgs, terminal: &Terminal) -> Re
         take_over: args.lock.take_over,
         facts: overrides(&args.run),
     };
-    let view = Arc::new(ShipView::new(terminal).of_deployment(args.dry_run));
+    shown(global, terminal, args.dry_run, async |events| {
+        shipper_engine::deploy_until(&project, &options, &events, interrupted()).await
+    })
+}
+
+/// `shipper rollback`.
+pub(crate) fn rollback(global: &Global, args: &RollbackArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
+    let opened =
+        Options { overrides: Overrides { registry: args.registry.clone(), concurrency: None }, ..options(global) };
+    let project = Project::open(&opened)?;
+    let options = RollbackOptions {
+        environment: args.environment.clone(),
+        to: args.to.clone(),
+        dry_run: args.dry_run,
+        wait_lock: args.lock.wait_lock,
+        take_over: args.lock.take_over,
+    };
+    shown(global, terminal, args.dry_run, async |events| {
+        shipper_engine::rollback_until(&project, &options, &events, interrupted()).await
+    })
+}
+
+/// Shows the events of `work`, and prints the name of its record.
+fn shown(
+    global: &Global,
+    terminal: &Terminal,
+    dry_run: bool,
+    work: impl AsyncFnOnce(Events) -> Result<Deployed, Error>,
+) -> Result<ExitCode, Failure> {
+    let view = Arc::new(ShipView::new(terminal).of_deployment(dry_run));
     let sink: Arc<dyn EventSink> =
         if global.json { Arc::new(JsonLines::new(terminal)) } else { Arc::clone(&view) as Arc<dyn EventSink> };
     let events = Events::new(sink);
     let deployed = block_on(async {
         tokio::select! {
-            deployed = shipper_engine::deploy_until(&project, &options, &events, interrupted()) => deployed,
+            deployed = work(events) => deployed,
             () = view.heartbeat() => unreachable!("the heartbeat goes on for ever"),
         }
     })?;

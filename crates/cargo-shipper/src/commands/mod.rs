@@ -15,6 +15,7 @@ pub(crate) mod plan;
 pub(crate) mod promote;
 #[cfg(feature = "aws")]
 pub(crate) mod ready;
+pub(crate) mod records;
 pub(crate) mod ship;
 pub(crate) mod sign;
 pub(crate) mod tags;

@@ -8,6 +8,8 @@ mod due;
 mod execute;
 mod path;
 mod ready;
+mod records;
+mod rollback;
 mod sources;
 
 use std::collections::BTreeMap;
@@ -27,6 +29,8 @@ use crate::{Error, Events, Project, registries};
 
 pub(crate) use execute::{Begun, Finish, Work};
 pub(crate) use path::Approach;
+pub use records::{Found, history, status, where_is};
+pub use rollback::{RollbackOptions, rollback_until};
 pub(crate) use sources::{Located, store_of};
 
 /// The way that a deployment takes.

@@ -1,0 +1,133 @@
+//! What the records say: `history`, `status`, `where`.
+
+use std::collections::BTreeSet;
+
+use shipper_deploy::{Deployment, Ledger, Record, State};
+use shipper_oci::Store;
+use shipper_tag::Facts;
+use tokio::task::JoinSet;
+
+use super::store_of;
+use crate::facts::facts_for_names;
+use crate::{Error, Project, registries};
+
+/// The registry of an environment, whether or not the configuration has it: a rollback needs no checkout.
+pub(crate) async fn store_named(project: &Project, environment: &str, run: &Facts) -> Result<Store, Error> {
+    if project.config.env.contains_key(environment) {
+        return store_of(project, &project.config.environment(environment)?, run).await;
+    }
+    Ok(registries::open_for(project, run, None).await?.store)
+}
+
+/// Reads records at the same time, and keeps their order.
+async fn read(ledger: &Ledger, deployments: Vec<Deployment>) -> Result<Vec<Record>, Error> {
+    let mut reads = JoinSet::new();
+    for (place, deployment) in deployments.into_iter().enumerate() {
+        let ledger = ledger.clone();
+        reads.spawn(async move { (place, ledger.read(&deployment).await) });
+    }
+    let mut records = Vec::new();
+    while let Some(read) = reads.join_next().await {
+        let (place, record) = read.expect("because a read does not panic and is not cancelled");
+        records.push((place, record?));
+    }
+    records.sort_by_key(|(place, _)| *place);
+    Ok(records.into_iter().map(|(_, record)| record).collect())
+}
+
+/// The newest deployments of an environment, the newest first, at most `limit`.
+///
+/// # Errors
+/// [`Error::Deploy`] where a record can not be read.
+pub async fn history(project: &Project, environment: &str, limit: usize) -> Result<Vec<Record>, Error> {
+    let (run, _) = facts_for_names(project, &crate::FactsOverrides::default())?;
+    let ledger = Ledger::new(&store_named(project, environment, &run).await?);
+    let newest = ledger.list().await?.of(environment).take(limit).collect();
+    read(&ledger, newest).await
+}
+
+/// The last deployment of each environment, and the last one that was observed, where that is another one; sorted by
+/// environment.
+///
+/// # Errors
+/// As [`history`].
+pub async fn status(project: &Project) -> Result<Vec<(Record, Option<Record>)>, Error> {
+    let (run, _) = facts_for_names(project, &crate::FactsOverrides::default())?;
+    let mut all = Vec::new();
+    let mut known = BTreeSet::new();
+    let names: Vec<Option<String>> = project.config.env.keys().cloned().map(Some).chain([None]).collect();
+    for name in names {
+        let store = match &name {
+            Some(name) => store_named(project, name, &run).await?,
+            None => registries::open_for(project, &run, None).await?.store,
+        };
+        let ledger = Ledger::new(&store);
+        let listing = ledger.list().await?;
+        let environments: Vec<&str> = match &name {
+            Some(name) => vec![name.as_str()],
+            // Those that the configuration does not name, or not any more.
+            None => listing.environments().into_iter().collect(),
+        };
+        for environment in environments {
+            if !known.insert(environment.to_owned()) {
+                continue;
+            }
+            let Some(last) = listing.of(environment).next() else { continue };
+            let observed = listing.of(environment).find(|one| one.state == State::Observed);
+            let observed = observed.filter(|observed| observed.id != last.id);
+            let mut records = read(&ledger, std::iter::once(last).chain(observed).collect()).await?.into_iter();
+            all.extend(records.next().map(|last| (last, records.next())));
+        }
+    }
+    all.sort_by(|(a, _), (b, _)| a.id.environment().cmp(b.id.environment()));
+    Ok(all)
+}
+
+/// An environment that runs an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The environment.
+    pub environment: String,
+    /// The service.
+    pub service: String,
+    /// `repository@digest`.
+    pub image: String,
+    /// Name of the record.
+    pub record: String,
+    /// When that deployment began.
+    pub since: String,
+}
+
+/// Where an image runs, by a reference, a digest, a tag or a key, or the beginning of a digest or key.
+///
+/// # Errors
+/// As [`history`].
+pub async fn where_is(project: &Project, text: &str) -> Result<Vec<Found>, Error> {
+    let wanted = text.rsplit_once('@').map_or(text, |(_, digest)| digest);
+    let begins = |known: &str| wanted.len() >= 7 && known.starts_with(wanted);
+    let mut found = Vec::new();
+    for (last, observed) in status(project).await? {
+        let running = observed.unwrap_or(last);
+        for (service, image) in running.images.iter().filter(|_| running.state == State::Observed) {
+            let tag = image.tag.as_deref().unwrap_or_default();
+            let named = image.reference.split_once('@').map_or("", |(name, _)| name);
+            let is_it = image.digest == wanted
+                || begins(&image.digest)
+                || image.digest.split_once(':').is_some_and(|(_, hex)| begins(hex))
+                || image.key.as_deref().is_some_and(begins)
+                || tag == wanted
+                || tag.strip_prefix("h-").is_some_and(|key| begins(key) || wanted.starts_with(key))
+                || format!("{named}:{tag}") == text;
+            if is_it {
+                found.push(Found {
+                    environment: running.id.environment().to_owned(),
+                    service: service.clone(),
+                    image: image.reference.clone(),
+                    record: running.id.to_string(),
+                    since: running.began.clone(),
+                });
+            }
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,173 @@
+//! `rollback`: what ran before, from the records alone. No checkout, no builder and no git is needed; the images are proven
+//! to be whole before anything is changed.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+
+use shipper_build::Environment as Variables;
+use shipper_deploy::{Kind, Ledger, Path, Record, RecordId, Role, State, StepOutcome};
+use shipper_report::{Event, PlannedStep};
+
+use super::records::store_named;
+use super::{
+    Begun, DeployOptions, DeployResult, Deployed, Finish, Work, due, ended, execute, planned_images, references,
+};
+use crate::facts::facts_for_names;
+use crate::ship::{Ending, recorded};
+use crate::{Error, Events, Project, registries};
+
+/// What to go back to.
+#[derive(Debug, Clone, Default)]
+pub struct RollbackOptions {
+    /// The environment.
+    pub environment: String,
+    /// Name of the record whose images are brought back, or its last digits; where absent, the last one before the current
+    /// that was observed with other images.
+    pub to: Option<String>,
+    /// Say what would be done and do nothing.
+    pub dry_run: bool,
+    /// Wait for another deployment of the environment to be done.
+    pub wait_lock: bool,
+    /// Take another deployment of the environment for gone.
+    pub take_over: bool,
+}
+
+/// Goes back until `stop` is ready.
+///
+/// # Errors
+/// [`Error::NothingBefore`]; as [`deploy_until`](super::deploy_until).
+pub async fn rollback_until(
+    project: &Project,
+    options: &RollbackOptions,
+    events: &Events,
+    stop: impl Future<Output = ()>,
+) -> Result<Deployed, Error> {
+    tokio::pin!(stop);
+    recorded(project, "rollback", events, async |events| {
+        let result = rollback(project, options, &events, stop).await;
+        let (code, word, record, images) = match &result {
+            Ok(done) => {
+                let word = if done.result == DeployResult::Deployed { "rolled-back" } else { done.result.word() };
+                (done.exit_code(), word, done.record.clone(), done.images.clone())
+            }
+            Err(error) => (error.exit_code(), "failed", error.record().map(str::to_owned), BTreeMap::new()),
+        };
+        let (environment, result_word) = (options.environment.clone(), word.to_owned());
+        events.emit(Event::DeployFinished { environment, result: result_word, record, images });
+        (result, Ending { code, images: BTreeMap::new(), saved_ms: 0 })
+    })
+    .await
+}
+
+async fn rollback(
+    project: &Project,
+    options: &RollbackOptions,
+    events: &Events,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
+) -> Result<Deployed, Error> {
+    let name = &options.environment;
+    let (run, _) = facts_for_names(project, &crate::FactsOverrides::default())?;
+    let admits = project.config.env.contains_key(name) && project.config.environment(name)?.admits_untrusted;
+    if registries::is_untrusted(&run) && !admits {
+        return Err(Error::Untrusted { environment: name.clone() });
+    }
+    let store = store_named(project, name, &run).await?;
+    let ledger = Ledger::new(&store);
+    let lock = DeployOptions { wait_lock: options.wait_lock, take_over: options.take_over, ..DeployOptions::default() };
+    loop {
+        let standing = execute::standing(&ledger, name, &lock, events, stop.as_mut()).await?;
+        let Some(standing) = standing else { return Ok(ended(DeployResult::Interrupted, None, BTreeMap::new())) };
+        let nothing = || Error::NothingBefore { environment: name.clone(), records: ledger.to_string() };
+        let base = standing.base.as_ref().ok_or_else(nothing)?;
+        let target = match &options.to {
+            Some(text) => named(&ledger, &standing, name, text).await?,
+            None => before(&ledger, &standing, base).await?,
+        };
+        let target = target.ok_or_else(nothing)?;
+        let steps = target.steps.iter().map(|step| {
+            let mut step = step.clone();
+            // Policies and the like are of a checkout, which may not be there.
+            let is_of_checkout = step.role == Role::After && !step.inputs.is_empty();
+            step.outcome = if is_of_checkout { StepOutcome::Unchanged } else { StepOutcome::Pending };
+            step.success = due::success(Some(base), &step.name);
+            (step.duration_ms, step.problem) = (0, None);
+            step
+        });
+        let steps: Vec<_> = steps.collect();
+        let planned = steps.iter().map(|step| {
+            let due = step.outcome == StepOutcome::Pending;
+            let why = if due { format!("as in {}", target.id) } else { "its files are not of the record".to_owned() };
+            PlannedStep { step: step.name.clone(), due, why }
+        });
+        events.emit(Event::DeployPlanned {
+            environment: name.clone(),
+            images: planned_images(Some(base), &target.images),
+            steps: planned.collect(),
+        });
+        let references = references(&target.images);
+        if options.dry_run {
+            return Ok(ended(DeployResult::Planned, Some(&target), references));
+        }
+        let is_there = base.id == target.id || base.restores.as_ref() == Some(&target.id);
+        if is_there && base.state == State::Observed {
+            return Ok(ended(DeployResult::Unchanged, Some(base), references));
+        }
+        let mut places = super::Places::new();
+        for (service, image) in &target.images {
+            let failed = |source| Error::Store { action: format!("use repository `{}`", image.repository), source };
+            places.insert(service.clone(), store.repository(&image.repository.parse().map_err(failed)?));
+        }
+        let work = Work {
+            ledger: &ledger,
+            directory: project.root.clone(),
+            variables: project.environment.iter().collect::<Variables>(),
+            commit: target.commit.clone(),
+            events,
+        };
+        let begun = Begun {
+            environment: name,
+            kind: Kind::Rollback,
+            path: Path::Fast,
+            restores: Some(target.id.clone()),
+            images: target.images.clone(),
+            steps,
+        };
+        if let Finish::Done(record) = work.run(begun, &standing, &places, stop.as_mut()).await? {
+            return Ok(ended(DeployResult::Deployed, Some(&record), references));
+        }
+    }
+}
+
+/// The observed deployment that a name or its last digits mean.
+async fn named(
+    ledger: &Ledger,
+    standing: &execute::Standing,
+    environment: &str,
+    text: &str,
+) -> Result<Option<Record>, Error> {
+    let mut found = standing.listing.of(environment).filter(|deployment| {
+        let name = deployment.id.to_string();
+        deployment.state == State::Observed && (name == text || text.len() >= 4 && name.ends_with(text))
+    });
+    match (found.next(), found.next()) {
+        (Some(one), None) => Ok(Some(ledger.read(&one).await?)),
+        _ => Err(Error::NoSuchRecord { environment: environment.to_owned(), name: text.to_owned() }),
+    }
+}
+
+/// The last deployment before `base` that was observed with other images; of a rollback, before what it brought back.
+async fn before(ledger: &Ledger, standing: &execute::Standing, base: &Record) -> Result<Option<Record>, Error> {
+    let from: &RecordId = match base.state {
+        State::Observed => base.restores.as_ref().unwrap_or(&base.id),
+        _ => &base.id,
+    };
+    let older = standing.listing.of(base.id.environment());
+    for deployment in older.filter(|one| one.state == State::Observed && one.id < *from) {
+        let record = ledger.read(&deployment).await?;
+        let is_other = base.state != State::Observed || record.digests() != base.digests();
+        if is_other && !record.images.is_empty() {
+            return Ok(Some(record));
+        }
+    }
+    Ok(None)
+}
