@@ -27,6 +27,7 @@ mod live;
 mod network;
 mod project;
 mod promote;
+mod prune;
 mod race;
 #[cfg(feature = "aws")]
 mod ready;

@@ -120,6 +120,8 @@ pub(crate) enum Command {
     Facts(FactsArgs),
     /// Print the names that an image gets on this run
     Tags(TagsArgs),
+    /// Tell which directories of builds are beyond the bounds, and remove them with `--apply`
+    Prune(PruneArgs),
     /// Print every setting with its origin
     Config(ConfigArgs),
     /// Print shell completions
@@ -348,6 +350,19 @@ pub(crate) struct LintArgs {
     /// Exit with 1 when something is found
     #[arg(long)]
     pub(crate) check: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PruneArgs {
+    /// Directories that were not used for so many days
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub(crate) days: u32,
+    /// The longest unused ones, until no more than this is left, in MiB
+    #[arg(long, value_name = "N")]
+    pub(crate) max_mib: Option<u64>,
+    /// Remove them
+    #[arg(long)]
+    pub(crate) apply: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -79,6 +79,7 @@ fn dispatch(global: &Global, command: &Command, terminal: &Terminal) -> Result<s
         Command::Ecr(args) => commands::ecr::run(global, args, terminal),
         Command::Facts(args) => commands::tags::facts(global, args, terminal),
         Command::Tags(args) => commands::tags::tags(global, args, terminal),
+        Command::Prune(args) => commands::prune::run(global, args, terminal),
         Command::Config(args) => commands::config::run(global, args, terminal),
         Command::Completions(args) => commands::completions::run(args, terminal),
         #[cfg(feature = "aws")]

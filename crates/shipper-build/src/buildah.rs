@@ -33,6 +33,7 @@ use crate::steps::{FailedStep, StepReport, Stopwatch};
 use crate::work::Work;
 use dockerfile::Times;
 pub(crate) use engine::missing;
+pub use engine::refuse_mounts;
 use engine::{Command, Engine, prepare};
 
 /// Builds the image of a Dockerfile with `buildah` and leaves it in an OCI layout.

@@ -23,7 +23,7 @@ mod toolchain;
 mod work;
 
 pub use assemble::{ASSEMBLY, AssembleRequest, BIN_DIR, ImageOptions, assemble};
-pub use buildah::buildah;
+pub use buildah::{buildah, refuse_mounts};
 pub use builder::{Builder, BuilderChoice};
 pub use buildx::Buildx;
 pub use cache::Cache;

@@ -37,6 +37,7 @@ mod outdated;
 mod probe;
 mod project;
 mod promote;
+mod prune;
 mod publish;
 mod read;
 #[cfg(feature = "aws")]
@@ -74,6 +75,7 @@ pub use lint::{Finding, lint, write_ignore_rules};
 pub use outdated::{BaseState, LockedBase, base_outdated, base_update};
 pub use project::{CA_FILE, CONFIG_FILE, Directories, Options, Project};
 pub use promote::{Promoted, promote};
+pub use prune::{PruneOptions, PruneReport, Pruned, prune};
 #[cfg(feature = "aws")]
 pub use ready::{Readiness, ReadyOptions, Verdict, ready};
 #[cfg(feature = "aws")]

@@ -13,6 +13,7 @@ pub(crate) mod inspect;
 pub(crate) mod lint;
 pub(crate) mod plan;
 pub(crate) mod promote;
+pub(crate) mod prune;
 #[cfg(feature = "aws")]
 pub(crate) mod ready;
 pub(crate) mod records;

@@ -49,7 +49,10 @@ pub(super) fn prepare(work: &Work) -> Result<(), BuildError> {
 
 /// Nothing may be mounted below a directory that is about to be removed: the removal would go on in what is mounted there.
 /// Only a build that was killed without namespaces of its own could leave such a mount.
-fn refuse_mounts(directory: &Path) -> Result<(), BuildError> {
+///
+/// # Errors
+/// [`BuildError::Io`] that names the mount point.
+pub fn refuse_mounts(directory: &Path) -> Result<(), BuildError> {
     let (Ok(mounts), Ok(directory)) = (std::fs::read_to_string("/proc/self/mountinfo"), directory.canonicalize())
     else {
         return Ok(());
