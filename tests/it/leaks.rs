@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use shipper_testkit::{need, require_tool};
+use shipper_testkit::{DockerEngine, ImageStore, Suite, need, require_tool};
 
 use crate::support::{Project, text};
 
@@ -31,21 +31,39 @@ const FILES: [&str; 16] = [
     " odd.log ",
 ];
 
-/// The paths of what the root directory of an image of `COPY . /` has: files, links, directories without anything in
-/// them.
-fn copied(buildah: &Path, context: &Path) -> BTreeSet<String> {
-    let work = tempfile::tempdir().expect("a directory");
-    let at = |name: &str| work.path().join(name);
-    std::fs::write(at("Dockerfile"), "FROM scratch\nCOPY . /\n").expect("writes");
-    let mut build = Command::new(buildah);
-    build.args(["--storage-driver", "vfs", "--root"]).arg(at("root")).arg("--runroot").arg(at("run"));
-    build.args(["bud", "--isolation", "chroot", "--quiet", "--file"]).arg(at("Dockerfile"));
-    build.arg("--output").arg(format!("type=local,dest={}", at("out").display())).arg(context);
-    let output = build.stdout(Stdio::null()).output().expect("buildah starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut found = BTreeSet::new();
-    leaves(&at("out"), &at("out"), &mut found);
-    found
+/// Exceptions as well, which are BuildKit's alone.
+const EXCEPTIONS: [&str; 6] = ["**/*.log", "!web/*.log", "a", "!a/b", ".git/*", "!.git/HEAD"];
+
+/// Who is given the directory.
+enum Judge {
+    Buildah(PathBuf),
+    BuildKit(DockerEngine),
+}
+
+impl Judge {
+    /// The paths of what the root directory of an image of `COPY . /` has: files, links, directories without anything in
+    /// them.
+    fn copied(&self, context: &Path) -> BTreeSet<String> {
+        let work = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| work.path().join(name);
+        std::fs::write(at("Dockerfile"), "FROM scratch\nCOPY . /\n").expect("writes");
+        let mut build = match self {
+            Self::Buildah(program) => {
+                let mut build = Command::new(program);
+                build.args(["--storage-driver", "vfs", "--root"]).arg(at("root")).arg("--runroot").arg(at("run"));
+                build.args(["bud", "--isolation", "chroot"]);
+                build
+            }
+            Self::BuildKit(engine) => engine.docker(&["buildx", "build", "--provenance=false"]),
+        };
+        build.args(["--quiet", "--file"]).arg(at("Dockerfile"));
+        build.arg("--output").arg(format!("type=local,dest={}", at("out").display())).arg(context);
+        let output = build.stdout(Stdio::null()).output().expect("the builder starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut found = BTreeSet::new();
+        leaves(&at("out"), &at("out"), &mut found);
+        found
+    }
 }
 
 fn leaves(root: &Path, directory: &Path, found: &mut BTreeSet<String>) {
@@ -64,38 +82,51 @@ fn paths(list: &Value) -> BTreeSet<String> {
     list.as_array().expect("a list").iter().map(|one| text(&one["path"])).collect()
 }
 
+/// Compares what is sent with what is hashed and leaks, and what is sent after the cure with what is hashed.
+fn compare(judge: &Judge, case: usize, rules: &[&'static str]) {
+    let pick = |from: &[&'static str]| -> Vec<&'static str> {
+        from.iter().enumerate().filter(|(at, _)| !(at + case).is_multiple_of(3)).map(|(_, one)| *one).collect()
+    };
+    let project = Project::new("");
+    for file in pick(&FILES) {
+        project.repo.write(file, file);
+    }
+    project.repo.symlink("../a", "web/link");
+    project.repo.mkdir("empty/deep");
+    project.repo.write(".gitignore", pick(&IGNORED).join("\n"));
+    project.repo.write(".dockerignore", rules.join("\n"));
+    project.repo.git(&["add", "-f", "web"]);
+    let hash = || project.run(["hash", "--leaks", "--list", "--json"]).ok().json();
+    let found = hash();
+    let (hashed, leaked) = (paths(&found["entries"]), paths(&found["leaks"]["list"]));
+    assert!(hashed.is_disjoint(&leaked), "{found}");
+    assert!(leaked.iter().any(|path| path.ends_with("shipper.toml")), "{found}");
+    let both: BTreeSet<String> = hashed.union(&leaked).cloned().collect();
+    assert_eq!(judge.copied(project.path()), both, "case {case}");
+
+    let lines = found["leaks"]["dockerignore"].as_array().expect("lines").iter().map(text);
+    let cured = rules.iter().map(|&line| line.to_owned()).chain(lines).collect::<Vec<_>>().join("\n");
+    project.repo.write(".dockerignore", cured);
+    let cured = hash();
+    assert_eq!(paths(&cured["entries"]), hashed, "the cure takes nothing away");
+    assert_eq!(cured["leaks"]["entries"], 0, "{cured}");
+    assert_eq!(judge.copied(project.path()), hashed, "case {case}, cured");
+}
+
 #[test]
 fn what_buildah_is_sent_is_what_is_hashed_and_what_leaks() {
-    let buildah = need!(require_tool("buildah"));
-    for case in 0..2_usize {
-        let pick = |from: &[&'static str]| -> Vec<&'static str> {
-            from.iter().enumerate().filter(|(at, _)| (at + case) % 3 != 0).map(|(_, one)| *one).collect()
-        };
-        let project = Project::new("");
-        for file in pick(&FILES) {
-            project.repo.write(file, file);
-        }
-        project.repo.symlink("../a", "web/link");
-        project.repo.mkdir("empty/deep");
-        project.repo.write(".gitignore", pick(&IGNORED).join("\n"));
-        project.repo.write(".dockerignore", pick(&RULES).join("\n"));
-        project.repo.git(&["add", "-f", "web"]);
-        let hash = || project.run(["hash", "--leaks", "--list", "--json"]).ok().json();
-        let found = hash();
-        let (hashed, leaked) = (paths(&found["entries"]), paths(&found["leaks"]["list"]));
-        assert!(hashed.is_disjoint(&leaked), "{found}");
-        assert!(leaked.iter().any(|path| path.ends_with("shipper.toml")), "{found}");
-        let both: BTreeSet<String> = hashed.union(&leaked).cloned().collect();
-        assert_eq!(copied(&buildah, project.path()), both, "case {case}");
-
-        let lines = found["leaks"]["dockerignore"].as_array().expect("lines").iter().map(text);
-        let cured = pick(&RULES).into_iter().map(str::to_owned).chain(lines).collect::<Vec<_>>().join("\n");
-        project.repo.write(".dockerignore", cured);
-        let cured = hash();
-        assert_eq!(paths(&cured["entries"]), hashed, "the cure takes nothing away");
-        assert_eq!(cured["leaks"]["entries"], 0, "{cured}");
-        assert_eq!(copied(&buildah, project.path()), hashed, "case {case}, cured");
+    let judge = Judge::Buildah(need!(require_tool("buildah")));
+    for case in 0..2 {
+        let rules: Vec<&str> =
+            RULES.iter().enumerate().filter(|(at, _)| !(at + case).is_multiple_of(3)).map(|(_, one)| *one).collect();
+        compare(&judge, case, &rules);
     }
+}
+
+#[test]
+fn what_buildkit_is_sent_is_what_is_hashed_and_what_leaks() {
+    let judge = Judge::BuildKit(need!(DockerEngine::start(Suite::Stable, ImageStore::Containerd)));
+    compare(&judge, 2, &EXCEPTIONS);
 }
 
 #[test]

@@ -96,6 +96,23 @@ impl IgnoreFile {
         Ok(IgnoreFile { patterns })
     }
 
+    /// The rules of this file and then those of `more`, as if its lines stood at the end of this file. Lines of `more`
+    /// keep their numbers.
+    ///
+    /// ```
+    /// use shipper_dockerfile::IgnoreFile;
+    ///
+    /// let rules = IgnoreFile::parse(b"a\n!a/b\n")?;
+    /// // An exclusion that a directory has met already says nothing new about what an exception took back.
+    /// assert!(!rules.followed_by(&IgnoreFile::parse(b"a\n")?).is_excluded(b"a/b/c"));
+    /// assert!(rules.followed_by(&IgnoreFile::parse(b"a/b\n")?).is_excluded(b"a/b/c"));
+    /// # Ok::<(), shipper_dockerfile::IgnoreError>(())
+    /// ```
+    #[must_use]
+    pub fn followed_by(&self, more: &IgnoreFile) -> IgnoreFile {
+        IgnoreFile { patterns: self.patterns.iter().chain(&more.patterns).cloned().collect() }
+    }
+
     /// Whether there is no rule, so that nothing is excluded.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -171,7 +171,10 @@ impl Tree {
         }
         let leaks = search.leaks;
         let roots = self.roots(&leaks, context)?;
-        let (lines, nameless) = cure::lines(&roots, context.manifest());
+        let (mut lines, mut nameless) = cure::lines(&roots, context.manifest());
+        if let Some(ignore) = selection.ignore {
+            cure::against_exceptions(ignore, &leaks, &roots, &mut lines, &mut nameless);
+        }
         Ok(Leaks { entries: leaks, roots, lines, nameless })
     }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shipper_dockerfile::IgnoreFile;
 
-use crate::leaks::{LeakCause, LeakRoot};
+use crate::leaks::{Leak, LeakCause, LeakRoot};
 use crate::{Manifest, RelPath};
 
 /// Roots that a wildcard must replace to be worth it.
@@ -46,6 +46,46 @@ pub(super) fn lines(roots: &[LeakRoot], manifest: &Manifest) -> (Vec<String>, Ve
         }
     }
     (lines.into_iter().collect(), nameless)
+}
+
+/// Adds what `lines` do not reach: an exclusion that a directory has met already is not asked again about what an
+/// exception of `ignore` takes back below it, so that deeper ones are needed.
+pub(super) fn against_exceptions(
+    ignore: &IgnoreFile,
+    leaks: &[Leak],
+    roots: &[LeakRoot],
+    lines: &mut Vec<String>,
+    nameless: &mut Vec<RelPath>,
+) {
+    let rules = |lines: &[String]| {
+        let more = IgnoreFile::parse(lines.join("\n").as_bytes()).unwrap_or_default();
+        ignore.followed_by(&more)
+    };
+    let mut all = rules(lines);
+    let named: Vec<&LeakRoot> = roots.iter().filter(|root| !nameless.contains(&root.path)).collect();
+    for root in named.into_iter().filter(|root| ignore.may_contain_exception(root.path.as_bytes())) {
+        let from = leaks.partition_point(|leak| leak.path < root.path);
+        let below = leaks[from..].iter().take_while(|leak| leak.path.as_bytes().starts_with(root.path.as_bytes()));
+        for leak in below.filter(|leak| leak.path.starts_with(&root.path)) {
+            let path = leak.path.as_bytes();
+            // Nothing of the context is below the root, so what is above the leak may go as a whole.
+            let ends = (root.path.as_bytes().len()..path.len()).filter(|&at| path[at] == b'/').chain([path.len()]);
+            let mut ends = ends.map(|end| literal(&path[..end]).0);
+            while !all.is_excluded(path) {
+                let Some(line) = ends.next() else {
+                    nameless.push(leak.path.clone());
+                    break;
+                };
+                if !lines.contains(&line) {
+                    lines.push(line);
+                    all = rules(lines);
+                }
+            }
+        }
+    }
+    lines.sort_unstable();
+    nameless.sort_unstable();
+    nameless.dedup();
 }
 
 /// Makes a line of a file name, if it excludes nothing of the context.
