@@ -32,6 +32,7 @@ mod race;
 #[cfg(feature = "aws")]
 mod ready;
 mod registry;
+mod report;
 mod shop;
 mod sign;
 mod sources;

@@ -19,6 +19,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("umoci", "umoci"),
     ("busybox", "busybox-static"),
     ("strace", "strace"),
+    ("chromium", "chromium"),
 ];
 
 /// Settings that make `cargo install` of a tool quick to build rather than quick to run.

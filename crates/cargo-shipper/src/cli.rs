@@ -116,6 +116,8 @@ pub(crate) enum Command {
     /// Repositories and retention in Amazon ECR
     #[cfg(feature = "aws")]
     Ecr(aws::EcrArgs),
+    /// Write what a recorded run did as a report
+    Report(ReportArgs),
     /// Print the facts of this run that names are made of
     Facts(FactsArgs),
     /// Print the names that an image gets on this run
@@ -540,6 +542,33 @@ pub(crate) struct TagsArgs {
     pub(crate) explain: bool,
     #[command(flatten)]
     pub(crate) run: Run,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReportArgs {
+    /// The beginning of a run's name, or the path of a record; the last run where nothing is named
+    #[arg(value_name = "RUN")]
+    pub(crate) run: Option<String>,
+    /// What to write
+    #[arg(long, value_name = "FORMAT", default_value = "html")]
+    pub(crate) format: ReportFormat,
+    /// Where to write it, `-` for stdout; without it HTML goes to .shipper/report.html and the rest to stdout
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// One self-contained file
+    Html,
+    /// The timeline alone
+    Svg,
+    /// For job summaries and comments
+    Md,
+    /// Everything as one document
+    Json,
+    /// For Perfetto
+    ChromeTrace,
 }
 
 #[derive(Debug, Clone, Args)]

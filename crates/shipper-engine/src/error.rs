@@ -37,6 +37,25 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// There is no record of a run.
+    #[error("{}", match run {
+        Some(run) => format!("find run `{run}` in {}", directory.display()),
+        None => format!("find a run in {}", directory.display()),
+    })]
+    NoRun {
+        /// What was asked for; the last run if nothing.
+        run: Option<String>,
+        /// Where records lie.
+        directory: PathBuf,
+    },
+    /// More than one run's name begins so.
+    #[error("tell which run `{run}` means: {several} begin so")]
+    SeveralRuns {
+        /// What was asked for.
+        run: String,
+        /// How many there are.
+        several: usize,
+    },
     /// A file is there already and would be overwritten.
     #[error("write {}: it exists already", path.display())]
     Exists {
@@ -685,6 +704,10 @@ impl Error {
                 Some("name a directory to hear what a builder that is given it would be sent".to_owned())
             }
             Self::NoInput { hint, .. } => Some(hint.clone()),
+            Self::NoRun { run: None, .. } => Some("`shipper ship` records each run".to_owned()),
+            Self::NoRun { run: Some(_), .. } | Self::SeveralRuns { .. } => Some(
+                "name a run by the beginning of its record's file name, or give the path of a record".to_owned(),
+            ),
             Self::Locked { hint, .. } => hint.clone(),
             Self::BaseUnusable { problem, .. } if problem.ends_with("two platforms") => {
                 Some("name the image of one of the two by another tag or by its digest".to_owned())

@@ -87,5 +87,10 @@ impl Events {
 
 /// The wall clock as RFC 3339 in UTC with milliseconds. It stamps events and names runs; it decides nothing.
 pub(crate) fn now() -> String {
-    format!("{:.3}", Timestamp::now())
+    stamp(Timestamp::now())
+}
+
+/// A time as RFC 3339 in UTC with milliseconds.
+pub(crate) fn stamp(time: Timestamp) -> String {
+    format!("{time:.3}")
 }

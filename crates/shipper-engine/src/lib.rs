@@ -34,6 +34,7 @@ mod names;
 mod naming;
 mod narrowed;
 mod outdated;
+mod phases;
 mod probe;
 mod project;
 mod promote;
@@ -44,6 +45,7 @@ mod read;
 mod ready;
 mod record;
 mod registries;
+mod report;
 #[cfg(feature = "aws")]
 mod retention;
 mod ship;
@@ -78,6 +80,7 @@ pub use promote::{Promoted, promote};
 pub use prune::{PruneOptions, PruneReport, Pruned, prune};
 #[cfg(feature = "aws")]
 pub use ready::{Readiness, ReadyOptions, Verdict, ready};
+pub use report::{RecordedRun, recorded_run, report_file};
 #[cfg(feature = "aws")]
 pub use retention::{
     AppliedLifecycle, Collected, GcPlan, InUse, RetentionOptions, apply_gc, apply_lifecycle, diff_remote_lifecycle,
@@ -88,9 +91,9 @@ pub use ship::{Planned, ShipOptions, Shipped, plan, ship, ship_until};
 pub use shipper_ecr::RepositoryGoal;
 pub use shipper_plan::{Origin, Overrides};
 pub use shipper_report::{
-    Action, Event, ExitCode, FORMAT, FailedStep, FileChange, LeftOut, MeasuredLayer, MeasuredStep, Name, NameOutcome,
-    Outcome, Phase, PlannedImage, PlannedPlatform, PlannedService, PlannedStep, Reason, Record, ShippedImage,
-    ValueChange,
+    Action, BlobCounts, Event, ExitCode, FORMAT, FailedStep, FileChange, LeftOut, MeasuredLayer, MeasuredStep, Name,
+    NameOutcome, Outcome, Phase, PhaseTime, PlannedImage, PlannedPlatform, PlannedService, PlannedStep, Reason, Record,
+    ShippedImage, ValueChange,
 };
 pub use sign::{Signed, sign};
 pub use tagging::{facts, metadata_tags, read_facts, tags};
@@ -105,6 +108,11 @@ pub mod tags {
 /// Deployment records, as `shipper-deploy` has them.
 pub mod records {
     pub use shipper_deploy::{Image, Kind, Record, RecordId, State, Step, StepOutcome};
+}
+
+/// Records of runs as text.
+pub mod render {
+    pub use shipper_report::{Run, Summary, Totals, chrome_trace, html, json, markdown, svg};
 }
 
 /// Numbers with units.

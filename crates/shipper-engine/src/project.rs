@@ -61,6 +61,15 @@ pub struct Directories {
 }
 
 impl Directories {
+    /// The directories of the project that `options.directory` lies in, whatever its configuration says.
+    ///
+    /// # Errors
+    /// [`Error::Read`] where the directory can not be read.
+    pub fn of(options: &Options) -> Result<Self, Error> {
+        let (root, _) = located(options)?;
+        Ok(Self::new(&root, &options.environment))
+    }
+
     fn new(root: &Path, environment: &BTreeMap<String, String>) -> Self {
         let user = match environment.get("SHIPPER_CACHE_DIR").filter(|dir| !dir.is_empty()) {
             Some(dir) => Some(PathBuf::from(dir)),
@@ -106,10 +115,7 @@ impl Project {
     /// [`Error::Read`] where the directory or the configuration can not be read, [`Error::Plan`] where the
     /// configuration makes no sense.
     pub fn open(options: &Options) -> Result<Self, Error> {
-        let directory = std::path::absolute(&options.directory)
-            .and_then(|path| path.canonicalize())
-            .map_err(|source| Error::Read { path: options.directory.clone(), source })?;
-        let (root, config_path) = locate(&directory, options.config.as_deref());
+        let (root, config_path) = located(options)?;
         let name = root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let directories = Directories::new(&root, &options.environment);
         let config = match &config_path {
@@ -200,6 +206,14 @@ impl Project {
         let options = TreeOptions { untracked, cache: Some(self.directories.stat_cache()), paranoid: self.paranoid };
         Tree::open(&self.root, &options).map_err(Error::Tree)
     }
+}
+
+/// As [`locate`], from what the caller said.
+fn located(options: &Options) -> Result<(PathBuf, Option<PathBuf>), Error> {
+    let directory = std::path::absolute(&options.directory)
+        .and_then(|path| path.canonicalize())
+        .map_err(|source| Error::Read { path: options.directory.clone(), source })?;
+    Ok(locate(&directory, options.config.as_deref()))
 }
 
 /// The project's directory and its configuration file: the nearest one upwards, but not above the repository.

@@ -2,10 +2,11 @@
 //! inputs artifact, identity, names, hint. A run killed anywhere leaves unreferenced things, never a name on something incomplete.
 
 use shipper_oci::{
-    Artifact, BlobOrigin, BlobSource, Descriptor, Digest, Image, Manifest, Platform, Repository, Selector, push_blobs,
+    Artifact, BlobOrigin, BlobSource, Descriptor, Digest, Image, Manifest, Platform, Repository, Selector, Transferred,
+    push_blobs,
 };
 use shipper_plan::Recipe;
-use shipper_report::{Event, Name, Phase};
+use shipper_report::{BlobCounts, Event, Name, Phase};
 
 use crate::attach::{self, Stated};
 use crate::attest::Attester;
@@ -75,8 +76,8 @@ pub(crate) struct Published {
     pub(crate) digest: Digest,
     /// Sum of the compressed layers in bytes, over all platforms.
     pub(crate) size: u64,
-    /// Bytes that were written.
-    pub(crate) uploaded: u64,
+    /// What became of blobs, what is stated about the images included.
+    pub(crate) blobs: BlobCounts,
     /// Names besides the identity.
     pub(crate) names: Vec<Name>,
 }
@@ -124,12 +125,11 @@ pub(crate) async fn publish(
         total: blobs.len() as u64,
     });
     let earlier = earlier(repository, branch).await;
-    let sent = push_blobs(repository, blobs.clone(), &earlier).await.map_err(failed)?;
-    let mut uploaded = sent.bytes;
+    let mut sent = counts(&push_blobs(repository, blobs.clone(), &earlier).await.map_err(failed)?);
     match put_images(repository, images).await {
         // The registry has lost a blob that the earlier image proved: everything is asked for.
         Err(shipper_oci::Error::Incomplete { .. }) if !earlier.is_empty() => {
-            uploaded += push_blobs(repository, blobs, &[]).await.map_err(failed)?.bytes;
+            sent = sent_again(&sent, &counts(&push_blobs(repository, blobs, &[]).await.map_err(failed)?));
             put_images(repository, images).await.map_err(failed)?;
         }
         result => result.map_err(failed)?,
@@ -158,7 +158,7 @@ pub(crate) async fn publish(
     }
     let attestations = attester.attest(manifests)?;
     let (beside, referring) = attach::artifacts(&attestations).map_err(failed)?;
-    uploaded += put_artifacts(repository, &beside, &referring).await.map_err(failed)?;
+    sent.add(&put_artifacts(repository, &beside, &referring).await.map_err(failed)?);
     let image = match attestations.images.as_slice() {
         [(only, _)] if beside.is_empty() => only.clone(),
         images => {
@@ -171,7 +171,28 @@ pub(crate) async fn publish(
     let image = identity.settle(&image, Some(&artifact)).await?;
     let names = naming.apply(repository, &image).await?;
     move_tag(repository, &image, &tag(&branch_tag(branch))).await.map_err(failed)?;
-    Ok(Published { digest: image.digest().clone(), size, uploaded, names })
+    Ok(Published { digest: image.digest().clone(), size, blobs: sent, names })
+}
+
+fn counts(sent: &Transferred) -> BlobCounts {
+    BlobCounts {
+        reused: sent.existed as u64,
+        reused_bytes: sent.existed_bytes,
+        mounted: sent.mounted as u64,
+        mounted_bytes: sent.mounted_bytes,
+        uploaded: sent.uploaded as u64,
+        uploaded_bytes: sent.bytes,
+    }
+}
+
+/// Of the same blobs, pushed twice: what the first push brought was there for the second one.
+fn sent_again(first: &BlobCounts, second: &BlobCounts) -> BlobCounts {
+    let (blobs, bytes) = (first.uploaded + first.mounted, first.uploaded_bytes + first.mounted_bytes);
+    let mut both = BlobCounts { reused: 0, reused_bytes: 0, ..*first };
+    both.add(second);
+    both.reused = both.reused.saturating_sub(blobs);
+    both.reused_bytes = both.reused_bytes.saturating_sub(bytes);
+    both
 }
 
 /// Names an image that is there: the same bytes under other tags, and no blob is looked at.
@@ -206,16 +227,16 @@ async fn put_images(repository: &Repository, images: &[PlatformImage]) -> shippe
     Ok(())
 }
 
-/// Writes what is stated about images, which are there. Returns the bytes that were sent.
+/// Writes what is stated about images, which are there.
 async fn put_artifacts(
     repository: &Repository,
     beside: &[Artifact],
     referring: &[Artifact],
-) -> shipper_oci::Result<u64> {
+) -> shipper_oci::Result<BlobCounts> {
     let blobs = beside.iter().chain(referring).flat_map(|artifact| &artifact.blobs);
     let blobs: Vec<_> = blobs.map(|(descriptor, bytes)| (descriptor.clone(), in_memory(bytes))).collect();
     if blobs.is_empty() {
-        return Ok(0);
+        return Ok(BlobCounts::default());
     }
     let sent = push_blobs(repository, blobs, &[]).await?;
     for artifact in beside {
@@ -224,7 +245,7 @@ async fn put_artifacts(
     for artifact in referring {
         repository.put_referrer(&artifact.manifest).await?;
     }
-    Ok(sent.bytes)
+    Ok(counts(&sent))
 }
 
 /// The image that was last shipped from this branch: what it names need not be asked for. A failure to read it only costs

@@ -8,12 +8,19 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use jiff::{SignedDuration, Timestamp};
 use shipper_report::{Action, Event, Outcome, Record};
 
 use crate::events::EventSink;
 
 /// How many records are kept.
 const KEPT: usize = 100;
+/// How many bytes of records are kept.
+const KEPT_BYTES: u64 = 64 << 20;
+/// How long records are kept, in days.
+const KEPT_DAYS: i64 = 90;
+/// How many are kept however old they are, so that estimates and trends outlive a pause or a wrong clock.
+const KEPT_ALWAYS: usize = 20;
 /// How many of the newest records with builds estimates are taken from.
 const CONSULTED: usize = 20;
 /// The longest record that is read, in bytes.
@@ -33,8 +40,7 @@ impl Recorder {
         let runs = directory.join("runs");
         fs::create_dir_all(&runs)?;
         write_gitignore(directory)?;
-        let mut old = record_files(&runs);
-        for path in old.drain(..old.len().saturating_sub(KEPT - 1)) {
+        for path in superfluous(&record_files(&runs), Timestamp::now()) {
             let _ = fs::remove_file(path);
         }
         Ok(Self { file: Mutex::new(File::create_new(runs.join(format!("{run}.jsonl")))?) })
@@ -61,8 +67,27 @@ pub(crate) fn write_gitignore(directory: &Path) -> std::io::Result<()> {
     if path.exists() { Ok(()) } else { fs::write(path, "*\n") }
 }
 
+/// Which of these records go before a new one is written: what is beyond the number, the bytes or the age that are kept.
+fn superfluous(files: &[PathBuf], now: Timestamp) -> &[PathBuf] {
+    let oldest = now.checked_sub(SignedDuration::from_hours(KEPT_DAYS * 24)).unwrap_or(now);
+    let oldest: String = crate::events::stamp(oldest).chars().filter(char::is_ascii_digit).collect();
+    let (mut kept, mut bytes) = (0, 0);
+    for path in files.iter().rev() {
+        bytes += fs::symlink_metadata(path).map_or(0, |metadata| metadata.len());
+        // Run names begin with their time.
+        let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let is_time = name.len() > oldest.len() && name.as_bytes()[..oldest.len()].iter().all(u8::is_ascii_digit);
+        let is_old = kept >= KEPT_ALWAYS && is_time && name < oldest;
+        if kept + 1 >= KEPT || bytes > KEPT_BYTES || is_old {
+            break;
+        }
+        kept += 1;
+    }
+    &files[..files.len() - kept]
+}
+
 /// Record files, oldest first: run names begin with their time.
-fn record_files(runs: &Path) -> Vec<PathBuf> {
+pub(crate) fn record_files(runs: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(runs).into_iter().flatten().flatten();
     let mut files: Vec<PathBuf> =
         entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|ext| ext == "jsonl")).collect();
@@ -241,6 +266,8 @@ mod tests {
                 size: 0,
                 names: Vec::new(),
                 uploaded: 0,
+                blobs: None,
+                phases: Vec::new(),
                 duration_ms,
             },
         }
@@ -260,6 +287,28 @@ mod tests {
         fs::write(dir.path().join("runs/4.jsonl"), "{\"torn").expect("writes");
         assert_eq!(estimates(dir.path()), [("api".to_owned(), 30)].into());
         assert_eq!(fs::read_to_string(dir.path().join(".gitignore")).expect("reads"), "*\n");
+    }
+
+    #[test]
+    fn records_go_by_bytes_and_by_age_but_the_newest_stay() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let now: Timestamp = "2026-11-27T12:00:00Z".parse().expect("a time");
+        let files = |days: &[&str], size: u64| -> Vec<PathBuf> {
+            let named = days.iter().enumerate().map(|(at, day)| {
+                let path = dir.path().join(format!("{day}120000000-{at:03}.jsonl"));
+                File::create(&path).and_then(|file| file.set_len(size)).expect("writes");
+                path
+            });
+            named.collect()
+        };
+        let old = files(&["20250101"; 25], 10);
+        assert_eq!(superfluous(&old, now).len(), 5, "twenty stay however old they are");
+        let young = files(&["20261120"; 25], 10);
+        assert!(superfluous(&young, now).is_empty());
+        let both: Vec<PathBuf> = old.iter().chain(&young).cloned().collect();
+        assert_eq!(superfluous(&both, now), old);
+        let large = files(&["20261126"; 3], KEPT_BYTES / 2);
+        assert_eq!(superfluous(&large, now), &large[..1]);
     }
 
     #[test]

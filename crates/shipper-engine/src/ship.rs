@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use shipper_oci::{Digest, ProgressSink, Repository, Selector};
 use shipper_plan::{Existing, Origin, PlatformFacts, Service, ServiceFacts};
-use shipper_report::{Action, Event, ExitCode, FORMAT, Name, Outcome, Phase, PlannedService, ShippedImage};
+use shipper_report::{Action, Event, ExitCode, FORMAT, Name, Outcome, Phase, PhaseTime, PlannedService, ShippedImage};
 use tokio::task::JoinSet;
 
 use crate::bases::Bases;
@@ -17,6 +17,7 @@ use crate::gather::{Gathered, gather, selection};
 use crate::git::{self, Head};
 use crate::naming::Naming;
 use crate::outdated::{self, LockedBase};
+use crate::phases::Phases;
 use crate::record::{Recorder, estimates};
 use crate::registries::{self, Opened};
 use crate::uploads::Uploads;
@@ -290,6 +291,7 @@ async fn facts<'a>(
         previous,
         names: naming.names().map(|planned| planned.tag.to_string()).collect(),
         names_due,
+        needs: gathered.service.needs.values().cloned().collect::<BTreeSet<_>>().into_iter().collect(),
         forced,
         estimate_ms,
     };
@@ -356,6 +358,7 @@ pub(crate) async fn recorded<T>(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         run,
         command: command.to_owned(),
+        project: Some(project.settings.name.value.clone()),
         commit: head.commit,
         branch: head.branch,
     });
@@ -502,7 +505,7 @@ async fn execute(
             let gathered = &planned.gathered[&service.service];
             let Some(need) = gathered.service.needs.values().find(|need| failed.contains(*need)) else { return true };
             let error = Error::Need { service: service.service.clone(), need: need.clone() };
-            finished(events, service, Outcome::Skipped, None, 0);
+            finished(events, service, Outcome::Skipped, None, Vec::new(), 0);
             failed.insert(service.service.clone());
             shipped.failures.push(error);
             false
@@ -515,7 +518,9 @@ async fn execute(
             });
             let Some(ready) = ready else { break };
             let service = waiting.remove(ready);
+            let phases = Arc::new(Phases::new(events.clone()));
             let job = work::Job {
+                phases: Arc::clone(&phases),
                 project: Arc::clone(&shared),
                 gathered: planned.gathered[&service.service].clone(),
                 planned: service.clone(),
@@ -534,7 +539,7 @@ async fn execute(
             running.spawn(async move {
                 let began = job.events.elapsed_ms();
                 let result = work::run(&job).await;
-                (service, began, result)
+                (service, began, phases.finish(), result)
             });
         }
         let done = tokio::select! {
@@ -547,16 +552,16 @@ async fn execute(
             }
         };
         let Some(done) = done else { break };
-        let (service, began, result) = done.expect("a job does not panic and is not cancelled");
+        let (service, began, phases, result) = done.expect("a job does not panic and is not cancelled");
         let duration = events.elapsed_ms().saturating_sub(began);
         match result {
             Ok(done) => {
-                finished(events, &service, Outcome::Ok, Some(&done), duration);
+                finished(events, &service, Outcome::Ok, Some(&done), phases, duration);
                 places.insert(service.service.clone(), done.repository);
                 shipped.images.insert(service.service.clone(), shipped_image(&done.reference, &service, done.names));
             }
             Err(error) => {
-                finished(events, &service, Outcome::Failed, None, duration);
+                finished(events, &service, Outcome::Failed, None, phases, duration);
                 tell(events, Some(&service.service), &error);
                 failed.insert(service.service.clone());
                 shipped.failures.push(error);
@@ -583,7 +588,14 @@ fn needed(
     located.collect()
 }
 
-fn finished(events: &Events, service: &PlannedService, outcome: Outcome, done: Option<&work::Done>, duration_ms: u64) {
+fn finished(
+    events: &Events,
+    service: &PlannedService,
+    outcome: Outcome,
+    done: Option<&work::Done>,
+    phases: Vec<PhaseTime>,
+    duration_ms: u64,
+) {
     events.emit(Event::ActionFinished {
         service: service.service.clone(),
         action: service.action,
@@ -592,6 +604,8 @@ fn finished(events: &Events, service: &PlannedService, outcome: Outcome, done: O
         size: done.map_or(0, |done| done.size),
         uploaded: done.map_or(0, |done| done.uploaded),
         names: done.map(|done| done.names.clone()).unwrap_or_default(),
+        blobs: done.map(|done| done.blobs),
+        phases,
         duration_ms,
     });
 }

@@ -15,7 +15,7 @@ use shipper_build::{
 use shipper_hash::CargoClosure;
 use shipper_oci::{BaseImage, Compression, Digest, Manifest, Repository, Selector};
 use shipper_plan::{Base, BuilderConfig, CompressionConfig, Existing, LinkConfig, NetworkConfig, Recipe, SecretConfig};
-use shipper_report::{Action, Event, Name, Phase, PlannedService};
+use shipper_report::{Action, BlobCounts, Event, Name, Phase, PlannedService};
 use shipper_tag::TagPlan;
 use tokio::sync::OnceCell;
 
@@ -26,6 +26,7 @@ use crate::gather::{Gathered, Platform, environment};
 use crate::measured;
 use crate::names::{KEY, SERVICE, tag};
 use crate::naming::Naming;
+use crate::phases::Phases;
 use crate::probe::existing;
 use crate::publish::{PlatformImage, Publication, name_existing, publish};
 use crate::{Error, Events, Project, caches};
@@ -53,6 +54,8 @@ pub(crate) struct Job {
     pub(crate) force: bool,
     pub(crate) push: bool,
     pub(crate) events: Events,
+    /// What it has gone through; the caller asks when it ended, however it did.
+    pub(crate) phases: Arc<Phases>,
     /// The builder of Dockerfiles, looked for once a run and only where one is needed.
     pub(crate) builder: Arc<OnceCell<Builder>>,
 }
@@ -66,6 +69,7 @@ pub(crate) struct Done {
     pub(crate) digest: String,
     pub(crate) size: u64,
     pub(crate) uploaded: u64,
+    pub(crate) blobs: BlobCounts,
     pub(crate) names: Vec<Name>,
 }
 
@@ -121,6 +125,7 @@ pub(crate) async fn run(job: &Job) -> Result<Done, Error> {
         branch: job.branch.as_deref(),
         forced: job.force,
     };
+    job.phases.enter(Phase::Push);
     let published = publish(&repository, &publication, &job.events).await?;
     for export in &exports {
         caches::export(job, export).await;
@@ -129,7 +134,8 @@ pub(crate) async fn run(job: &Job) -> Result<Done, Error> {
         reference: repository.reference(&Selector::Digest(published.digest.clone())),
         digest: published.digest.to_string(),
         size: published.size,
-        uploaded: if job.push { published.uploaded } else { 0 },
+        uploaded: if job.push { published.blobs.uploaded_bytes } else { 0 },
+        blobs: published.blobs,
         names: published.names,
         repository,
     })
@@ -143,12 +149,14 @@ async fn retag(job: &Job, image: &str) -> Result<Done, Error> {
         digest: digest.to_owned(),
         size: 0,
         uploaded: 0,
+        blobs: BlobCounts::default(),
         names: Vec::new(),
         repository: job.elsewhere.as_ref().unwrap_or(&job.repository).clone(),
     };
     if !job.push {
         return Ok(done);
     }
+    job.phases.enter(Phase::Push);
     let service = &job.gathered.service.name;
     let parsed: Digest = digest.parse().map_err(|source| Error::Store { action: format!("use {image}"), source })?;
     if let Some(from) = &job.elsewhere {
@@ -160,6 +168,7 @@ async fn retag(job: &Job, image: &str) -> Result<Done, Error> {
             source: Box::new(source),
         })?;
         done.uploaded = copied.bytes;
+        done.blobs.uploaded_bytes = copied.bytes;
         done.reference = job.repository.reference(&selector);
         done.repository = job.repository.clone();
     }
@@ -169,6 +178,7 @@ async fn retag(job: &Job, image: &str) -> Result<Done, Error> {
 
 impl Job {
     fn progress(&self, phase: Phase, message: String, done: u64, total: u64) {
+        self.phases.enter(phase);
         let service = self.gathered.service.name.clone();
         self.events.emit(Event::ActionProgress { service, phase, message, done, total });
     }

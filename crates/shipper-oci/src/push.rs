@@ -38,6 +38,10 @@ pub struct Transferred {
     pub existed: usize,
     /// Bytes of the blobs sent.
     pub bytes: u64,
+    /// Bytes of the blobs mounted.
+    pub mounted_bytes: u64,
+    /// Bytes of the blobs that were there.
+    pub existed_bytes: u64,
 }
 
 impl Transferred {
@@ -47,8 +51,14 @@ impl Transferred {
                 self.uploaded += 1;
                 self.bytes += size;
             }
-            Pushed::Existed => self.existed += 1,
-            Pushed::Mounted => self.mounted += 1,
+            Pushed::Existed => {
+                self.existed += 1;
+                self.existed_bytes += size;
+            }
+            Pushed::Mounted => {
+                self.mounted += 1;
+                self.mounted_bytes += size;
+            }
         }
     }
 }
@@ -86,7 +96,7 @@ pub async fn push_blobs(
     let mut due: BTreeMap<Digest, (Descriptor, BlobOrigin)> = BTreeMap::new();
     for (descriptor, origin) in blobs {
         if proven.contains(&descriptor.digest) {
-            done.existed += 1;
+            done.count(Pushed::Existed, descriptor.size);
         } else {
             due.insert(descriptor.digest.clone(), (descriptor, origin));
         }

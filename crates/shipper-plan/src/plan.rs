@@ -70,6 +70,8 @@ pub struct ServiceFacts {
     pub names: Vec<String>,
     /// Those of them that are not on the image that is there.
     pub names_due: Vec<String>,
+    /// Services that it is built on, sorted.
+    pub needs: Vec<String>,
     /// Whether `--force` was given.
     pub forced: bool,
     /// Median of recorded builds in milliseconds.
@@ -120,7 +122,9 @@ fn plan_service(facts: &ServiceFacts) -> PlannedService {
             Action::Build => reasons(facts),
         },
         names: facts.names.clone(),
+        needs: facts.needs.clone(),
         estimate_ms: if reuse { Some(0) } else { facts.estimate_ms },
+        saved_ms: facts.estimate_ms.filter(|_| reuse),
     }
 }
 
@@ -179,6 +183,7 @@ mod tests {
             previous,
             names: Vec::new(),
             names_due: Vec::new(),
+            needs: Vec::new(),
             forced: false,
             estimate_ms: Some(9),
         }

@@ -49,6 +49,54 @@ impl Phase {
     }
 }
 
+/// A stretch of time that a service spent in one phase.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PhaseTime {
+    /// The phase.
+    pub phase: Phase,
+    /// When it began, in milliseconds since the run began.
+    pub start_ms: u64,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// What became of a service's blobs (layers, configurations, documents) on their way into its repository.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct BlobCounts {
+    /// Blobs that were there.
+    pub reused: u64,
+    /// Their bytes.
+    pub reused_bytes: u64,
+    /// Blobs that the registry took from another of its repositories.
+    pub mounted: u64,
+    /// Their bytes.
+    pub mounted_bytes: u64,
+    /// Blobs whose bytes were sent.
+    pub uploaded: u64,
+    /// Their bytes.
+    pub uploaded_bytes: u64,
+}
+
+impl BlobCounts {
+    /// Adds the counts of other blobs; what would not fit stays at the greatest number.
+    pub fn add(&mut self, other: &Self) {
+        self.reused = self.reused.saturating_add(other.reused);
+        self.reused_bytes = self.reused_bytes.saturating_add(other.reused_bytes);
+        self.mounted = self.mounted.saturating_add(other.mounted);
+        self.mounted_bytes = self.mounted_bytes.saturating_add(other.mounted_bytes);
+        self.uploaded = self.uploaded.saturating_add(other.uploaded);
+        self.uploaded_bytes = self.uploaded_bytes.saturating_add(other.uploaded_bytes);
+    }
+
+    /// Bytes in all.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.reused_bytes.saturating_add(self.mounted_bytes).saturating_add(self.uploaded_bytes)
+    }
+}
+
 /// How an action or a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -96,8 +144,14 @@ pub struct PlannedService {
     /// Names that the image gets besides its identity, in the order in which they are written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
+    /// Services that this one is built on, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
     /// Median of the last recorded builds in milliseconds; 0 for what is not built, absent where nothing was recorded.
     pub estimate_ms: Option<u64>,
+    /// The same median where the image is there: what not building saves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved_ms: Option<u64>,
 }
 
 /// What became of a name.
@@ -238,6 +292,9 @@ pub enum Event {
         run: String,
         /// The command, `ship`.
         command: String,
+        /// The project's name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        project: Option<String>,
         /// The checked-out commit, where there is one.
         commit: Option<String>,
         /// The branch, where one is checked out.
@@ -297,6 +354,12 @@ pub enum Event {
         /// Names besides the identity, in the order in which they were written.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         names: Vec<Name>,
+        /// What became of its blobs, where it was published.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        blobs: Option<BlobCounts>,
+        /// What it went through, in the order of time; several stretches of a phase where it has several platforms.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        phases: Vec<PhaseTime>,
         /// How long it took.
         duration_ms: u64,
     },
@@ -466,6 +529,7 @@ mod tests {
                 version: "0.1.0".to_owned(),
                 run: "r".to_owned(),
                 command: "ship".to_owned(),
+                project: None,
                 commit: None,
                 branch: Some("main".to_owned()),
             },

@@ -3,12 +3,16 @@
 mod event;
 mod exit;
 mod reason;
+mod render;
+mod run;
 mod units;
 
 pub use event::{
-    Event, FORMAT, FailedStep, LeftOut, MeasuredLayer, MeasuredStep, Name, NameOutcome, Outcome, Phase, PlannedImage,
-    PlannedPlatform, PlannedService, PlannedStep, Record, ShippedImage,
+    BlobCounts, Event, FORMAT, FailedStep, LeftOut, MeasuredLayer, MeasuredStep, Name, NameOutcome, Outcome, Phase,
+    PhaseTime, PlannedImage, PlannedPlatform, PlannedService, PlannedStep, Record, ShippedImage,
 };
 pub use exit::ExitCode;
 pub use reason::{Action, FileChange, Reason, ValueChange};
+pub use render::{Summary, chrome_trace, html, json, markdown, svg};
+pub use run::{End, Failed, Run, ServiceRun, Totals};
 pub use units::{bytes, duration};

@@ -17,6 +17,7 @@ pub(crate) mod prune;
 #[cfg(feature = "aws")]
 pub(crate) mod ready;
 pub(crate) mod records;
+pub(crate) mod report;
 pub(crate) mod ship;
 pub(crate) mod sign;
 pub(crate) mod tags;

@@ -113,7 +113,9 @@ mod tests {
             image: None,
             names: Vec::new(),
             reasons: vec![reason],
+            needs: Vec::new(),
             estimate_ms,
+            saved_ms: None,
         }
     }
 

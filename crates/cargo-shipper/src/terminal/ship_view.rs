@@ -301,7 +301,7 @@ impl EventSink for ShipView {
             Event::PlanReady { services } => self.plan(services),
             Event::ActionStarted { service, .. } => self.started(service),
             Event::ActionProgress { service, phase, message, .. } => self.progressed(service, *phase, message),
-            Event::ActionFinished { service, action, outcome, digest, size, uploaded, names, duration_ms } => {
+            Event::ActionFinished { service, action, outcome, digest, size, uploaded, names, duration_ms, .. } => {
                 let text = match digest {
                     Some(digest) if *action == Action::Retag => {
                         format!("{service} {digest} in {}", units::duration(*duration_ms))
