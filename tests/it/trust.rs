@@ -118,6 +118,24 @@ fn a_pull_request_writes_to_its_own_registry_only_and_reuses_what_trusted_runs_b
     assert_eq!(written(&registry), BTreeSet::from(["pulls".to_owned()]), "no flag leads elsewhere");
 }
 
+/// C1: what is missing in the environment of a pull request does not make it a trusted run.
+#[test]
+fn a_run_that_calls_itself_a_pull_request_is_not_trusted_whatever_is_missing() {
+    let project = project("oci:images", "oci:pulls");
+    project.repo.write(".gitignore", "images\npulls\n");
+    let head = project.repo.head();
+    let github = [("GITHUB_ACTIONS", "true"), ("GITHUB_EVENT_NAME", "pull_request"), ("GITHUB_SHA", &head)];
+    let gitlab = [("GITLAB_CI", "true"), ("CI_PIPELINE_SOURCE", "merge_request_event"), ("CI_COMMIT_SHA", &head)];
+    for (environment, says) in [(github, "does not tell which pull request"), (gitlab, "the merge request is not told")]
+    {
+        let mut command = project.command(["ship"]);
+        let ran = Ran::of(&command.envs(environment).output().expect("starts"));
+        ran.ok().says(says);
+    }
+    assert!(project.path().join("pulls/demo/docs").exists());
+    assert!(!project.path().join("images").exists(), "nothing where trusted runs look");
+}
+
 #[test]
 fn a_fork_that_may_not_read_the_trusted_registry_builds() {
     let closed = FakeRegistry::builder().auth(Auth::basic("u", "p")).start();

@@ -1,7 +1,8 @@
 //! GitHub Actions. Sources: GitHub's reference of variables and of events that trigger workflows.
 //!
 //! `GITHUB_SHA` of a pull request is a merge commit that nobody has seen before, and of `pull_request_target` the base
-//! branch's: names are made of the head that the event tells.
+//! branch's: names are made of the head that the event tells. A run that calls itself one of a pull request is one, whatever
+//! is missing: what it may write depends on that.
 
 use serde_json::Value;
 use shipper_tag::{ObjectId, PullRequest, Trigger};
@@ -33,6 +34,11 @@ pub(super) fn facts(variables: &Variables<'_>, event: &Value) -> Told {
         // What a checkout without options gets for `pull_request_target` is the base: it may not be called by the head.
         let merge = sha.filter(|_| name != "pull_request_target");
         told.commits(head, merge);
+        return told;
+    }
+    if name.starts_with("pull_request") {
+        told.facts.trigger = Trigger::PullRequest;
+        told.warnings.push("the event does not tell which pull request it is about: no name is made of it".to_owned());
         return told;
     }
     told.facts.trigger = match name {

@@ -24,12 +24,18 @@ pub(super) fn facts(variables: &Variables<'_>) -> Told {
         told.commits(head, commit);
         return told;
     }
-    told.commits(commit, None);
     match variables.get("CI_PIPELINE_SOURCE") {
+        // Which one it is about may be missing; what the run may write must not depend on that.
+        Some("merge_request_event" | "external_pull_request_event") => {
+            told.facts.trigger = Trigger::PullRequest;
+            told.warnings.push("the merge request is not told: no name is made of it".to_owned());
+            return told;
+        }
         Some("schedule") => told.facts.trigger = Trigger::Schedule,
         Some("web" | "api" | "trigger" | "pipeline" | "chat") => told.facts.trigger = Trigger::Manual,
         _ => {}
     }
+    told.commits(commit, None);
     if let Some(tag) = variables.text("CI_COMMIT_TAG") {
         told.facts.trigger = Trigger::Tag;
         told.facts.tag = Some(tag);
