@@ -40,8 +40,7 @@ pub(super) fn read(root: &Path) -> Option<Checkout> {
 }
 
 fn open(top: &Path) -> Result<Checkout, Failure> {
-    let options = gix::open::Options::isolated().with(gix::sec::Trust::Reduced).open_path_as_is(true);
-    let repository = gix::open_opts(top.join(".git"), options)?;
+    let repository = repository(top)?;
     let head = repository.head_commit()?;
     let tree = head.tree_id()?;
     let seconds = head.time()?.seconds;
@@ -54,6 +53,12 @@ fn open(top: &Path) -> Result<Checkout, Failure> {
         digits: digits(&repository, &head),
         dirty: dirty.inspect_err(|error| tracing::debug!(%error, "whether files changed is not known")).ok(),
     })
+}
+
+/// The repository whose work tree is `top`, none of whose settings can start anything.
+fn repository(top: &Path) -> Result<gix::Repository, Failure> {
+    let options = gix::open::Options::isolated().with(gix::sec::Trust::Reduced).open_path_as_is(true);
+    Ok(gix::open_opts(top.join(".git"), options)?)
 }
 
 /// A shallow or partial clone lacks objects that a longer prefix would have to be told from.
@@ -87,16 +92,32 @@ fn is_dirty(repository: &gix::Repository, top: &Path, tree: &gix::oid) -> Result
     }
     for entry in index.entries() {
         let elsewhere = Flags::SKIP_WORKTREE | Flags::ASSUME_VALID;
-        if entry.mode.is_submodule() || entry.flags.intersects(elsewhere) {
+        if entry.flags.intersects(elsewhere) {
             continue;
         }
         let path = top.join(gix::path::from_bstr(entry.path(&index))?);
+        if entry.mode.is_submodule() {
+            if is_submodule_dirty(&path, &entry.id)? {
+                return Ok(true);
+            }
+            continue;
+        }
         let racy = entry.stat.is_racy(index.timestamp(), STAT);
         if differs(entry, &path, racy)? {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Whether a submodule is at another commit than `expected`, or dirty itself. One that is not checked out is neither.
+fn is_submodule_dirty(path: &Path, expected: &gix::oid) -> Result<bool, Failure> {
+    if !path.join(".git").exists() {
+        return Ok(false);
+    }
+    let repository = repository(path)?;
+    let head = repository.head_commit()?;
+    Ok(*head.id != *expected || is_dirty(&repository, path, &*head.tree_id()?)?)
 }
 
 /// What of a file's state says that it is unchanged: what git compares with `core.trustCtime = false`.
@@ -195,6 +216,28 @@ mod tests {
             },
             false,
         );
+    }
+
+    #[test]
+    fn a_checkout_is_dirty_when_a_submodule_is_not_what_the_commit_names() {
+        let mut library = GitRepo::new();
+        library.write("lib.c", "one");
+        library.commit("start");
+        let mut repo = GitRepo::new();
+        repo.write("a", "one");
+        let from = library.path().to_str().expect("temporary paths are plain");
+        repo.git(&["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", from, "third/lib"]);
+        repo.commit("start");
+        let dirty = |repo: &GitRepo| read(repo.path()).expect("a checkout").dirty;
+        assert_eq!(dirty(&repo), Some(false));
+        repo.write("third/lib/lib.c", "two");
+        assert_eq!(dirty(&repo), Some(true), "a file of the submodule");
+        repo.write("third/lib/lib.c", "one");
+        assert_eq!(dirty(&repo), Some(false));
+        repo.git(&["-C", "third/lib", "commit", "--quiet", "--allow-empty", "-m", "another"]);
+        assert_eq!(dirty(&repo), Some(true), "another commit of the submodule");
+        repo.git(&["submodule", "--quiet", "deinit", "-f", "third/lib"]);
+        assert_eq!(dirty(&repo), Some(false), "a submodule that is not checked out");
     }
 
     #[test]
