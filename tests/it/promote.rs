@@ -31,6 +31,38 @@ fn an_image_is_promoted_through_registries_and_back_with_one_digest() {
 }
 
 #[test]
+fn what_was_damaged_in_a_layout_is_brought_again() {
+    let project = Project::two_services();
+    let (source, digest) = docs(&project);
+    let layout = project.path().join("out");
+    let to = format!("oci:{}:v1", layout.display());
+    project.run(["promote", &source, &to]).ok();
+    let by_digest = format!("oci:{}@{digest}", layout.display());
+    assert_eq!(project.run(["inspect", "--json", &by_digest]).ok().json()["digest"], digest);
+    let damage = |layout: &std::path::Path| {
+        let inspected = project.run(["inspect", "--json", &to]).ok().json();
+        let layers = inspected["manifest"]["layers"].as_array().expect("layers");
+        let hex = text(&layers[layers.len() - 1]["digest"]).replace("sha256:", "");
+        let path = layout.join("blobs/sha256").join(hex);
+        let mut bytes = std::fs::read(&path).expect("a blob");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::remove_file(&path).expect("removes");
+        std::fs::write(path, bytes).expect("writes");
+    };
+    for again in [["promote", &source, &to], ["copy", &source, &to]] {
+        damage(&layout);
+        project.run(["verify", &by_digest]).exits(1);
+        project.run(again).ok();
+        project.run(["verify", &by_digest]).ok();
+    }
+    damage(&project.layout("demo/docs"));
+    project.run(["verify", "docs"]).exits(1);
+    project.run(["ship", "--force", "docs"]).ok();
+    project.run(["verify", "docs"]).ok();
+}
+
+#[test]
 fn a_name_on_another_image_moves_only_by_force() {
     let registry = need!(DockerRegistry::start());
     let project = Project::two_services();

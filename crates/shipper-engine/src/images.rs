@@ -23,7 +23,8 @@ fn failed(text: &str) -> impl Fn(shipper_oci::Error) -> Error + '_ {
     move |source| Error::Store { action: format!("use `{text}`"), source }
 }
 
-/// Reads `oci:DIR[:TAG]`, an archive, or a registry reference; a missing tag is `latest`, of an archive its only image.
+/// Reads `oci:DIR[:TAG|@DIGEST]`, an archive, or a registry reference; a missing tag is `latest`, of an archive its only
+/// image.
 ///
 /// # Errors
 /// [`Error::NoImage`] for a name that an archive does not have, [`Error::Place`], [`Error::Store`].
@@ -47,7 +48,7 @@ pub(crate) async fn source(options: &Options, text: &str) -> Result<Place, Error
     Ok(Place { repository: archive.repository().clone(), selector, archive: Some(archive) })
 }
 
-/// Reads `oci:DIR[:TAG]` or a registry reference; a missing tag is `latest`.
+/// Reads `oci:DIR[:TAG|@DIGEST]` or a registry reference; a missing tag is `latest`.
 pub(crate) fn place(options: &Options, text: &str) -> Result<Place, Error> {
     let failed = failed(text);
     let latest = || -> Tag { "latest".parse().expect("a tag") };
@@ -55,20 +56,34 @@ pub(crate) fn place(options: &Options, text: &str) -> Result<Place, Error> {
         return Err(Error::Place { place: text.to_owned(), problem: "an archive is a source only" });
     }
     if let Some(layout) = text.strip_prefix("oci:") {
-        let (directory, tag) = match layout.rsplit_once(':') {
-            Some((directory, tag)) if !tag.contains(['/', '\\']) && !directory.is_empty() => {
-                (directory, Tag::try_from(tag).map_err(|source| failed(source.into()))?)
-            }
-            _ => (layout, latest()),
-        };
+        let (directory, selector) = in_layout(layout).map_err(&failed)?;
         let repository = Repository::layout(options.directory.join(directory));
-        return Ok(Place { repository, selector: Selector::Tag(tag), archive: None });
+        let selector = selector.unwrap_or_else(|| Selector::Tag(latest()));
+        return Ok(Place { repository, selector, archive: None });
     }
     let reference = Reference::parse_docker(text).map_err(&failed)?;
     let client = client_options(&options.environment).map_err(&failed)?;
     let store = Store::registry(&reference.registry, None, client).map_err(&failed)?;
     let selector = reference.selector().unwrap_or_else(|| Selector::Tag(latest()));
     Ok(Place { repository: store.repository(&reference.repository), selector, archive: None })
+}
+
+/// `DIR`, `DIR:TAG` or `DIR@sha256:HEX`. A directory may have a colon or an `@` in its name, but in its last part only where
+/// a tag or a digest follows.
+fn in_layout(text: &str) -> Result<(&str, Option<Selector>), shipper_oci::Error> {
+    if let Some((directory, digest)) = text.rsplit_once('@')
+        && digest.contains(':')
+        && !digest.contains(['/', '\\'])
+        && !directory.is_empty()
+    {
+        return Ok((directory, Some(Selector::Digest(digest.parse()?))));
+    }
+    match text.rsplit_once(':') {
+        Some((directory, tag)) if !tag.contains(['/', '\\']) && !directory.is_empty() => {
+            Ok((directory, Some(Selector::Tag(tag.parse()?))))
+        }
+        _ => Ok((text, None)),
+    }
 }
 
 /// The container engine that the environment leads to.

@@ -100,6 +100,9 @@ pub async fn copy(from: &Repository, selector: &Selector, to: &Repository, tags:
                 return Err(Error::Incomplete { what: to.to_string(), missing: root.digest().to_string() });
             }
         }
+    } else if !retag && matches!(to.target, Target::Layout(_)) {
+        // Files can be damaged under a manifest, and the right bytes are at hand.
+        copy_content(from, to, &root, &[], &mut report).await?;
     }
     for tag in due {
         match put(to, &root, tag).await {
@@ -210,7 +213,8 @@ async fn gather(
             Target::Registry(registry) => registry.seems_to_have_manifest(&child.digest).await?,
             Target::Layout(_) | Target::Refused => to.has_manifest(&child.digest).await?,
         };
-        if there {
+        // The blobs of a layout's image are looked at all the same: see `copy`.
+        if there && !matches!(to.target, Target::Layout(_)) {
             continue;
         }
         let selector = Selector::Digest(child.digest.clone());
@@ -221,7 +225,9 @@ async fn gather(
             return Err(Error::SizeMismatch { what: from.reference(&selector), expected: child.size, found });
         }
         Box::pin(gather(from, to, &loaded, proven, depth - 1, needed)).await?;
-        needed.children.push(loaded);
+        if !there {
+            needed.children.push(loaded);
+        }
     }
     Ok(())
 }

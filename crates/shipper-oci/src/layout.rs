@@ -125,14 +125,28 @@ impl Layout {
         Ok(Written::New)
     }
 
-    /// A temporary file for a blob, `None` when the blob is there with the right size. The caller verifies what it writes
-    /// before it commits.
+    /// A temporary file for a blob, `None` when the blob is there, whole. The caller verifies what it writes before it
+    /// commits.
     pub(crate) fn start_blob(&self, descriptor: &Descriptor) -> Result<Option<AtomicFile>> {
-        // A file of another size was damaged by somebody else and is replaced.
-        if self.blob_size(&descriptor.digest)? == Some(descriptor.size) {
+        // A file that somebody damaged is replaced: who writes has the right bytes at hand.
+        if self.holds(descriptor)? {
             return Ok(None);
         }
         self.start_blob_anew(descriptor).map(Some)
+    }
+
+    /// Whether a blob is there, whole: it is read to its end.
+    pub(crate) fn holds(&self, descriptor: &Descriptor) -> Result<bool> {
+        if self.blob_size(&descriptor.digest)? != Some(descriptor.size) {
+            return Ok(false);
+        }
+        let (mut file, path) = self.open_blob(descriptor)?;
+        let read = || Error::io("read", &path);
+        match verify::copy(descriptor, &mut file, &mut io::sink(), read(), read()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_corrupt() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// A temporary file for a blob, whether it is there or not.
@@ -144,17 +158,16 @@ impl Layout {
         AtomicFile::create_in(&self.root.join(".tmp"), &path).map_err(Error::io("write", &path))
     }
 
-    /// Gives this layout a blob of another one of the same store, without reading it: a hard link, else a verified copy.
-    /// `false` when the other one does not hold it.
+    /// Gives this layout a blob of another one of the same store: a hard link, else a verified copy. `false` when the other
+    /// one does not hold it.
     pub(crate) fn link_blob(&self, descriptor: &Descriptor, from: &Layout) -> Result<bool> {
-        if self.blob_size(&descriptor.digest)? == Some(descriptor.size) {
+        if self.holds(descriptor)? {
             return Ok(true);
         }
         if from.blob_size(&descriptor.digest)? != Some(descriptor.size) {
             return Ok(false);
         }
-        let Some(file) = self.start_blob(descriptor)? else { return Ok(true) };
-        drop(file);
+        drop(self.start_blob_anew(descriptor)?);
         let (source, path) = (from.blob_path(&descriptor.digest), self.blob_path(&descriptor.digest));
         match fs::hard_link(&source, &path) {
             Ok(()) => {
@@ -162,7 +175,7 @@ impl Layout {
                 atomic::sync_directory(directory).map_err(Error::io("write", directory))?;
                 Ok(true)
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(true),
+            // Also where one is there already: somebody else was faster, or it is damaged.
             Err(_) => {
                 let (mut file, source) = from.open_blob(descriptor)?;
                 self.write_blob(descriptor, &mut file, &source)?;
@@ -385,8 +398,6 @@ impl Layout {
         let file = match fs::File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Index::new(path)),
-            // A path component that is a file: there is no such directory either.
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(Index::new(path)),
             Err(error) => return Err(Error::io("read", &path)(error)),
         };
         let mut bytes = Vec::new();

@@ -61,7 +61,9 @@ async fn an_index_travels_between_all_kinds_of_stores_with_equal_digests() {
         }
         // Once more: nothing to do.
         let again = copy(&from, &tag("v1").into(), &to, &[tag("v1"), tag("latest")]).await.unwrap();
-        assert_eq!((again.manifests, again.tags, again.uploaded, again.existed), (0, 0, 0, 0));
+        // A layout's files are looked at all the same: somebody may have damaged them.
+        let existed = if to.to_string().starts_with("oci:") { 4 } else { 0 };
+        assert_eq!((again.manifests, again.tags, again.uploaded, again.existed), (0, 0, 0, existed), "{to}");
         from = to;
     }
 }
