@@ -55,6 +55,26 @@ fn the_project_is_found_from_a_directory_below() {
     assert_eq!(below, project.plan());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_configuration_that_can_not_be_read_is_not_an_absent_one() {
+    let project = Project::two_services();
+    project.repo.remove("shipper.toml");
+    project.repo.symlink("nowhere.toml", "shipper.toml");
+    project.run(["plan"]).exits(2).says("shipper.toml");
+    project.repo.remove("shipper.toml");
+    std::fs::create_dir(project.path().join("shipper.toml")).expect("a directory");
+    project.run(["plan"]).exits(2).says("shipper.toml");
+}
+
+#[test]
+fn a_layout_without_a_directory_is_refused() {
+    let project = Project::two_services();
+    project.run(["plan", "--registry", "oci:"]).exits(2).says("oci:");
+    project.repo.write("images/demo", "a file\n");
+    project.run(["plan", "--registry", "oci:images"]).exits(3).says("images/demo");
+}
+
 #[test]
 fn completions_are_printed_for_a_shell() {
     let project = bare();

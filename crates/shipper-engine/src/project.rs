@@ -223,7 +223,8 @@ fn locate(directory: &Path, config: Option<&Path>) -> (PathBuf, Option<PathBuf>)
     }
     for ancestor in directory.ancestors() {
         let candidate = ancestor.join(CONFIG_FILE);
-        if candidate.is_file() {
+        // A link to nothing, or a directory of that name, is an error when it is read: never a project without a file.
+        if candidate.symlink_metadata().is_ok() {
             return (ancestor.to_owned(), Some(candidate));
         }
         if ancestor.join(".git").exists() {

@@ -85,7 +85,7 @@ async fn open_at(
         |source| Error::Store { action: format!("use registry `{}` ({})", registry.value, registry.origin), source };
     let mut options = client_options(&project.environment).map_err(failed)?;
     options.progress = progress;
-    if let Some(directory) = registry.value.strip_prefix("oci:") {
+    if let Some(directory) = registry.value.strip_prefix("oci:").filter(|directory| !directory.is_empty()) {
         // A relative layout lies in the project, wherever the command was called.
         let text = format!("oci:{}", project.root.join(directory).display());
         let store = Store::parse(&text, options).map_err(failed)?;
