@@ -105,7 +105,7 @@ fn a_special_file_in_a_context_is_an_error_and_not_a_hang() {
     if made("mknod", &["docs/odd", "c", "1", "5"]) {
         refused("character device");
     }
-    project.run(["hash", "docs"]).ok();
+    project.run(["hash", "./docs"]).ok();
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn a_file_that_changes_while_it_is_read_is_no_hash() {
             }
         });
         let refused = loop {
-            let ran = project.run(["hash", "docs"]);
+            let ran = project.run(["hash", "./docs"]);
             if ran.code != Some(0) || std::time::Instant::now() > deadline {
                 break ran;
             }
@@ -179,7 +179,7 @@ fn a_file_that_changes_while_it_is_read_is_no_hash() {
         let ran = refused.exits(2).says("growing").says("it changes while it is read").says("hint: wait until nothing");
         assert!(ran.stdout.is_empty(), "{}", ran.stdout);
     });
-    project.run(["hash", "docs"]).ok();
+    project.run(["hash", "./docs"]).ok();
 }
 
 #[test]
@@ -187,13 +187,13 @@ fn a_file_that_changes_while_it_is_read_is_no_hash() {
 fn a_link_out_of_the_context_is_hashed_as_text_and_warned_of() {
     let project = Project::two_services();
     project.repo.symlink("../../outside", "docs/link");
-    let (with, listed) = (project.run(["hash", "docs"]).ok(), project.run(["hash", "docs", "--list"]).ok());
+    let (with, listed) = (project.run(["hash", "./docs"]).ok(), project.run(["hash", "./docs", "--list"]).ok());
     let warned = with.says("the link `link` points to `../../outside`, outside the context");
     assert!(listed.stdout.contains(" symlink 13 link\n"), "{}", listed.stdout);
     // The text counts, and nothing behind it.
     project.repo.remove("docs/link");
     project.repo.symlink("../../outsidf", "docs/link");
-    assert_ne!(project.run(["hash", "docs"]).ok().stdout, warned.stdout);
+    assert_ne!(project.run(["hash", "./docs"]).ok().stdout, warned.stdout);
     project.ship().says("outside the context");
 }
 
@@ -204,7 +204,7 @@ fn names_that_are_one_where_case_makes_no_difference_are_warned_of() {
     project.repo.write("docs/INDEX.md", "other");
     project.repo.write("docs/Img/a.png", "1");
     project.repo.write("docs/img/b.png", "2");
-    let ran = project.run(["hash", "docs"]).ok();
+    let ran = project.run(["hash", "./docs"]).ok();
     ran.says("`index.md` and `INDEX.md` are one file where case makes no difference, and 1 more pairs are");
 }
 

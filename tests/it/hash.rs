@@ -5,7 +5,7 @@ use crate::support::{Project, text};
 #[test]
 fn a_directory_is_hashed_alike_with_and_without_git() {
     let project = Project::two_services();
-    let with_git = project.run(["hash", "docs"]).ok().stdout;
+    let with_git = project.run(["hash", "./docs"]).ok().stdout;
     let plain = tempfile::tempdir().expect("a directory");
     std::fs::write(plain.path().join("index.md"), "docs\n").expect("writes");
     let without = project.run(["hash".as_ref(), plain.path().as_os_str()]).ok().stdout;
@@ -16,10 +16,10 @@ fn a_directory_is_hashed_alike_with_and_without_git() {
 #[test]
 fn entries_are_listed_as_text_and_as_json() {
     let project = Project::two_services();
-    let text_form = project.run(["hash", "docs", "--list"]).ok().stdout;
+    let text_form = project.run(["hash", "./docs", "--list"]).ok().stdout;
     let first = text_form.lines().next().expect("a line");
     assert!(first.ends_with(" index.md") && first.find(' ') == Some(64), "{first}");
-    let json = project.run(["hash", "docs", "--list", "--json"]).ok().json();
+    let json = project.run(["hash", "./docs", "--list", "--json"]).ok().json();
     assert_eq!(json["files"], 1);
     assert_eq!(json["bytes"], 5);
     let entry = &json["entries"][0];
@@ -30,13 +30,14 @@ fn entries_are_listed_as_text_and_as_json() {
 #[test]
 fn a_service_is_hashed_by_name() {
     let project = Project::two_services();
+    let context = |at: usize| text(&project.plan()["services"][at]["context"]);
     let hash = project.run(["hash", "site"]).ok().stdout;
-    let directory = project.run(["hash", "./site"]).ok().stdout;
-    assert_eq!(hash, directory, "a directory of that name wins");
+    assert_eq!(hash.trim_end(), context(1), "the service, though a directory has its name");
+    assert_ne!(project.run(["hash", "./site"]).ok().stdout, hash);
     project.repo.rename("site", "www");
     project.repo.write("shipper.toml", "[service.site]\nfiles = { '/srv/site' = 'www' }");
     let service = project.run(["hash", "site"]).ok().stdout;
-    assert_eq!(service.trim_end(), text(&project.plan()["services"][0]["context"]));
+    assert_eq!(service.trim_end(), context(0));
 }
 
 #[test]
@@ -64,14 +65,14 @@ fn a_service_is_hashed_without_a_registry_or_a_compiler() {
 fn a_commit_is_hashed_without_its_checkout() {
     let mut project = Project::two_services();
     project.repo.commit("as it is");
-    let clean = project.run(["hash", "docs"]).ok().stdout;
+    let clean = project.run(["hash", "./docs"]).ok().stdout;
     project.repo.write("docs/index.md", "changed");
     project.repo.write("docs/more.md", "untracked");
-    assert_ne!(project.run(["hash", "docs"]).ok().stdout, clean);
-    assert_eq!(project.run(["hash", "docs", "--commit", "HEAD"]).ok().stdout, clean);
-    let listed = project.run(["hash", "docs", "--commit", "main", "--list"]).ok().stdout;
+    assert_ne!(project.run(["hash", "./docs"]).ok().stdout, clean);
+    assert_eq!(project.run(["hash", "./docs", "--commit", "HEAD"]).ok().stdout, clean);
+    let listed = project.run(["hash", "./docs", "--commit", "main", "--list"]).ok().stdout;
     assert_eq!(listed.lines().count(), 2, "{listed}");
-    let refused = project.run(["hash", "docs", "--commit", "nowhere"]).exits(2);
+    let refused = project.run(["hash", "./docs", "--commit", "nowhere"]).exits(2);
     assert!(refused.stderr.contains("find the commit `nowhere`"), "{}", refused.stderr);
     assert!(refused.stderr.contains("nothing is fetched"), "{}", refused.stderr);
 }
@@ -83,11 +84,11 @@ fn a_name_that_is_not_utf8_is_escaped_and_exact() {
     let project = Project::two_services();
     let name = std::ffi::OsStr::from_bytes(b"docs/caf\xe9\n.md");
     std::fs::write(project.path().join(name), "x").expect("writes");
-    let json = project.run(["hash", "docs", "--list", "--json"]).ok().json();
+    let json = project.run(["hash", "./docs", "--list", "--json"]).ok().json();
     let entry = &json["entries"][0];
     assert_eq!(text(&entry["path"]), "caf\\xe9\\n.md");
     assert_eq!(text(&entry["path-base64"]), "Y2Fm6QoubWQ=");
-    assert_eq!(project.run(["hash", "docs", "--list"]).ok().stdout.lines().count(), 3);
+    assert_eq!(project.run(["hash", "./docs", "--list"]).ok().stdout.lines().count(), 3);
 }
 
 #[test]
@@ -111,7 +112,7 @@ fn a_directory_is_narrowed_by_a_dockerfile_without_a_configuration() {
     );
     assert_eq!(json["whole-context"], serde_json::json!([]));
     let listed = hash(&["--list", "--target", "one"]).ok().stdout;
-    let docs = project.run(["hash", "docs", "--list", "--json"]).ok().json();
+    let docs = project.run(["hash", "./docs", "--list", "--json"]).ok().json();
     assert!(listed.starts_with(&text(&docs["entries"][0]["digest"])), "{listed}");
     assert!(listed.contains("docs/index.md\tbuild/app.Dockerfile:2: COPY docs\n"), "{listed}");
     assert_ne!(hash(&[]).ok().stdout, hash(&["--build-arg", "WHAT=shared"]).ok().stdout);
@@ -167,7 +168,7 @@ fn a_service_is_hashed_as_a_commit_has_it() {
     assert!(listed.contains(" src/a\tDockerfile:2: COPY src\n"), "{listed}");
     let dockerfile = ["hash", ".", "--dockerfile", "Dockerfile", "--commit", "HEAD"];
     assert_eq!(project.run(dockerfile).ok().stdout, web);
-    assert_eq!(project.run(["hash", "docs", "--commit", "HEAD"]).ok().stdout, docs);
+    assert_eq!(project.run(["hash", "./docs", "--commit", "HEAD"]).ok().stdout, docs);
     // The commit's configuration counts: it has no such service yet.
     project.run(["hash", "new", "--commit", "HEAD"]).exits(2).says("cannot find service `new`");
     project.run(["hash", "web", "--commit", "nowhere"]).exits(2).says("nothing is fetched");

@@ -196,7 +196,7 @@ fn printed(path: &RelPath) -> (String, Option<String>) {
     (text, exact.then(|| base64::engine::general_purpose::STANDARD.encode(path.as_bytes())))
 }
 
-/// The context of a directory, narrowed where a Dockerfile is named, or that of a service; of the files on disk or of a
+/// The context of a service, or of a directory (`./NAME` where a service has its name), narrowed where a Dockerfile is named, or that of a service; of the files on disk or of a
 /// commit. No registry and no compiler is asked, and only a service needs a configuration.
 ///
 /// # Errors
@@ -204,13 +204,21 @@ fn printed(path: &RelPath) -> (String, Option<String>) {
 /// there is no such commit; what makes a context, a Dockerfile or its ignore file unusable.
 pub fn hash(options: &Options, request: &HashRequest) -> Result<Hashed, Error> {
     let root = options.directory.join(&request.target);
-    if root.is_dir() {
+    if root.is_dir() && (request.dockerfile.is_some() || !names_a_service(options, &request.target)) {
         return of_directory(options, request, &root);
     }
     if request.dockerfile.is_some() {
         return Err(Error::NoDirectory { path: root });
     }
     of_service(options, request)
+}
+
+/// Whether a bare name is that of a configured service. Services are often called after their directory: the name then
+/// means the service, as it does everywhere else, and `./NAME` the directory.
+fn names_a_service(options: &Options, target: &str) -> bool {
+    let is_bare = !target.contains(['/', '\\', '.']);
+    let named = |project: Project| project.config_path.is_some() && project.services.contains_key(target);
+    is_bare && Project::open(options).is_ok_and(named)
 }
 
 fn of_directory(options: &Options, request: &HashRequest, root: &Path) -> Result<Hashed, Error> {
