@@ -49,14 +49,15 @@ pub(crate) async fn interrupted() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminated) => {
+        match (signal(SignalKind::terminate()), signal(SignalKind::hangup())) {
+            (Ok(mut terminated), Ok(mut hung_up)) => {
                 tokio::select! {
                     _ = tokio::signal::ctrl_c() => (),
                     _ = terminated.recv() => (),
+                    _ = hung_up.recv() => (),
                 }
             }
-            Err(_) => drop(tokio::signal::ctrl_c().await),
+            _ => drop(tokio::signal::ctrl_c().await),
         }
     }
     #[cfg(not(unix))]
