@@ -320,7 +320,8 @@ pub async fn ship_until(
     stop: impl Future<Output = ()>,
 ) -> Result<Shipped, Error> {
     tokio::pin!(stop);
-    recorded(project, "ship", events, async |events| match shipped(project, options, &events, stop).await {
+    // Boxed: the compiler computes the layout of a caller's future to a depth that the parts of this one use up.
+    recorded(project, "ship", events, async |events| match Box::pin(shipped(project, options, &events, stop)).await {
         Ok((shipped, _, saved_ms)) => {
             let (code, images) = (shipped.exit_code(), shipped.images.clone());
             (Ok(shipped), Ending { code, images, saved_ms })
