@@ -117,7 +117,7 @@ fn is_submodule_dirty(path: &Path, expected: &gix::oid) -> Result<bool, Failure>
     }
     let repository = repository(path)?;
     let head = repository.head_commit()?;
-    Ok(*head.id != *expected || is_dirty(&repository, path, &*head.tree_id()?)?)
+    Ok(*head.id != *expected || is_dirty(&repository, path, &head.tree_id()?)?)
 }
 
 /// What of a file's state says that it is unchanged: what git compares with `core.trustCtime = false`.
