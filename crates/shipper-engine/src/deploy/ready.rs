@@ -8,6 +8,7 @@ use crate::{Error, Project};
 pub(super) enum Answer {
     Ready,
     /// With the reason.
+    #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "it takes a stack to say so"))]
     NotReady(String),
 }
 
