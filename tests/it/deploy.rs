@@ -185,6 +185,23 @@ fn a_target_that_fails_is_recorded_and_tried_again() {
     deploy(&project, &[]).ok().says("prod runs these images");
 }
 
+/// What a deployment that failed would have brought out stays away from one that is about another service.
+#[test]
+fn the_images_of_other_services_are_those_that_ran() {
+    let project = project(None);
+    deploy(&project, &[]).ok();
+    let ran = seen(&project)["SHIPPER_DIGEST_DOCS"].clone();
+    project.repo.write("docs/index.md", "bad\n");
+    project.repo.write("seen/fail", "");
+    deploy(&project, &[]).exits(6);
+    assert_ne!(seen(&project)["SHIPPER_DIGEST_DOCS"], ran);
+    std::fs::remove_file(project.path().join("seen/fail")).expect("removes");
+    deploy(&project, &["site"]).ok();
+    assert_eq!(seen(&project)["SHIPPER_DIGEST_DOCS"], ran, "nobody asked for the other image");
+    deploy(&project, &[]).ok();
+    assert_ne!(seen(&project)["SHIPPER_DIGEST_DOCS"], ran);
+}
+
 #[test]
 fn what_makes_no_sense_is_refused_before_anything_is_done() {
     let project = project(None);

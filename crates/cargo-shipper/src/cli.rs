@@ -272,7 +272,7 @@ pub(crate) struct WhereArgs {
 }
 
 /// What is done about another deployment of the environment.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Lock {
     /// Wait for another deployment of the environment to be done
     #[arg(long)]

@@ -4,6 +4,7 @@
 //! and its network settings, but none that may hold a credential.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::environment::Environment;
 use crate::error::{BuildError, Exit};
@@ -34,17 +35,19 @@ pub async fn run_check(
     environment: &Environment,
     log: &dyn BuildLog,
 ) -> Result<(), CheckFailure> {
-    run_command(argv, directory, &environment.for_commands(), log).await
+    run_command(argv, directory, &environment.for_commands(), None, log).await
 }
 
-/// As [`run_check`], with exactly the variables of `visible`.
+/// As [`run_check`], with exactly the variables of `visible`; where there is a `limit`, the command is ended after it, with
+/// everything that it started.
 ///
 /// # Errors
-/// As [`run_check`].
+/// As [`run_check`], and where the command took longer than `limit`.
 pub async fn run_command(
     argv: &[String],
     directory: &Path,
     visible: &Environment,
+    limit: Option<Duration>,
     log: &dyn BuildLog,
 ) -> Result<(), CheckFailure> {
     let failure = |problem: String, tail| CheckFailure { problem, tail, code: None };
@@ -55,12 +58,22 @@ pub async fn run_command(
     let found: PathBuf = found.ok_or_else(|| failure("is not found on PATH".to_owned(), Vec::new()))?;
     let mut tail = TailBuffer::default();
     let process = Process::new(found, directory, visible.clone()).args(arguments);
-    let ended = process
-        .run(&mut |_, line| {
-            tail.push(line);
-            log.line(line);
-        })
-        .await;
+    let mut on_line = |_, line: &str| {
+        tail.push(line);
+        log.line(line);
+    };
+    let run = process.run(&mut on_line);
+    let ended = match limit {
+        Some(limit) => tokio::time::timeout(limit, run).await.map_err(|_| limit),
+        None => Ok(run.await),
+    };
+    let ended = match ended {
+        Ok(ended) => ended,
+        Err(limit) => {
+            let problem = format!("was not done after {limit:?} and was killed");
+            return Err(failure(problem, tail.into_lines()));
+        }
+    };
     match ended {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(CheckFailure {

@@ -45,19 +45,12 @@ impl Handover {
             variables.insert("SHIPPER_IMAGES_JSON".to_owned(), file.path().to_string_lossy().into_owned());
         }
         for (service, image) in &images {
-            let name = Self::variable(service);
+            let name = shipper_report::variable(service);
             variables.insert(format!("SHIPPER_IMAGE_{name}"), image.reference.clone());
             variables.insert(format!("SHIPPER_DIGEST_{name}"), image.digest.clone());
             variables.extend(image.tag.iter().map(|tag| (format!("SHIPPER_TAG_{name}"), tag.clone())));
         }
         Ok(Self { variables, images, environment: environment.to_owned(), _file: file })
-    }
-
-    /// A service's name in a variable: capital letters, digits and `_`.
-    #[must_use]
-    pub fn variable(service: &str) -> String {
-        let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
-        service.chars().map(plain).collect()
     }
 
     /// The variables, sorted by name.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use shipper_build::{BuildLog, Environment, run_command};
+use shipper_build::{BuildLog, CheckFailure, Environment, run_command};
 
 /// A command with everything that it is given.
 #[derive(Debug, Clone)]
@@ -18,59 +18,14 @@ pub struct Hook {
     pub timeout: Duration,
 }
 
-/// Why a command did not succeed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HookFailure {
-    /// What happened, as it fits after the command line: `failed (exit code 1)`.
-    pub problem: String,
-    /// The last lines that it wrote, oldest first.
-    pub tail: Vec<String>,
-    /// Its exit code, where it returned one.
-    pub code: Option<i32>,
-}
-
 impl Hook {
     /// Runs the command and hands every line that it writes to `log`. Dropping the future ends it with everything that it
     /// started.
     ///
     /// # Errors
-    /// [`HookFailure`] where it is not found, does not start, does not return 0, or takes too long.
-    pub async fn run(&self, log: &dyn BuildLog) -> Result<(), HookFailure> {
-        let tail = Tail { log, lines: std::sync::Mutex::default() };
-        let run = run_command(&self.argv, &self.directory, &self.environment, &tail);
-        match tokio::time::timeout(self.timeout, run).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(failure)) => Err(HookFailure { problem: failure.problem, tail: failure.tail, code: failure.code }),
-            Err(_) => Err(HookFailure {
-                problem: format!(
-                    "was not done after {} and was killed",
-                    shipper_report::duration(millis(self.timeout))
-                ),
-                tail: tail.lines.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner),
-                code: None,
-            }),
-        }
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Keeps the last lines of a command that is killed.
-struct Tail<'a> {
-    log: &'a dyn BuildLog,
-    lines: std::sync::Mutex<Vec<String>>,
-}
-
-impl BuildLog for Tail<'_> {
-    fn line(&self, line: &str) {
-        self.log.line(line);
-        let mut lines = self.lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if lines.len() == shipper_build::TAIL_LINES {
-            lines.remove(0);
-        }
-        lines.push(line.chars().take(4096).collect());
+    /// [`CheckFailure`] where it is not found, does not start, does not return 0, or takes too long.
+    pub async fn run(&self, log: &dyn BuildLog) -> Result<(), CheckFailure> {
+        run_command(&self.argv, &self.directory, &self.environment, Some(self.timeout), log).await
     }
 }
 

@@ -34,7 +34,7 @@ impl Holder {
             process,
             started: started(process).unwrap_or_default(),
             began_ms: now,
-            lease_ms: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
+            lease_ms: shipper_report::milliseconds(lease),
         }
     }
 

@@ -12,7 +12,7 @@ mod record;
 
 pub use error::Error;
 pub use handover::{Given, Handover, placeholders};
-pub use hook::{Hook, HookFailure};
+pub use hook::Hook;
 pub use id::RecordId;
 pub use lease::Holder;
 pub use ledger::{Deployment, Ledger, Listing, REPOSITORY};

@@ -54,27 +54,6 @@ impl Pins {
         self.unpin(".next").await
     }
 
-    /// Whether the environment's pin is on this image.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn is_on(&self, digest: &Digest) -> Result<bool, Error> {
-        let named =
-            self.repository.manifest(&Selector::Tag(self.pin(""))).await.map_err(|source| self.failed(source))?;
-        Ok(named.is_some_and(|named| named.digest() == digest))
-    }
-
-    /// Takes all pins away: the environment is gone.
-    ///
-    /// # Errors
-    /// [`Error::Store`]. A registry that deletes no tags keeps them.
-    pub async fn remove(&self) -> Result<(), Error> {
-        for suffix in ["", ".next", ".1", ".2", ".3"] {
-            self.unpin(suffix).await?;
-        }
-        Ok(())
-    }
-
     async fn unpin(&self, suffix: &str) -> Result<(), Error> {
         match self.repository.delete_tag(&self.pin(suffix)).await {
             Ok(_) | Err(shipper_oci::Error::Unsupported { .. }) => Ok(()),

@@ -65,8 +65,6 @@ pub enum Kind {
     Deploy,
     /// To bring back what ran before.
     Rollback,
-    /// To take the environment down.
-    Undeploy,
 }
 
 impl Kind {
@@ -76,7 +74,6 @@ impl Kind {
         match self {
             Self::Deploy => "deploy",
             Self::Rollback => "rollback",
-            Self::Undeploy => "undeploy",
         }
     }
 }

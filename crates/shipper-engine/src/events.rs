@@ -70,7 +70,7 @@ impl Events {
     /// Milliseconds since the run began.
     #[must_use]
     pub fn elapsed_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        shipper_report::milliseconds(self.began.elapsed())
     }
 
     /// Stamps and hands over.

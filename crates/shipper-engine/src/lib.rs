@@ -57,7 +57,7 @@ mod why;
 mod work;
 
 pub use deploy::{
-    DeployOptions, DeployPath, DeployResult, Deployed, Found, ImageSource, RollbackOptions, deploy_until, history,
+    DeployOptions, DeployPath, Deployed, Found, ImageSource, RollbackOptions, WhileHeld, deploy_until, history,
     rollback_until, status, where_is,
 };
 #[cfg(feature = "aws")]
@@ -91,9 +91,9 @@ pub use ship::{Planned, ShipOptions, Shipped, plan, ship, ship_until};
 pub use shipper_ecr::RepositoryGoal;
 pub use shipper_plan::{Origin, Overrides};
 pub use shipper_report::{
-    Action, BlobCounts, Event, ExitCode, FORMAT, FailedStep, FileChange, LeftOut, MeasuredLayer, MeasuredStep, Name,
-    NameOutcome, Outcome, Phase, PhaseTime, PlannedImage, PlannedPlatform, PlannedService, PlannedStep, Reason, Record,
-    ShippedImage, ValueChange,
+    Action, BlobCounts, DeployResult, Event, ExitCode, FORMAT, FailedStep, FileChange, LeftOut, MeasuredLayer,
+    MeasuredStep, Name, NameOutcome, Outcome, Phase, PhaseTime, PlannedImage, PlannedPlatform, PlannedService,
+    PlannedStep, Reason, Record, ShippedImage, ValueChange,
 };
 pub use sign::{Signed, sign};
 pub use tagging::{facts, metadata_tags, read_facts, tags};

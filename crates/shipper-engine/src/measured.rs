@@ -1,10 +1,8 @@
 //! What a builder measured, as events: steps with their lines in the Dockerfile, and layers.
 
-use std::time::Duration;
-
 use shipper_build::BuiltLayout;
 use shipper_dockerfile::Instruction;
-use shipper_report::{Event, MeasuredLayer, MeasuredStep};
+use shipper_report::{Event, MeasuredLayer, MeasuredStep, milliseconds};
 
 /// The instructions of a Dockerfile; none of one that another frontend reads.
 pub(crate) fn instructions(dockerfile: &[u8]) -> Vec<Instruction> {
@@ -46,8 +44,4 @@ pub(crate) fn event(
         layers: layers.collect(),
         duration_ms,
     }
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use shipper_report::variable;
 
 use crate::config::{Config, StackConfig};
 use crate::error::Error;
@@ -292,11 +293,6 @@ impl Hand {
         }
         Ok(())
     }
-}
-
-/// A service's name in a variable.
-fn variable(service: &str) -> String {
-    service.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
 }
 
 fn check_pattern(key: &str, pattern: &str) -> Result<(), Error> {

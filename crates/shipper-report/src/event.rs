@@ -277,6 +277,24 @@ pub struct PlannedStep {
     pub why: String,
 }
 
+/// What a deployment or a rollback ended with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeployResult {
+    /// The targets run the images.
+    Deployed,
+    /// The targets run the images that ran before.
+    RolledBack,
+    /// They did already.
+    Unchanged,
+    /// Nothing was done, as wished.
+    Planned,
+    /// It was asked to stop before anything was changed.
+    Interrupted,
+    /// It failed; an error says how.
+    Failed,
+}
+
 /// Everything that a run tells.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
@@ -459,8 +477,8 @@ pub enum Event {
     DeployFinished {
         /// The environment.
         environment: String,
-        /// `deployed`, `unchanged`, `planned`, `failed` or `rolled-back`.
-        result: String,
+        /// How it ended.
+        result: DeployResult,
         /// Name of the record; absent where nothing was begun.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         record: Option<String>,

@@ -6,13 +6,15 @@ mod reason;
 mod render;
 mod run;
 mod units;
+mod variable;
 
 pub use event::{
-    BlobCounts, Event, FORMAT, FailedStep, LeftOut, MeasuredLayer, MeasuredStep, Name, NameOutcome, Outcome, Phase,
-    PhaseTime, PlannedImage, PlannedPlatform, PlannedService, PlannedStep, Record, ShippedImage,
+    BlobCounts, DeployResult, Event, FORMAT, FailedStep, LeftOut, MeasuredLayer, MeasuredStep, Name, NameOutcome,
+    Outcome, Phase, PhaseTime, PlannedImage, PlannedPlatform, PlannedService, PlannedStep, Record, ShippedImage,
 };
 pub use exit::ExitCode;
 pub use reason::{Action, FileChange, Reason, ValueChange};
 pub use render::{Summary, chrome_trace, html, json, markdown, svg};
 pub use run::{End, Failed, Run, ServiceRun, Totals};
-pub use units::{bytes, duration};
+pub use units::{bytes, duration, milliseconds};
+pub use variable::variable;

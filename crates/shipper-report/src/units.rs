@@ -27,6 +27,12 @@ pub fn duration(ms: u64) -> String {
     }
 }
 
+/// Whole milliseconds of a duration, at most what fits.
+#[must_use]
+pub fn milliseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use shipper_engine::{
     DeployOptions, DeployResult, Deployed, Error, EventSink, Events, ExitCode, ImageSource, Options, Overrides,
-    Project, RollbackOptions,
+    Project, RollbackOptions, WhileHeld,
 };
 
-use crate::cli::{DeployArgs, Global, RollbackArgs};
+use crate::cli::{DeployArgs, Global, Lock, RollbackArgs};
 use crate::commands::ship::interrupted;
 use crate::commands::tags::overrides;
 use crate::commands::{block_on, options};
@@ -35,8 +35,7 @@ pub(crate) fn run(global: &Global, args: &DeployArgs, terminal: &Terminal) -> Re
         locked: args.locked,
         force: args.force,
         dry_run: args.dry_run,
-        wait_lock: args.lock.wait_lock,
-        take_over: args.lock.take_over,
+        lock: lock(args.lock),
         facts: overrides(&args.run),
     };
     shown(global, terminal, args.dry_run, async |events| {
@@ -53,12 +52,20 @@ pub(crate) fn rollback(global: &Global, args: &RollbackArgs, terminal: &Terminal
         environment: args.environment.clone(),
         to: args.to.clone(),
         dry_run: args.dry_run,
-        wait_lock: args.lock.wait_lock,
-        take_over: args.lock.take_over,
+        lock: lock(args.lock),
     };
     shown(global, terminal, args.dry_run, async |events| {
         shipper_engine::rollback_until(&project, &options, &events, interrupted()).await
     })
+}
+
+/// What is done about another deployment.
+fn lock(lock: Lock) -> WhileHeld {
+    match lock {
+        Lock { wait_lock: true, .. } => WhileHeld::Wait,
+        Lock { take_over: true, .. } => WhileHeld::TakeOver,
+        Lock { .. } => WhileHeld::Stop,
+    }
 }
 
 /// Shows the events of `work`, and prints the name of its record.
@@ -81,7 +88,8 @@ fn shown(
     view.close();
     match deployed {
         Ok(deployed) => {
-            if let (DeployResult::Deployed, Some(record), false) = (deployed.result, &deployed.record, global.json) {
+            let is_new = matches!(deployed.result, DeployResult::Deployed | DeployResult::RolledBack);
+            if let Some(record) = deployed.record.as_ref().filter(|_| is_new && !global.json) {
                 writeln!(terminal.stdout(), "{record}")?;
             }
             Ok(deployed.exit_code())

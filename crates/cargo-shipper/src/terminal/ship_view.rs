@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shipper_engine::{
-    Action, Event, EventSink, Head, Name, NameOutcome, Outcome, Phase, PlannedService, Record, units,
+    Action, DeployResult, Event, EventSink, Head, Name, NameOutcome, Outcome, Phase, PlannedService, Record, units,
 };
 
 use super::{BAD, DIM, GOOD, Terminal, about, plan_table, status_line, steps};
@@ -270,11 +270,13 @@ impl ShipView {
             }
             Event::DeployFinished { environment, result, record, .. } => {
                 let record = record.as_deref().unwrap_or_default();
-                match result.as_str() {
-                    "deployed" => self.line("Deployed", &format!("{environment} ({record})")),
-                    "rolled-back" => self.line("Restored", &format!("{environment} ({record})")),
-                    "unchanged" => self.line("Unchanged", &format!("{environment} runs these images ({record})")),
-                    _ => {}
+                match result {
+                    DeployResult::Deployed => self.line("Deployed", &format!("{environment} ({record})")),
+                    DeployResult::RolledBack => self.line("Restored", &format!("{environment} ({record})")),
+                    DeployResult::Unchanged => {
+                        self.line("Unchanged", &format!("{environment} runs these images ({record})"));
+                    }
+                    DeployResult::Planned | DeployResult::Interrupted | DeployResult::Failed => {}
                 }
             }
             _ => {}

@@ -122,7 +122,7 @@ fn step(context: &Context<'_>, hand: &Hand, role: Role) -> Result<Step, Error> {
         check: hand.check.clone(),
         services,
         inputs: hand.inputs.clone().unwrap_or_default(),
-        timeout_ms: u64::try_from(hand.timeout.as_millis()).unwrap_or(u64::MAX),
+        timeout_ms: shipper_report::milliseconds(hand.timeout),
         fingerprint: context.fingerprints[&hand.name].clone(),
         outcome: StepOutcome::Pending,
         duration_ms: 0,

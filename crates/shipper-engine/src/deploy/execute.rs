@@ -9,16 +9,16 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shipper_build::{BuildLog, Environment as Variables};
+use shipper_build::{BuildLog, CheckFailure, Environment as Variables};
 use shipper_deploy::{
-    Deployment, FORMAT, Given, Handover, Holder, Hook, HookFailure, Image, Kind, Ledger, Listing, Path, Pins, Record,
-    RecordId, State, Step, StepOutcome, Success, prove,
+    Deployment, FORMAT, Given, Handover, Holder, Hook, Image, Kind, Ledger, Listing, Path, Pins, Record, RecordId,
+    State, Step, StepOutcome, Success, prove,
 };
 use shipper_oci::Digest;
 use shipper_report::{Event, Outcome, PlannedStep};
 use tokio::task::JoinSet;
 
-use super::{DeployOptions, Directory, Places};
+use super::{Directory, Places, WhileHeld};
 use crate::events::now;
 use crate::{Error, Events};
 
@@ -35,6 +35,8 @@ pub(crate) struct Standing {
     pub(crate) listing: Listing,
     /// The last deployment's record.
     pub(crate) base: Option<Record>,
+    /// The record of the last one that was observed.
+    pub(crate) running: Option<Record>,
 }
 
 /// The wall clock in milliseconds since the Unix epoch.
@@ -50,7 +52,7 @@ pub(crate) fn clock() -> u64 {
 pub(crate) async fn standing(
     ledger: &Ledger,
     environment: &str,
-    options: &DeployOptions,
+    lock: WhileHeld,
     events: &Events,
     mut stop: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<Option<Standing>, Error> {
@@ -58,13 +60,19 @@ pub(crate) async fn standing(
     loop {
         let listing = ledger.list().await?;
         let newest = listing.of(environment).next();
-        let Some(newest) = newest else { return Ok(Some(Standing { listing, base: None })) };
+        let Some(newest) = newest else { return Ok(Some(Standing { listing, base: None, running: None })) };
         let base = ledger.read(&newest).await?;
         let is_alive = !newest.state.is_final() && base.holder.may_be_alive(clock());
-        if !is_alive || options.take_over {
-            return Ok(Some(Standing { listing, base: Some(base) }));
+        if !is_alive || lock == WhileHeld::TakeOver {
+            let observed = listing.of(environment).find(|one| one.state == State::Observed);
+            let running = match observed {
+                Some(observed) if observed == newest => Some(base.clone()),
+                Some(observed) => Some(ledger.read(&observed).await?),
+                None => None,
+            };
+            return Ok(Some(Standing { listing, base: Some(base), running }));
         }
-        if !options.wait_lock {
+        if lock == WhileHeld::Stop {
             let held = shipper_deploy::Error::Held {
                 environment: environment.to_owned(),
                 left_s: base.holder.left_ms(clock()) / 1000,
@@ -126,7 +134,7 @@ impl Work<'_> {
         for (step, planned) in steps.iter_mut().filter(|(step, planned)| !step.check.is_empty() && !planned.due) {
             match self.hook(step, &step.check, &handover)?.run(&shipper_build::NoLog).await {
                 Ok(()) => {}
-                Err(HookFailure { code: Some(1), .. }) => {
+                Err(CheckFailure { code: Some(1), .. }) => {
                     step.outcome = StepOutcome::Pending;
                     planned.due = true;
                     "its check says that it runs something else".clone_into(&mut planned.why);

@@ -20,7 +20,7 @@ use shipper_build::Environment as Variables;
 use shipper_deploy::{Image, Kind, Ledger, Path, Record, State};
 use shipper_oci::Repository;
 use shipper_plan::Environment;
-use shipper_report::{Event, ExitCode, PlannedImage};
+use shipper_report::{DeployResult, Event, ExitCode, PlannedImage};
 
 use crate::facts::{FactsOverrides, facts_for_names};
 use crate::gather::selection;
@@ -78,38 +78,22 @@ pub struct DeployOptions {
     pub force: bool,
     /// Say what would be done and do nothing.
     pub dry_run: bool,
-    /// Wait for another deployment of the environment to be done.
-    pub wait_lock: bool,
-    /// Take another deployment of the environment for gone.
-    pub take_over: bool,
+    /// What is done where another deployment is not done.
+    pub lock: WhileHeld,
     /// What is known better about the run than the CI system tells.
     pub facts: FactsOverrides,
 }
 
-/// What a deployment ended with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeployResult {
-    /// The targets run the images.
-    Deployed,
-    /// They did already.
-    Unchanged,
-    /// Nothing was done, as wished.
-    Planned,
-    /// It was asked to stop before anything was changed.
-    Interrupted,
-}
-
-impl DeployResult {
-    /// The word in documents.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Deployed => "deployed",
-            Self::Unchanged => "unchanged",
-            Self::Planned => "planned",
-            Self::Interrupted => "interrupted",
-        }
-    }
+/// What is done where another deployment of the environment is not done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WhileHeld {
+    /// Stop.
+    #[default]
+    Stop,
+    /// Wait for it.
+    Wait,
+    /// Take it for gone.
+    TakeOver,
 }
 
 /// A deployment that did not fail.
@@ -150,19 +134,19 @@ pub async fn deploy_until(
             Ok(deployed) => deployed.exit_code(),
             Err(error) => error.exit_code(),
         };
-        let (word, record, images) = match &result {
-            Ok(deployed) => (deployed.result.word(), deployed.record.clone(), deployed.images.clone()),
-            Err(error) => ("failed", error.record().map(str::to_owned), BTreeMap::new()),
-        };
-        events.emit(Event::DeployFinished {
-            environment: options.environment.clone(),
-            result: word.to_owned(),
-            record,
-            images,
-        });
+        finished(&events, &options.environment, &result);
         (result, Ending { code, images: BTreeMap::new(), saved_ms })
     })
     .await
+}
+
+/// Tells how a deployment or a rollback ended.
+fn finished(events: &Events, environment: &str, ended: &Result<Deployed, Error>) {
+    let (result, record, images) = match ended {
+        Ok(deployed) => (deployed.result, deployed.record.clone(), deployed.images.clone()),
+        Err(error) => (DeployResult::Failed, error.record().map(str::to_owned), BTreeMap::new()),
+    };
+    events.emit(Event::DeployFinished { environment: environment.to_owned(), result, record, images });
 }
 
 /// How often a deployment begins again because another one was faster.
@@ -204,10 +188,10 @@ async fn deploy(
     let places = sources::places(project, &store, &own);
     let fingerprints = due::fingerprints(project, &environment, events)?;
     for _ in 0..ROUNDS {
-        let standing = execute::standing(&ledger, &environment.name, options, events, stop.as_mut()).await?;
+        let standing = execute::standing(&ledger, &environment.name, options.lock, events, stop.as_mut()).await?;
         let Some(standing) = standing else { return Ok(ended(DeployResult::Interrupted, None, BTreeMap::new())) };
         let base = standing.base.as_ref();
-        let images = merged(base, &own, way);
+        let images = merged(standing.running.as_ref(), &own, way);
         let context = due::Context {
             environment: &environment,
             images: &images,
@@ -256,12 +240,13 @@ fn ended(result: DeployResult, record: Option<&Record>, images: BTreeMap<String,
     Deployed { result, record: record.map(|record| record.id.to_string()), images }
 }
 
-/// The images of the environment: those that are brought out, and of all other services those that the last record has.
-fn merged(base: Option<&Record>, own: &BTreeMap<String, Image>, way: Path) -> BTreeMap<String, Image> {
+/// The images of the environment: those that are brought out, and of all other services those that ran last. What a
+/// deployment that failed would have brought out is not brought out by one that does not name it.
+fn merged(running: Option<&Record>, own: &BTreeMap<String, Image>, way: Path) -> BTreeMap<String, Image> {
     if way == Path::Inline {
         return BTreeMap::new();
     }
-    let mut images = base.map(|base| base.images.clone()).unwrap_or_default();
+    let mut images = running.map(|running| running.images.clone()).unwrap_or_default();
     images.extend(own.clone());
     images
 }

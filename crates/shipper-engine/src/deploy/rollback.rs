@@ -6,11 +6,11 @@ use std::pin::Pin;
 
 use shipper_build::Environment as Variables;
 use shipper_deploy::{Kind, Ledger, Path, Record, RecordId, Role, State, StepOutcome};
-use shipper_report::{Event, PlannedStep};
+use shipper_report::{DeployResult, Event, PlannedStep};
 
 use super::records::store_named;
 use super::{
-    Begun, DeployOptions, DeployResult, Deployed, Finish, Work, due, ended, execute, planned_images, references,
+    Begun, Deployed, Finish, ROUNDS, WhileHeld, Work, due, ended, execute, finished, planned_images, references,
 };
 use crate::facts::facts_for_names;
 use crate::ship::{Ending, recorded};
@@ -26,10 +26,8 @@ pub struct RollbackOptions {
     pub to: Option<String>,
     /// Say what would be done and do nothing.
     pub dry_run: bool,
-    /// Wait for another deployment of the environment to be done.
-    pub wait_lock: bool,
-    /// Take another deployment of the environment for gone.
-    pub take_over: bool,
+    /// What is done where another deployment is not done.
+    pub lock: WhileHeld,
 }
 
 /// Goes back until `stop` is ready.
@@ -45,15 +43,11 @@ pub async fn rollback_until(
     tokio::pin!(stop);
     recorded(project, "rollback", events, async |events| {
         let result = rollback(project, options, &events, stop).await;
-        let (code, word, record, images) = match &result {
-            Ok(done) => {
-                let word = if done.result == DeployResult::Deployed { "rolled-back" } else { done.result.word() };
-                (done.exit_code(), word, done.record.clone(), done.images.clone())
-            }
-            Err(error) => (error.exit_code(), "failed", error.record().map(str::to_owned), BTreeMap::new()),
+        let code = match &result {
+            Ok(done) => done.exit_code(),
+            Err(error) => error.exit_code(),
         };
-        let (environment, result_word) = (options.environment.clone(), word.to_owned());
-        events.emit(Event::DeployFinished { environment, result: result_word, record, images });
+        finished(&events, &options.environment, &result);
         (result, Ending { code, images: BTreeMap::new(), saved_ms: 0 })
     })
     .await
@@ -73,9 +67,8 @@ async fn rollback(
     }
     let store = store_named(project, name, &run).await?;
     let ledger = Ledger::new(&store);
-    let lock = DeployOptions { wait_lock: options.wait_lock, take_over: options.take_over, ..DeployOptions::default() };
-    loop {
-        let standing = execute::standing(&ledger, name, &lock, events, stop.as_mut()).await?;
+    for _ in 0..ROUNDS {
+        let standing = execute::standing(&ledger, name, options.lock, events, stop.as_mut()).await?;
         let Some(standing) = standing else { return Ok(ended(DeployResult::Interrupted, None, BTreeMap::new())) };
         let nothing = || Error::NothingBefore { environment: name.clone(), records: ledger.to_string() };
         let base = standing.base.as_ref().ok_or_else(nothing)?;
@@ -133,9 +126,10 @@ async fn rollback(
             steps,
         };
         if let Finish::Done(record) = work.run(begun, &standing, &places, stop.as_mut()).await? {
-            return Ok(ended(DeployResult::Deployed, Some(&record), references));
+            return Ok(ended(DeployResult::RolledBack, Some(&record), references));
         }
     }
+    Err(Error::Contended { environment: name.clone() })
 }
 
 /// The observed deployment that a name or its last digits mean.
