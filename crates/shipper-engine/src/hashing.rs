@@ -10,6 +10,7 @@ use shipper_plan::{Recipe, Service};
 
 use crate::gather::assemble;
 use crate::narrowed::{self, Build, Narrowed};
+use crate::project::located;
 use crate::{Error, Options, Project};
 
 /// What is to be hashed.
@@ -196,8 +197,9 @@ fn printed(path: &RelPath) -> (String, Option<String>) {
     (text, exact.then(|| base64::engine::general_purpose::STANDARD.encode(path.as_bytes())))
 }
 
-/// The context of a service, or of a directory (`./NAME` where a service has its name), narrowed where a Dockerfile is named, or that of a service; of the files on disk or of a
-/// commit. No registry and no compiler is asked, and only a service needs a configuration.
+/// The context of a service, or of a directory (`./NAME` where a service has its name), narrowed where a Dockerfile is
+/// named; of the files on disk or of a commit. No registry and no compiler is asked, and only a service needs a
+/// configuration.
 ///
 /// # Errors
 /// [`Error::Plan`] for an unknown service, [`Error::NoDirectory`], [`Error::NoDockerfile`], [`Error::Tree`] also where
@@ -217,8 +219,9 @@ pub fn hash(options: &Options, request: &HashRequest) -> Result<Hashed, Error> {
 /// means the service, as it does everywhere else, and `./NAME` the directory.
 fn names_a_service(options: &Options, target: &str) -> bool {
     let is_bare = !target.contains(['/', '\\', '.']);
-    let named = |project: Project| project.config_path.is_some() && project.services.contains_key(target);
-    is_bare && Project::open(options).is_ok_and(named)
+    // Without a file services would have to be discovered, which takes longer than hashing.
+    let is_configured = || located(options).is_ok_and(|(_, config)| config.is_some());
+    is_bare && is_configured() && Project::open(options).is_ok_and(|project| project.services.contains_key(target))
 }
 
 fn of_directory(options: &Options, request: &HashRequest, root: &Path) -> Result<Hashed, Error> {

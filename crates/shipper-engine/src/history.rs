@@ -1,7 +1,6 @@
 //! How often files change: the paths that each of the last commits changed, by comparing trees. Only for advice.
 //!
-//! The repository is opened isolated and with reduced trust, as in shipper-hash; nothing is started. Merges count by their
-//! first parent. A shallow clone tells what it has.
+//! Nothing is started. Merges count by their first parent. A shallow clone tells what it has.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -20,7 +19,7 @@ pub(crate) type Changed = BTreeSet<Vec<u8>>;
 
 /// The changes of the last commits, newest first; none where there is no repository.
 pub(crate) fn changes(root: &Path) -> Vec<Changed> {
-    let Some(top) = root.ancestors().find(|directory| directory.join(".git").exists()) else { return Vec::new() };
+    let Some(top) = crate::repository::top(root) else { return Vec::new() };
     let below = root.strip_prefix(top).unwrap_or(Path::new("")).as_os_str().as_encoded_bytes();
     let mut found = Vec::new();
     if let Err(error) = walk(top, below, &mut found) {
@@ -30,8 +29,7 @@ pub(crate) fn changes(root: &Path) -> Vec<Changed> {
 }
 
 fn walk(top: &Path, below: &[u8], found: &mut Vec<Changed>) -> Result<(), Failure> {
-    let options = gix::open::Options::isolated().with(gix::sec::Trust::Reduced).open_path_as_is(true);
-    let repository = gix::open_opts(top.join(".git"), options)?;
+    let repository = crate::repository::open(top)?;
     let mut commit = repository.head_commit()?;
     for _ in 0..COMMITS {
         let Some(parent) = commit.parent_ids().next() else { break };

@@ -46,6 +46,7 @@ mod ready;
 mod record;
 mod registries;
 mod report;
+mod repository;
 #[cfg(feature = "aws")]
 mod retention;
 mod ship;

@@ -120,8 +120,7 @@ pub fn write_ignore_rules(project: &Project, services: &[String]) -> Result<Vec<
 
 /// The ignore file that counts, and its text; the one to create where there is none.
 fn rules(tree: &Tree, recipe: &DockerfileRecipe) -> Result<(String, Vec<u8>), Error> {
-    let [own, shared] = shipper_dockerfile::ignore_file_candidates(&recipe.dockerfile);
-    let shared = if recipe.context == "." { shared } else { format!("{}/{shared}", recipe.context) };
+    let [own, shared] = narrowed::candidates(recipe);
     for path in [own, shared.clone()] {
         match crate::read::of_tree(tree, &path) {
             Ok(text) if !text.is_empty() => return Ok((path, text)),

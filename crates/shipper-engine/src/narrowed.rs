@@ -59,13 +59,11 @@ pub(crate) fn of_service(
 ) -> Result<Narrowed, Error> {
     let bytes = crate::read::of_tree(tree, &recipe.dockerfile)
         .map_err(|source| Error::Read { path: tree.root().join(&recipe.dockerfile), source })?;
-    let [own, shared] = shipper_dockerfile::ignore_file_candidates(&recipe.dockerfile);
-    let shared = if recipe.context == "." { shared } else { format!("{}/{shared}", recipe.context) };
     let mut narrowed = Build {
         name: &service.name,
         dockerfile: &recipe.dockerfile,
         bytes,
-        ignore: ignore_file(&service.name, [own, shared], |path| crate::read::of_tree(tree, path))?,
+        ignore: ignore_file(&service.name, candidates(recipe), |path| crate::read::of_tree(tree, path))?,
         options: options(service, recipe, platform),
         context: &recipe.context,
         closure: recipe.closure.as_deref(),
@@ -85,6 +83,13 @@ pub(crate) fn options(service: &Service, recipe: &DockerfileRecipe, platform: &s
         platform: Some(platform.to_owned()),
         named_contexts: service.needs.keys().chain(recipe.contexts.keys()).cloned().collect(),
     }
+}
+
+/// Where the rules for a service's Dockerfile may be, relative to the project: beside the Dockerfile, then in the context.
+pub(crate) fn candidates(recipe: &DockerfileRecipe) -> [String; 2] {
+    let [own, shared] = shipper_dockerfile::ignore_file_candidates(&recipe.dockerfile);
+    let shared = if recipe.context == "." { shared } else { format!("{}/{shared}", recipe.context) };
+    [own, shared]
 }
 
 /// The rules that BuildKit would use: those of the first of `candidates` that exists and is not empty (buildkit,

@@ -209,7 +209,10 @@ impl Project {
 }
 
 /// As [`locate`], from what the caller said.
-fn located(options: &Options) -> Result<(PathBuf, Option<PathBuf>), Error> {
+///
+/// # Errors
+/// [`Error::Read`] where the directory can not be read.
+pub(crate) fn located(options: &Options) -> Result<(PathBuf, Option<PathBuf>), Error> {
     let directory = std::path::absolute(&options.directory)
         .and_then(|path| path.canonicalize())
         .map_err(|source| Error::Read { path: options.directory.clone(), source })?;

@@ -95,6 +95,13 @@ pub(crate) fn record_files(runs: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// The events of a record, as far as it can be read.
+fn events(path: &Path) -> impl Iterator<Item = Event> {
+    let file = File::open(path).ok().map(|file| BufReader::new(file.take(LIMIT)));
+    let lines = file.into_iter().flat_map(|file| file.lines().map_while(Result::ok));
+    lines.filter_map(|line| Some(serde_json::from_str::<Record>(&line).ok()?.event))
+}
+
 /// The median duration in milliseconds of the last successful builds, by service.
 #[must_use]
 pub(crate) fn estimates(directory: &Path) -> BTreeMap<String, u64> {
@@ -104,12 +111,10 @@ pub(crate) fn estimates(directory: &Path) -> BTreeMap<String, u64> {
         if consulted == CONSULTED {
             break;
         }
-        let Ok(file) = File::open(&path) else { continue };
         let mut builds = false;
-        for line in BufReader::new(file.take(LIMIT)).lines().map_while(Result::ok) {
-            let Ok(record) = serde_json::from_str::<Record>(&line) else { continue };
+        for event in events(&path) {
             if let Event::ActionFinished { service, action: Action::Build, outcome: Outcome::Ok, duration_ms, .. } =
-                record.event
+                event
             {
                 durations.entry(service).or_default().push(duration_ms);
                 builds = true;
@@ -135,10 +140,8 @@ pub(crate) fn step_times(directory: &Path, service: &str) -> BTreeMap<String, u6
     let mut took: BTreeMap<String, u64> = BTreeMap::new();
     let mut current: Option<Vec<String>> = None;
     for path in record_files(&directory.join("runs")).into_iter().rev() {
-        let Ok(file) = File::open(&path) else { continue };
-        for line in BufReader::new(file.take(LIMIT)).lines().map_while(Result::ok) {
-            let Ok(record) = serde_json::from_str::<Record>(&line) else { continue };
-            let Event::BuildMeasured { service: of, steps, .. } = record.event else { continue };
+        for event in events(&path) {
+            let Event::BuildMeasured { service: of, steps, .. } = event else { continue };
             if of != service {
                 continue;
             }
@@ -181,11 +184,9 @@ pub(crate) fn cache_history(directory: &Path, service: &str, platform: &str) -> 
     let mut took: BTreeMap<String, u64> = BTreeMap::new();
     let mut cached: Vec<Vec<String>> = Vec::new();
     for path in record_files(&directory.join("runs")).into_iter().rev() {
-        let Ok(file) = File::open(&path) else { continue };
         let mut reads = false;
-        for line in BufReader::new(file.take(LIMIT)).lines().map_while(Result::ok) {
-            let Ok(record) = serde_json::from_str::<Record>(&line) else { continue };
-            match record.event {
+        for event in events(&path) {
+            match event {
                 Event::CacheChosen { service: of, platform: on, from, .. } if of == service && on == platform => {
                     reads = !from.is_empty();
                 }

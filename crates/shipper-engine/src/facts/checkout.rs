@@ -10,6 +10,8 @@ use std::path::Path;
 use gix::index::entry::{Flags, Mode, Stage, Stat, stat};
 use shipper_tag::{ObjectId, UtcTime};
 
+use crate::repository;
+
 /// The state of a checkout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Checkout {
@@ -29,7 +31,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Reads the repository that `root` lies in; `None` where there is none with a commit, or it can not be read.
 pub(super) fn read(root: &Path) -> Option<Checkout> {
-    let top = root.ancestors().find(|directory| directory.join(".git").exists())?;
+    let top = repository::top(root)?;
     match open(top) {
         Ok(checkout) => Some(checkout),
         Err(error) => {
@@ -40,7 +42,7 @@ pub(super) fn read(root: &Path) -> Option<Checkout> {
 }
 
 fn open(top: &Path) -> Result<Checkout, Failure> {
-    let repository = repository(top)?;
+    let repository = repository::open(top)?;
     let head = repository.head_commit()?;
     let tree = head.tree_id()?;
     let seconds = head.time()?.seconds;
@@ -53,12 +55,6 @@ fn open(top: &Path) -> Result<Checkout, Failure> {
         digits: digits(&repository, &head),
         dirty: dirty.inspect_err(|error| tracing::debug!(%error, "whether files changed is not known")).ok(),
     })
-}
-
-/// The repository whose work tree is `top`, none of whose settings can start anything.
-fn repository(top: &Path) -> Result<gix::Repository, Failure> {
-    let options = gix::open::Options::isolated().with(gix::sec::Trust::Reduced).open_path_as_is(true);
-    Ok(gix::open_opts(top.join(".git"), options)?)
 }
 
 /// A shallow or partial clone lacks objects that a longer prefix would have to be told from.
@@ -115,7 +111,7 @@ fn is_submodule_dirty(path: &Path, expected: &gix::oid) -> Result<bool, Failure>
     if !path.join(".git").exists() {
         return Ok(false);
     }
-    let repository = repository(path)?;
+    let repository = repository::open(path)?;
     let head = repository.head_commit()?;
     Ok(*head.id != *expected || is_dirty(&repository, path, &head.tree_id()?)?)
 }
