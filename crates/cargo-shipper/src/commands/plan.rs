@@ -25,13 +25,14 @@ pub(crate) fn run(global: &Global, args: &PlanArgs, terminal: &Terminal) -> Resu
     };
     let events = Events::new(Arc::new(WarningsOnly(terminal.clone())));
     let planned = block_on(shipper_engine::plan(&project, &options, &events))??;
-    if let Some(path) = &args.out {
-        let document = document(&project, &planned);
+    // People are shown no document, and it costs a look at every tracked file.
+    let document = (global.json || args.out.is_some()).then(|| document(&project, &planned));
+    if let (Some(path), Some(document)) = (&args.out, &document) {
         shipper_engine::write_file(&global.directory.join(path), format!("{document:#}\n").as_bytes())?;
     }
     let mut out = terminal.stdout();
-    if global.json {
-        writeln!(out, "{}", document(&project, &planned))?;
+    if let Some(document) = document.filter(|_| global.json) {
+        writeln!(out, "{document}")?;
     } else {
         out.write_all(plan_table(&planned.services, &planned.head, planned.saved_ms(), global.verbose > 0).as_bytes())?;
         for base in &planned.outdated {
