@@ -154,7 +154,8 @@ async fn named(value: &str) -> Result<String, BuildError> {
     Ok(format!("oci-layout://{directory}@{}", manifest.digest()))
 }
 
-/// Runs the build and measures its steps; what it prints goes to the file `buildx.log` (of an export `cache.log`) in `work` and, read, to `log`.
+/// Runs the build and measures its steps; what it prints goes to the file `buildx.log` (of an export `cache.log`) in `work`
+/// and, read, to `log`.
 async fn run(
     process: &Process,
     work: &Work,

@@ -252,7 +252,8 @@ fn mutate_what_is_not_read(context: &Path, inputs: &Inputs) {
     }
 }
 
-/// Compares images of whole contexts and of those without what the build does not read, or with other files there; `links_with_rules` where the builder applies rules to links.
+/// Compares images of whole contexts and of those without what the build does not read, or with other files there;
+/// `links_with_rules` where the builder applies rules to links.
 fn compare(judge: &Judge, links_with_rules: bool) {
     let cases = cases(24);
     let work = tempfile::tempdir().unwrap();
