@@ -185,6 +185,37 @@ fn a_target_that_fails_is_recorded_and_tried_again() {
     deploy(&project, &[]).ok().says("prod runs these images");
 }
 
+/// A target that says what it runs: what changed behind shipper's back is deployed again, what it does not say is unknown, and
+/// a command that returns 0 without doing anything is no success.
+#[test]
+fn a_check_decides_whether_a_target_runs_its_image() {
+    let project = project(None);
+    let config = std::fs::read_to_string(project.path().join("shipper.toml")).expect("reads");
+    let check = "check = [\"sh\", \"-c\", \"test -e seen/unknown && exit 9; test \\\"$(cat seen/now)\\\" = $0\", \"{digest:docs}\"]\n";
+    let target = |runs: &str| {
+        let config = config.replace("; test ! -e seen/fail", runs);
+        project.repo.write(
+            "shipper.toml",
+            config.replace("inputs = [\"infra", &format!("{check}timeout = \"2s\"\ninputs = [\"infra")),
+        );
+    };
+    target("; echo $SHIPPER_DIGEST_DOCS > seen/now");
+    deploy(&project, &[]).ok();
+    deploy(&project, &[]).ok().says("prod runs these images");
+    project.repo.write("seen/now", "another\n");
+    deploy(&project, &[]).ok().says("its check says that it runs something else");
+    assert_eq!(runs(&project, "main"), 2);
+    project.repo.write("seen/unknown", "");
+    deploy(&project, &[]).exits(3).says("cannot tell what `main` runs: its check failed (exit code 9)");
+    std::fs::remove_file(project.path().join("seen/unknown")).expect("removes");
+    assert_eq!(runs(&project, "main"), 2, "unknown is neither yes nor no");
+    target("");
+    project.repo.write("docs/index.md", "2\n");
+    deploy(&project, &[]).exits(6).says("`main` does not run its image");
+    let status = project.run(["status", "--json"]).ok().json();
+    assert_eq!(status["environments"][0]["last"]["state"], "failed");
+}
+
 /// What a deployment that failed would have brought out stays away from one that is about another service.
 #[test]
 fn the_images_of_other_services_are_those_that_ran() {
