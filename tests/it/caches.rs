@@ -83,10 +83,13 @@ fn another_machine_with_the_cache_of_the_registry_runs_no_step_again() {
     assert!(why.starts_with("the last export took 1h 00m, and the cache saved "), "{why}");
 
     // A pull request reads and does not write.
+    let stored = || skopeo.raw(&format!("docker://{}", left_out[0]));
+    let before = stored();
     clone.repo.write("a.txt", "d");
     let pull =
         with(&clone, "buildx", Some(&engine), &["ship", "--json", "--pr", "7", "--trigger", "pull-request"]).ok();
     assert_eq!(only(&pull, "cache-exported")["why"], "a pull request writes to no cache");
+    assert_eq!(stored(), before);
 }
 
 #[test]

@@ -5,6 +5,8 @@ mod bad_input;
 mod builders;
 mod caches;
 mod cargo_service;
+#[cfg(target_os = "linux")]
+mod clock;
 #[cfg(unix)]
 mod conformance;
 mod copy;

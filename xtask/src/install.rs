@@ -19,6 +19,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("umoci", "umoci"),
     ("busybox", "busybox-static"),
     ("strace", "strace"),
+    ("faketime", "faketime"),
     ("chromium", "chromium"),
 ];
 

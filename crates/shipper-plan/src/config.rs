@@ -363,7 +363,7 @@ pub struct ServiceConfig {
     /// The Dockerfile's target stage. Default: the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// Build arguments of the Dockerfile. They are no secrets.
+    /// Build arguments of the Dockerfile. They are no secrets, and what looks like one is refused.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub args: BTreeMap<String, String>,
     /// Secrets of the Dockerfile's `RUN --mount=type=secret`, by id. Only the ids count for the image's key.

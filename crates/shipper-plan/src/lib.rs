@@ -8,6 +8,7 @@ mod error;
 mod inputs;
 mod order;
 mod plan;
+mod secret;
 mod service;
 mod settings;
 

@@ -6,6 +6,7 @@ use crate::config::{
     CargoConfig, CompressionConfig, Config, ContextConfig, LinkConfig, NetworkConfig, SecretConfig, ServiceConfig,
 };
 use crate::error::Error;
+use crate::secret;
 use crate::settings::{Settings, is_name};
 
 /// One service of a project.
@@ -186,6 +187,17 @@ fn resolve(name: &str, config: &ServiceConfig, settings: &Settings, host: &str) 
             format!("`{unusable}` is no name that `FROM` could use"),
             "use letters, digits, `.`, `_`, `-`, and `/` and `:` between them",
         ));
+    }
+    for (field, values) in [("args", &config.args), ("env", &config.env), ("labels", &config.labels)] {
+        for (name, value) in values {
+            if let Some(look) = secret::look(name, value) {
+                return Err(Error::invalid_with(
+                    key(field),
+                    format!("`{name}` {look}, and an image tells it to everybody who has it"),
+                    "give it to a step by `secrets`, or to the program where it runs; rename it if it is none",
+                ));
+            }
+        }
     }
     let mut platforms = config.platforms.clone();
     if platforms.is_empty() {
@@ -462,6 +474,8 @@ mod tests {
         };
         check("[service.api]", "`service.api.cargo`: the service says nothing");
         check("[service.Api]\nfiles = { '/a' = 'b' }", "`service.Api`: this is no name");
+        check("[service.a]\ndockerfile = 'd'\nargs = { NPM_TOKEN = 'x' }", "`NPM_TOKEN` is a credential by its name");
+        check("[service.a]\nfiles = { '/a' = 'b' }\nenv = { DB_PASSWORD = 'x' }", "`service.a.env`: `DB_PASSWORD` is");
         check("[service.a]\nfiles = { 'a' = 'b' }", "no absolute path");
         check("[service.a]\nfiles = { '/a/../b' = 'b' }", "no absolute path");
         check("[service.a]\nfiles = { '/a' = '../b' }", "`../b` is not inside the project");
