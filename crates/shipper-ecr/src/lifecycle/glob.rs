@@ -49,9 +49,9 @@ impl TagGlob {
             [only] => **only == *tag,
             [first, middle @ .., last] => {
                 let rest = tag.strip_prefix(&**first).and_then(|rest| rest.strip_suffix(&**last));
-                let mut rest = rest;
+                let mut rest = rest.map(str::as_bytes);
                 for literal in middle {
-                    rest = rest.and_then(|rest| rest.split_once(&**literal)).map(|(_, after)| after);
+                    rest = rest.and_then(|rest| after(rest, literal.as_bytes()));
                 }
                 rest.is_some()
             }
@@ -66,6 +66,15 @@ impl TagGlob {
     pub fn is_within(&self, other: &Self) -> bool {
         other.matches(&self.literals.join("\u{0}"))
     }
+}
+
+/// What follows the first `literal`, which is not empty. Tags and literals are so short that preparing a search costs more
+/// than the search.
+fn after<'t>(text: &'t [u8], literal: &[u8]) -> Option<&'t [u8]> {
+    let (first, others) = literal.split_first()?;
+    let last = text.len().checked_sub(literal.len())?;
+    let is_here = |&at: &usize| text[at] == *first && text[at + 1..].starts_with(others);
+    (0..=last).find(is_here).map(|at| &text[at + literal.len()..])
 }
 
 #[cfg(test)]

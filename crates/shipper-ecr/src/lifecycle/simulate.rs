@@ -13,6 +13,7 @@
 //! like other images (aws/containers-roadmap 2613), which untagged images are children where indexes were not read, and
 //! which of two images pushed at the same time is the older.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -104,15 +105,13 @@ impl Simulation {
     }
 }
 
-/// How images that belong to others are treated.
+/// Which images a rule ranks.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Attached {
-    /// As any other image.
-    Plain,
-    /// Ranked, and held by what they belong to.
-    Ranked,
-    /// Not ranked, and held by what they belong to.
-    Unranked,
+enum Ranked {
+    /// All that it is about.
+    All,
+    /// Those that belong to no other.
+    Free,
 }
 
 /// Which of several images of the same time, at a limit, are acted on.
@@ -132,14 +131,18 @@ enum Owner {
     Unread,
 }
 
-/// A rule with the images that its selection matches, youngest first.
+/// A rule with the images that its selection matches, in their order.
 struct Matched<'a> {
     rule: &'a Rule,
     images: Vec<u32>,
 }
 
+/// Images are numbered by their rank, the youngest first, so that whatever goes through them in their order finds them side
+/// by side in memory: of rules times images, that is most of the time.
 struct Repository<'a> {
-    images: &'a [ImageFacts],
+    images: Vec<&'a ImageFacts>,
+    /// The time of each that ranks it; none is later than the one before it.
+    times: Vec<Timestamp>,
     owners: Vec<Owner>,
     /// Artifact to the image that it is about, where both are here.
     subjects: HashMap<u32, u32>,
@@ -154,20 +157,29 @@ struct Repository<'a> {
 /// Takes time in proportion to rules times images.
 #[must_use]
 pub fn simulate(policy: &LifecyclePolicy, images: &[ImageFacts], now: Timestamp) -> Simulation {
-    let repository = Repository::new(policy, images, now);
-    let attached: &[Attached] = if repository.owners.iter().all(|owner| matches!(owner, Owner::Nobody)) {
-        &[Attached::Plain]
-    } else {
-        &[Attached::Plain, Attached::Ranked, Attached::Unranked]
-    };
+    let mut order: Vec<usize> = (0..images.len()).collect();
+    order.sort_by_key(|&at| std::cmp::Reverse(images[at].rank_time()));
+    let repository = Repository::new(policy, images, &order, now);
+    let some_belong = repository.owners.iter().any(|owner| !matches!(owner, Owner::Nobody));
     let mut readings = Vec::new();
-    for &attached in attached {
-        let (acts, tied) = repository.read(attached, Ties::None);
-        let both = tied.then(|| repository.read(attached, Ties::All).0);
-        readings.extend([Some(acts), both].into_iter().flatten());
+    for ranked in [Some(Ranked::All), some_belong.then_some(Ranked::Free)].into_iter().flatten() {
+        let (acts, tied) = repository.read(ranked, Ties::None);
+        let both = tied.then(|| repository.read(ranked, Ties::All).0);
+        for acts in [Some(acts), both].into_iter().flatten() {
+            if some_belong {
+                readings.push(repository.held(&acts));
+            }
+            // As any other image, whatever it belongs to.
+            if ranked == Ranked::All {
+                readings.push(repository.followed(&acts));
+            }
+        }
     }
     let first = repository.first_matches();
-    let verdicts = (0..images.len()).map(|at| repository.verdict(at, &readings, first[at])).collect();
+    let mut verdicts = vec![Verdict { fate: Fate::Keep, why: Why::NoRule }; images.len()];
+    for (rank, at) in order.into_iter().enumerate() {
+        verdicts[at] = repository.verdict(rank, &readings, first[rank]);
+    }
     Simulation { verdicts }
 }
 
@@ -175,21 +187,29 @@ pub fn simulate(policy: &LifecyclePolicy, images: &[ImageFacts], now: Timestamp)
 type Acts = Vec<Option<u8>>;
 
 impl<'a> Repository<'a> {
-    fn new(policy: &'a LifecyclePolicy, images: &'a [ImageFacts], now: Timestamp) -> Self {
-        let count = u32::try_from(images.len()).expect("because a repository has at most 100,000 images");
-        let mut order: Vec<u32> = (0..count).collect();
-        order.sort_by_key(|&at| std::cmp::Reverse(images[at as usize].rank_time()));
-        let rules = policy
+    /// `order` has the place of each image in the listing, the youngest first.
+    fn new(policy: &'a LifecyclePolicy, listing: &'a [ImageFacts], order: &[usize], now: Timestamp) -> Self {
+        let images: Vec<&ImageFacts> = order.iter().map(|&at| &listing[at]).collect();
+        let mut rules: Vec<_> = policy
             .rules()
             .iter()
-            .map(|rule| {
-                let globs = rule.tags.globs();
-                let about = |&&at: &&u32| is_about(rule, &globs, &images[at as usize]);
-                Matched { rule, images: order.iter().filter(about).copied().collect() }
-            })
+            .map(|rule| (rule.tags.globs(), Matched { rule, images: Vec::with_capacity(images.len()) }))
             .collect();
-        let (owners, subjects, unread) = owners(images);
-        Self { images, owners, subjects, unread, rules, now }
+        for (at, image) in (0..).zip(&images) {
+            for (globs, matched) in &mut rules {
+                if is_about(matched.rule, globs, image) {
+                    matched.images.push(at);
+                }
+            }
+        }
+        let rules = rules.into_iter().map(|(_, matched)| matched).collect();
+        let mut listed = vec![0; images.len()];
+        for (rank, &at) in (0..).zip(order) {
+            listed[at] = rank;
+        }
+        let (owners, subjects, unread) = owners(listing, &listed);
+        let times = images.iter().map(|image| image.rank_time()).collect();
+        Self { images, times, owners, subjects, unread, rules, now }
     }
 
     /// For each image, the index of the first rule that is about it, and of the first later one that would act on it.
@@ -212,12 +232,12 @@ impl<'a> Repository<'a> {
 
     /// The images of `ranked` that the rule's count reaches, and whether a tie made a difference.
     fn candidates(&self, matched: &Matched<'_>, ranked: &[u32], ties: Ties) -> (Vec<u32>, bool) {
-        let time = |at: u32| self.images[at as usize].rank_time();
+        let time = |at: u32| self.times[at as usize];
         let older = |than: Timestamp, days: u32| {
             self.now.duration_since(than) > SignedDuration::from_hours(24 * i64::from(days))
         };
         let aged = |days: u32, of: fn(&ImageFacts) -> Timestamp| {
-            ranked.iter().copied().filter(|&at| older(of(&self.images[at as usize]), days)).collect()
+            ranked.iter().copied().filter(|&at| older(of(self.images[at as usize]), days)).collect()
         };
         match matched.rule.count {
             Count::MoreThan(most) => {
@@ -238,27 +258,28 @@ impl<'a> Repository<'a> {
         }
     }
 
-    /// One reading; whether ties made a difference.
-    fn read(&self, attached: Attached, ties: Ties) -> (Acts, bool) {
+    /// What each rule acts on in one reading, with nothing held or taken along; whether ties made a difference.
+    fn read(&self, ranked: Ranked, ties: Ties) -> (Acts, bool) {
         let mut acts: Acts = vec![None; self.images.len()];
         let mut seen = vec![false; self.images.len()];
         let mut tied = false;
         for (index, matched) in (0..).zip(&self.rules) {
-            let is_ranked =
-                |at: u32| attached != Attached::Unranked || matches!(self.owners[at as usize], Owner::Nobody);
-            let ranked: Vec<u32> = matched.images.iter().copied().filter(|&at| is_ranked(at)).collect();
-            let (candidates, made_difference) = self.candidates(matched, &ranked, ties);
+            let is_free = |at: &u32| matches!(self.owners[*at as usize], Owner::Nobody);
+            let images = match ranked {
+                Ranked::All => Cow::Borrowed(&matched.images),
+                Ranked::Free => Cow::Owned(matched.images.iter().copied().filter(is_free).collect()),
+            };
+            let (candidates, made_difference) = self.candidates(matched, &images, ties);
             tied |= made_difference;
             for at in candidates {
                 if !seen[at as usize] {
                     acts[at as usize] = Some(index);
                 }
             }
-            for at in ranked {
+            for &at in images.iter() {
                 seen[at as usize] = true;
             }
         }
-        let acts = if attached == Attached::Plain { self.followed(&acts) } else { self.held(&acts) };
         (acts, tied)
     }
 
@@ -340,18 +361,20 @@ fn is_about(rule: &Rule, globs: &[TagGlob], image: &ImageFacts) -> bool {
         }
 }
 
-/// What each image belongs to, the subjects of artifacts, and the indexes that were not read.
+/// What each image belongs to, the subjects of artifacts, and the indexes that were not read. `ranks` has the number of each
+/// image of the listing; owners are in the listing's order.
 ///
 /// A tagged image that no known index lists is taken to stand for itself: that can only make the simulation delete more.
-fn owners(images: &[ImageFacts]) -> (Vec<Owner>, HashMap<u32, u32>, Vec<u32>) {
-    let by_digest: HashMap<&str, u32> = (0..).zip(images).map(|(at, image)| (image.digest.as_str(), at)).collect();
-    let mut owners: Vec<Owner> = images.iter().map(|_| Owner::Nobody).collect();
+fn owners(listing: &[ImageFacts], ranks: &[u32]) -> (Vec<Owner>, HashMap<u32, u32>, Vec<u32>) {
+    let listed = || ranks.iter().copied().zip(listing);
+    let by_digest: HashMap<&str, u32> = listed().map(|(at, image)| (image.digest.as_str(), at)).collect();
+    let mut owners: Vec<Owner> = listing.iter().map(|_| Owner::Nobody).collect();
     let (mut subjects, mut unread) = (HashMap::new(), Vec::new());
     let mut add = |at: u32, owner: u32| match &mut owners[at as usize] {
         Owner::Images(known) => known.push(owner),
         other => *other = Owner::Images(vec![owner]),
     };
-    for (at, image) in (0..).zip(images) {
+    for (at, image) in listed() {
         match &image.children {
             Children::None => (),
             Children::Unknown => unread.push(at),
@@ -368,7 +391,8 @@ fn owners(images: &[ImageFacts]) -> (Vec<Owner>, HashMap<u32, u32>, Vec<u32>) {
         }
     }
     if !unread.is_empty() {
-        for (owner, image) in owners.iter_mut().zip(images) {
+        for (at, image) in listed() {
+            let owner = &mut owners[at as usize];
             let may_be_child = image.tags.is_empty() && image.children == Children::None;
             if may_be_child && matches!(owner, Owner::Nobody) {
                 *owner = Owner::Unread;
