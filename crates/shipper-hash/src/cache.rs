@@ -7,7 +7,7 @@
 //! memory mapping that the kernel has not yet stamped; `paranoid` reads everything.)
 //!
 //! The same holds for a directory and its names, on file systems that are known to give a directory new times whenever a
-//! name comes or goes; and for a git index and its checksum.
+//! name comes or goes; and for a git index and the paths in it.
 //!
 //! The file is optional. Missing, truncated, flipped, from another version or another tree: it is empty. It is written
 //! to a temporary name and renamed, and only when something changed; of two writers the last one wins.
@@ -23,7 +23,7 @@ use crate::path::platform_path;
 use crate::{Error, FileDigest};
 
 /// First bytes of the file; the version changes with the layout.
-const MAGIC: &[u8; 16] = b"shipper-files-2\n";
+const MAGIC: &[u8; 16] = b"shipper-files-3\n";
 pub(crate) const DIGEST: usize = 32;
 /// Times, device, inode, size, mode.
 pub(crate) const FIELDS: usize = 12 + 12 + 8 + 8 + 8 + 4;
@@ -34,7 +34,7 @@ const COARSE_SLACK: i64 = 2;
 const LFS_POINTER: u8 = 1;
 /// What precedes the records of a directory: its names are complete, and were when it looked so.
 const LISTED: u8 = 1;
-/// The index of the repository whose top level it is had a good checksum when it looked so.
+/// What was tracked when the index of the repository whose top level it is looked so.
 const INDEX: u8 = 2;
 /// A file whose digest is known; other kinds of names are in [`KINDS`].
 const DIGESTED: u8 = 0;
@@ -108,7 +108,7 @@ pub(crate) struct StatCache {
 #[derive(Debug, Default)]
 pub(crate) struct DirRecords<'a> {
     listed: Option<&'a [u8; FIELDS]>,
-    index: Option<&'a [u8; FIELDS]>,
+    index: Option<(&'a [u8; FIELDS], &'a [u8])>,
     records: Vec<Stored<'a>>,
     next: usize,
 }
@@ -126,8 +126,8 @@ pub(crate) struct DirRecord<'a> {
     pub(crate) path: &'a [u8],
     /// What it looked like, if `records` has all its names.
     pub(crate) listed: Option<Stat>,
-    /// What a good index looked like, if the directory is the top level of a repository.
-    pub(crate) index: Option<Stat>,
+    /// What the index looked like and what was tracked, if the directory is the top level of a repository.
+    pub(crate) index: Option<(Stat, &'a [u8])>,
     /// Sorted by name.
     pub(crate) records: Vec<Record<'a>>,
 }
@@ -231,15 +231,17 @@ impl StatCache {
 impl<'a> DirRecords<'a> {
     fn parse(content: &'a [u8]) -> Option<Self> {
         let (&flags, mut rest) = content.split_first()?;
-        let mut fields = |flag: u8| -> Option<Option<&'a [u8; FIELDS]>> {
-            if flags & flag == 0 {
-                return Some(None);
-            }
+        let (mut listed, mut index) = (None, None);
+        if flags & LISTED != 0 {
             let (fields, after) = rest.split_first_chunk()?;
-            rest = after;
-            Some(Some(fields))
-        };
-        let (listed, index) = (fields(LISTED)?, fields(INDEX)?);
+            (listed, rest) = (Some(fields), after);
+        }
+        if flags & INDEX != 0 {
+            let (fields, after) = rest.split_first_chunk()?;
+            let (length, after) = after.split_first_chunk()?;
+            let (tracked, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            (index, rest) = (Some((fields, tracked)), after);
+        }
         let mut records = Vec::with_capacity(rest.len() / (RECORD + 16));
         while let Some((head, after)) = rest.split_first_chunk::<2>() {
             let (name, after) = after.split_at_checked(usize::from(u16::from_le_bytes(*head)))?;
@@ -266,9 +268,9 @@ impl<'a> DirRecords<'a> {
             .then(|| self.records.iter().map(|record| (record.name.into(), record.file_type)).collect())
     }
 
-    /// Whether the index of the directory's repository had a good checksum when it looked exactly like `stat`.
-    pub(crate) fn has_good_index(&self, stat: &Stat) -> bool {
-        self.index.is_some_and(|index| *index == fields_of(stat))
+    /// What was tracked when the index of the directory's repository looked exactly like `stat`.
+    pub(crate) fn tracked(&self, stat: &Stat) -> Option<&'a [u8]> {
+        self.index.filter(|(index, _)| **index == fields_of(stat)).map(|(_, tracked)| tracked)
     }
 
     /// The digest of the file `name`, if it looks exactly as it did when it was stored; and whether it holds a Git LFS
@@ -301,11 +303,15 @@ impl<'a> DirRecords<'a> {
 impl DirRecord<'_> {
     fn encode(&self) -> Vec<u8> {
         let mut content = vec![0];
-        for (flag, stat) in [(LISTED, &self.listed), (INDEX, &self.index)] {
-            if let Some(stat) = stat {
-                content[0] |= flag;
-                content.extend_from_slice(&fields_of(stat));
-            }
+        if let Some(stat) = &self.listed {
+            content[0] |= LISTED;
+            content.extend_from_slice(&fields_of(stat));
+        }
+        if let Some((stat, tracked)) = &self.index {
+            content[0] |= INDEX;
+            content.extend_from_slice(&fields_of(stat));
+            put_length(&mut content, tracked.len());
+            content.extend_from_slice(tracked);
         }
         for record in &self.records {
             record.encode(&mut content);

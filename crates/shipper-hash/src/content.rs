@@ -58,6 +58,8 @@ pub(crate) struct Counters {
     pub(crate) unsettled: AtomicUsize,
     /// Directories whose names came from the cache.
     pub(crate) recalled: AtomicUsize,
+    /// Git indexes that were read.
+    pub(crate) indexes: AtomicUsize,
     /// Directories and indexes that the cache does not have yet and may have.
     pub(crate) storable: AtomicUsize,
 }

@@ -1,12 +1,12 @@
 //! What must hold for any bytes that come from outside: the checks that the fuzz targets (`fuzz/`) and the properties
 //! share. Not part of the interface; only there with the feature `fuzzing`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cache::{self, StatCache};
 use crate::fs::Stat;
-use crate::path::fault;
-use crate::repository::{Child, Flags, Tracked, names_git};
+use crate::path::{fault, is_within};
+use crate::repository::{Child, Flags, Tracked};
 
 /// Reads `bytes` as a stat cache: as they are, and as the body of a file whose checksum is right.
 ///
@@ -33,7 +33,13 @@ fn contents(cache: &StatCache, bytes: &[u8]) {
     for path in paths {
         let records = cache.directory(&path);
         let names = records.names(&looks);
-        assert!(names.is_none() && !records.has_good_index(&looks) || holds(&fields), "used for another directory");
+        assert!(names.is_none() && records.tracked(&looks).is_none() || holds(&fields), "used for another directory");
+        let tracked = records.tracked(&looks).map(Tracked::remembered).unwrap_or_default();
+        for (_, child) in tracked.children(tracked.top()) {
+            if let Child::Directory { at, .. } = child {
+                tracked.children(at).for_each(drop);
+            }
+        }
         let mut records = cache.directory(&path);
         for name in names.iter().flatten().map(|(name, _)| &**name).chain([b"a".as_slice()]) {
             if let Some((digest, _)) = records.find(name, &looks) {
@@ -63,24 +69,39 @@ pub fn index_paths(bytes: &[u8]) {
     };
     assert!(!bad, "a path that leads elsewhere was accepted");
     let all: BTreeSet<&[u8]> = entries.iter().map(|(path, _)| path.as_slice()).collect();
-    let mut found = BTreeSet::new();
-    let mut waiting = vec![(Vec::new(), tracked.all())];
-    while let Some((directory, range)) = waiting.pop() {
-        assert_eq!(tracked.below(&directory, tracked.all()), range, "not what is below a directory");
-        for (name, child) in tracked.children(directory.len(), range.clone()) {
+    let mut found = BTreeMap::new();
+    let mut needs = Vec::new();
+    let mut waiting = vec![(Vec::new(), tracked.top())];
+    while let Some((directory, at)) = waiting.pop() {
+        assert_eq!(tracked.below(&directory), at, "not what is below a directory");
+        for (name, child) in tracked.children(at) {
             assert!(!name.is_empty() && !name.contains(&b'/'), "no name");
             let path = crate::path::join(&directory, name);
             match child {
-                Child::Directory(below) => {
-                    let must_exist = tracked.must_exist(below.clone());
-                    assert!(!must_exist || tracked.must_exist(range.clone()), "more is needed below than above");
-                    waiting.push((path, below));
+                Child::Directory { at, needed } => {
+                    needs.push((path.clone(), needed));
+                    waiting.push((path, at));
                 }
-                Child::File(_) => assert!(found.insert(path), "found twice"),
+                Child::File(flags) => assert!(found.insert(path, flags).is_none(), "found twice"),
             }
         }
     }
-    assert!(found.iter().map(Vec::as_slice).eq(all), "not the paths of the index");
+    assert!(found.keys().map(Vec::as_slice).eq(all), "not the paths of the index");
+    for (directory, needed) in needs {
+        let is_needed = |(path, flags): (&Vec<u8>, &Flags)| {
+            (flags.sparse || flags.submodule) && *path != directory && is_within(path, &directory)
+        };
+        assert_eq!(found.iter().any(is_needed), needed, "a directory that must exist, or need not");
+    }
+}
+
+/// Whether a part of `path` is `.git`, in whatever case.
+fn names_git(path: &[u8]) -> bool {
+    let is_git = |at: usize| {
+        let part = path[at..].split(|&byte| byte == b'/').next().unwrap_or_default();
+        part.eq_ignore_ascii_case(b".git")
+    };
+    path.iter().enumerate().any(|(at, &byte)| byte == b'.' && (at == 0 || path[at - 1] == b'/') && is_git(at))
 }
 
 #[cfg(test)]

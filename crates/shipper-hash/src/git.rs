@@ -19,29 +19,30 @@ const MAX_ALLOCATION: usize = 1 << 30;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The tracked paths of the repository at `top`, what its configuration says about listing files, and what the index
-/// looked like before it was read. Its checksum is computed unless `is_good` says that it was good before.
+/// looked like before. It is read, and its checksum computed, unless `remembered` has what was tracked when it looked so.
 pub(crate) fn read(
     top: &Path,
     git_directory: &Path,
     common: &Path,
-    is_good: &dyn Fn(&Stat) -> bool,
+    remembered: &dyn Fn(&Stat) -> Option<Tracked>,
 ) -> Result<(Tracked, Settings, Option<Stat>), Error> {
     let failed = |source| Error::Git { path: top.to_owned(), source };
-    let (tracked, seen) = tracked(&top.join(".git"), is_good).map_err(failed)?;
+    let (tracked, seen) = tracked(&top.join(".git"), remembered).map_err(failed)?;
     let settings = settings(git_directory, common).map_err(failed)?;
     Ok((tracked, settings, seen))
 }
 
-fn tracked(dot_git: &Path, is_good: &dyn Fn(&Stat) -> bool) -> Result<(Tracked, Option<Stat>), Failure> {
+fn tracked(dot_git: &Path, remembered: &dyn Fn(&Stat) -> Option<Tracked>) -> Result<(Tracked, Option<Stat>), Failure> {
     // `.git` itself is opened: given the top level, gix would also take a bare repository there.
     let options = gix::open::Options::isolated().with(gix::sec::Trust::Reduced).open_path_as_is(true);
     let repository = gix::open_opts(dot_git, options)?;
+    let seen = std::fs::metadata(repository.index_path()).ok().map(|metadata| stat_of(&metadata));
+    if let Some(tracked) = seen.as_ref().and_then(remembered) {
+        return Ok((tracked, seen));
+    }
     // Not `Repository::index`: with reduced trust it refuses an index of more than some 170,000 entries.
     let options = gix::index::decode::Options { alloc_limit_bytes: Some(MAX_ALLOCATION), ..Default::default() };
-    let seen = std::fs::metadata(repository.index_path()).ok().map(|metadata| stat_of(&metadata));
-    let skip_checksum = seen.as_ref().is_some_and(is_good);
-    let index =
-        gix::index::File::at_or_default(repository.index_path(), repository.object_hash(), skip_checksum, options)?;
+    let index = gix::index::File::at_or_default(repository.index_path(), repository.object_hash(), false, options)?;
     let entries = index.entries().iter().map(|entry| {
         let path: &[u8] = entry.path(&index);
         let sparse_directory = entry.mode.is_sparse();

@@ -5,7 +5,6 @@
 //! name with `/` after the names of directories, so that a walk in their order yields paths in bytewise order.
 
 use std::io::Read as _;
-use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
@@ -16,7 +15,7 @@ use crate::fs::{Directory, FileType, Name, Root, Special, Stat, is_absent};
 use crate::gitignore::Rules;
 use crate::path::{escape, join, platform_path};
 use crate::repository::{
-    Child, Flags, MAX_IGNORE_FILE, Repository, is_nested_repository, is_work_tree, read_ignore_file,
+    Child, Flags, MAX_IGNORE_FILE, Repository, Tracked, is_nested_repository, is_work_tree, read_ignore_file,
 };
 use crate::{Entry, Error, Kind, RelPath};
 
@@ -33,7 +32,7 @@ pub(crate) struct Dir {
     pub(crate) exists: bool,
     /// What it looked like before its names were read, if the stat cache may remember them.
     pub(crate) listed: Option<Stat>,
-    /// What a good index looked like, if a repository was opened for this directory and the stat cache may remember it.
+    /// What the index looked like, if a repository was opened for this directory and the stat cache may remember it.
     pub(crate) index: Option<Stat>,
     /// What its `.git` stands for, if it has one.
     pub(crate) git: Option<FileType>,
@@ -46,8 +45,8 @@ struct Place {
     repository: Arc<Repository>,
     /// Relative to the repository's top level.
     path: Vec<u8>,
-    /// Index entries below it.
-    tracked: Range<usize>,
+    /// Where the index has what is tracked in it.
+    tracked: u32,
     /// Rules that its own names are judged by; its own `.gitignore` included.
     rules: Option<Arc<Rules>>,
     /// Whether everything untracked in it is ignored, as far as it was judged.
@@ -75,8 +74,8 @@ pub(crate) struct Node {
     /// In a commit: the blob or tree behind the name.
     pub(crate) object: Option<ObjectName>,
     submodule: bool,
-    /// For a directory: index entries below it. (The index format counts in 32 bits.)
-    entries: Range<u32>,
+    /// For a directory: where the index has what is tracked in it.
+    entries: u32,
     child: OnceLock<Arc<Dir>>,
     /// `lstat` at the time of the listing.
     pub(crate) seen: Option<Stat>,
@@ -150,7 +149,7 @@ impl Dir {
             let place = Place {
                 repository: parent.repository.clone(),
                 path: join(&parent.path, &node.name),
-                tracked: node.entries.start as usize..node.entries.end as usize,
+                tracked: node.entries,
                 rules: parent.rules.clone(),
                 ignored: parent.ignored || node.ignored,
                 judged: node.tracked.then(|| parent.judged.unwrap_or(parent.path.len())),
@@ -220,7 +219,7 @@ impl Dir {
         let git = find(&names, b".git").map(|at| names.remove(at).1);
         if git.is_some() {
             let top = place.path.is_empty();
-            if !top && place.tracked.is_empty() && is_nested_repository(&root.path().join(platform_path(&path)?)) {
+            if !top && place.tracked == 0 && is_nested_repository(&root.path().join(platform_path(&path)?)) {
                 place.ignored = true;
             }
         }
@@ -269,14 +268,14 @@ impl Lister<'_> {
     }
 
     /// Opens the repository with the top level `top` for the directory `path` of the tree; and what its index looked
-    /// like, if the cache may remember that it is good.
+    /// like, if the cache may remember what is in it.
     fn open_repository(self, top: &std::path::Path, path: &[u8]) -> Result<(Place, Option<Stat>), Error> {
         let records = self.cache.directory(path);
-        let repository = Repository::open(top, &|stat| records.has_good_index(stat))?;
+        let repository = Repository::open(top, &|stat| records.tracked(stat).map(Tracked::remembered))?;
+        let is_new = |stat: Option<Stat>| usize::from(stat.is_some_and(|stat| records.tracked(&stat).is_none()));
         let index = repository.index.filter(|stat| self.settled.holds(stat));
-        if index.is_some_and(|stat| !records.has_good_index(&stat)) {
-            self.counters.storable.fetch_add(1, Ordering::Relaxed);
-        }
+        self.counters.indexes.fetch_add(is_new(repository.index), Ordering::Relaxed);
+        self.counters.storable.fetch_add(is_new(index), Ordering::Relaxed);
         Ok((Place::top(repository), index))
     }
 }
@@ -292,7 +291,7 @@ impl Node {
             executable: false,
             object: None,
             submodule: false,
-            entries: 0..0,
+            entries: 0,
             child: OnceLock::new(),
             seen: None,
             known: OnceLock::new(),
@@ -336,7 +335,7 @@ impl Node {
 
 impl Place {
     fn top(repository: Repository) -> Self {
-        let (tracked, rules) = (repository.tracked.all(), repository.rules.clone());
+        let (tracked, rules) = (repository.tracked.top(), repository.rules.clone());
         Self {
             repository: Arc::new(repository),
             path: Vec::new(),
@@ -366,7 +365,7 @@ impl Place {
             place.path = join(&place.path, &name);
             place.ignored |= place.rules.as_ref().is_some_and(|rules| rules.ignores(&place.path, true));
         }
-        place.tracked = place.repository.tracked.below(&place.path, place.tracked);
+        place.tracked = place.repository.tracked.below(&place.path);
         Ok((place, index))
     }
 
@@ -384,9 +383,9 @@ impl Place {
     /// Joins what the disk has (`names`, sorted) with what the index expects.
     fn nodes(&mut self, names: Vec<Name>, has_checkout: impl Fn(&[u8]) -> bool) -> Vec<Node> {
         let repository = self.repository.clone();
-        let children = repository.tracked.children(self.path.len(), self.tracked.clone());
+        let children = repository.tracked.children(self.tracked);
         let mut files: Vec<Option<Flags>> = vec![None; names.len()];
-        let mut directories: Vec<Option<Range<usize>>> = vec![None; names.len()];
+        let mut directories: Vec<u32> = vec![0; names.len()];
         let mut nodes = Vec::with_capacity(names.len());
         // Both are sorted, but for what follows the names of directories.
         let mut next = 0;
@@ -398,17 +397,17 @@ impl Place {
             next = at.map_or(next, |at| at + 1);
             match (child, at) {
                 (Child::File(flags), Some(at)) => files[at] = Some(flags),
-                (Child::Directory(range), Some(at)) => directories[at] = Some(range),
+                (Child::Directory { at: entries, .. }, Some(at)) => directories[at] = entries,
                 (Child::File(flags), None) if flags.submodule => nodes.push(missing(name, NodeKind::Submodule)),
                 (Child::File(flags), None) if flags.sparse => nodes.push(missing(name, sparse(flags))),
                 // A directory that is gone matters only for what must not be missing in it.
-                (Child::Directory(range), None) if repository.tracked.must_exist(range.clone()) => {
-                    nodes.push(Node { entries: narrow(&range), ..missing(name, NodeKind::Directory) });
+                (Child::Directory { at: entries, needed: true }, None) => {
+                    nodes.push(Node { entries, ..missing(name, NodeKind::Directory) });
                 }
                 (_, None) => {}
             }
         }
-        for (((name, file_type), flags), range) in names.into_iter().zip(files).zip(directories) {
+        for (((name, file_type), flags), entries) in names.into_iter().zip(files).zip(directories) {
             let mut node = match (file_type, flags) {
                 (FileType::Directory, Some(flags)) if flags.submodule => {
                     let populated = has_checkout(&name);
@@ -420,8 +419,7 @@ impl Place {
                     if let Some(flags) = flags.filter(|flags| flags.sparse) {
                         nodes.push(missing(&name, sparse(flags)));
                     }
-                    let entries = narrow(&range.unwrap_or(0..0));
-                    Node { tracked: !entries.is_empty(), entries, ..Node::new(name, NodeKind::Directory) }
+                    Node { tracked: entries != 0, entries, ..Node::new(name, NodeKind::Directory) }
                 }
                 (other, flags) => {
                     let kind = match other {
@@ -448,11 +446,6 @@ impl Place {
 
 fn too_long(path: &[u8]) -> Error {
     Error::InvalidPath { path: escape(&path[..80]) + "...", reason: "it is longer than 4096 bytes" }
-}
-
-fn narrow(range: &Range<usize>) -> Range<u32> {
-    let narrow = |at| u32::try_from(at).expect("because an index counts its entries in 32 bits");
-    narrow(range.start)..narrow(range.end)
 }
 
 fn sparse(flags: Flags) -> NodeKind {

@@ -5,7 +5,6 @@
 //! the index serves as a list of paths only: neither its times nor its object ids nor its flags say anything about
 //! content (`docs/threat-model.md`, R6, R7 and R10).
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -59,17 +58,17 @@ impl Repository {
         Self { mode_from_index: true, is_git: true, ..Self::none() }
     }
 
-    /// Opens the repository whose work tree is `top`. The checksum of its index is computed unless `is_good` says that
-    /// it was good when the index looked so.
-    pub(crate) fn open(top: &Path, is_good: &dyn Fn(&Stat) -> bool) -> Result<Self, Error> {
+    /// Opens the repository whose work tree is `top`. Its index is read unless `remembered` has what was tracked when the
+    /// index looked so.
+    pub(crate) fn open(top: &Path, remembered: &dyn Fn(&Stat) -> Option<Tracked>) -> Result<Self, Error> {
         let dot_git = top.join(".git");
         let git_directory = resolve_git_file(&dot_git)?;
         let common = common_directory(&git_directory);
         #[cfg(feature = "git")]
-        let (tracked, settings, index) = crate::git::read(top, &git_directory, &common, is_good)?;
+        let (tracked, settings, index) = crate::git::read(top, &git_directory, &common, remembered)?;
         #[cfg(not(feature = "git"))]
         let (tracked, settings, index) = {
-            let _ = is_good;
+            let _ = remembered;
             (Tracked::default(), Settings::default(), None)
         };
         let mut rules = None;
@@ -171,111 +170,194 @@ pub(crate) struct Flags {
     pub(crate) sparse: bool,
 }
 
-/// The paths of an index relative to the top level: sorted bytewise, unique, all of them plain relative paths.
-#[derive(Debug, Default)]
-pub(crate) struct Tracked {
-    names: Vec<u8>,
-    entries: Vec<(Range<usize>, Flags)>,
+/// In a byte of flags: a directory with entries below it.
+const BELOW: u8 = 1 << 4;
+/// Of such a directory: [`Child::Directory::needed`].
+const NEEDED: u8 = 1 << 5;
+
+impl Flags {
+    fn to_byte(self) -> u8 {
+        let bits = [self.executable, self.submodule, self.directory, self.sparse];
+        bits.iter().enumerate().fold(0, |byte, (at, &bit)| byte | u8::from(bit) << at)
+    }
+
+    fn of_byte(byte: u8) -> Self {
+        let bit = |at: u8| byte >> at & 1 == 1;
+        Self { executable: bit(0), submodule: bit(1), directory: bit(2), sparse: bit(3) }
+    }
+}
+
+/// The paths of an index relative to the top level: unique, all of them plain relative paths, by directory.
+///
+/// The bytes are what the stat cache remembers of an index, so that one that did not change is not even opened: first
+/// the place of the top level's block, or 0 if nothing is tracked; then the blocks of directories, those of a directory's
+/// subdirectories before its own. A block is its length and what the directory has, in the order of the index: flags,
+/// length of the name, for a directory the place of its block, name. Numbers are little-endian. Whatever else the bytes
+/// hold ends a block.
+#[derive(Default)]
+pub(crate) struct Tracked(Vec<u8>);
+
+/// A directory that is being put together.
+#[derive(Default)]
+struct Block {
+    children: Vec<u8>,
+    needed: bool,
 }
 
 impl Tracked {
     /// Takes index entries in any order; the stages of a conflict become one.
     ///
     /// # Errors
-    /// A path that could escape the work tree or name something in `.git`.
+    /// A path that could escape the work tree or name something in `.git`, or that is too long for one.
     #[cfg_attr(
         not(any(test, feature = "git", feature = "fuzzing")),
         expect(dead_code, reason = "only an index gives tracked paths")
     )]
     pub(crate) fn new<'a>(entries: impl Iterator<Item = (&'a [u8], Flags)>) -> Result<Self, String> {
-        let mut tracked = Self::default();
-        let (mut last, mut is_sorted) = (0..0, true);
+        let mut entries: Vec<(&[u8], Flags)> = entries.collect();
+        if !entries.is_sorted_by(|a, b| a.0 < b.0) {
+            entries.sort_by(|a, b| a.0.cmp(b.0));
+            entries.dedup_by(|later, kept| later.0 == kept.0);
+        }
+        let mut bytes = vec![0; 4];
+        // The open directories, the top level first, and the path of the last one with its `/`.
+        let (mut open, mut directory) = (vec![Block::default()], b"".as_slice());
         for (path, flags) in entries {
-            let previous = &tracked.names[last.clone()];
-            // An index is sorted: the directories that this path shares with the one before were looked at.
-            let common = previous.iter().zip(path).take_while(|(a, b)| a == b).count();
-            is_sorted &= previous[common..].first() < path[common..].first() || tracked.entries.is_empty();
-            let shared = path[..common].iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
-            if fault(&path[shared..]).is_some() || names_git(&path[shared..]) {
-                return Err(format!("the index holds the path `{}`", crate::path::escape(path)));
+            let bad = || format!("the index holds the path `{}`", crate::path::escape(path));
+            if !path.starts_with(directory) {
+                let common = directory.iter().zip(path).take_while(|(a, b)| a == b).count();
+                let shared = path[..common].iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+                while directory.len() > shared {
+                    directory = close(&mut bytes, &mut open, directory).ok_or_else(bad)?;
+                }
             }
-            let start = tracked.names.len();
-            tracked.names.extend_from_slice(path);
-            last = start..tracked.names.len();
-            tracked.entries.push((last.clone(), flags));
+            let mut from = directory.len();
+            for part in path[from..].split(|&byte| byte == b'/') {
+                if fault(part).is_some() || part.eq_ignore_ascii_case(b".git") || part.len() > usize::from(u16::MAX) {
+                    return Err(bad());
+                }
+                let end = from + part.len();
+                if end < path.len() {
+                    open.push(Block::default());
+                    directory = &path[..=end];
+                } else if let Some(block) = open.last_mut() {
+                    block.needed |= flags.sparse || flags.submodule;
+                    put_child(&mut block.children, flags.to_byte(), part, None);
+                }
+                from = end + 1;
+            }
         }
-        if !is_sorted {
-            let names = &tracked.names;
-            let name = |entry: &(Range<usize>, Flags)| &names[entry.0.clone()];
-            tracked.entries.sort_by(|a, b| name(a).cmp(name(b)));
-            tracked.entries.dedup_by(|later, kept| names[later.0.clone()] == names[kept.0.clone()]);
+        let large = || "the index holds too many paths".to_owned();
+        while !directory.is_empty() {
+            directory = close(&mut bytes, &mut open, directory).ok_or_else(large)?;
         }
-        Ok(tracked)
+        if let Some(top) = open.pop().filter(|top| !top.children.is_empty()) {
+            let at = put_block(&mut bytes, &top.children).ok_or_else(large)?;
+            bytes[..4].copy_from_slice(&at.to_le_bytes());
+        }
+        Ok(Self(bytes))
     }
 
-    /// All entries.
-    pub(crate) fn all(&self) -> Range<usize> {
-        0..self.entries.len()
+    /// What [`bytes`](Self::bytes) gave.
+    pub(crate) fn remembered(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
     }
 
-    fn path(&self, at: usize) -> &[u8] {
-        &self.names[self.entries[at].0.clone()]
+    /// Everything, for the stat cache.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
     }
 
-    /// The entries below the directory `prefix`, searched within `range`; the empty prefix has all.
-    pub(crate) fn below(&self, prefix: &[u8], range: Range<usize>) -> Range<usize> {
-        if prefix.is_empty() {
-            return range;
-        }
-        let entries = &self.entries[range.clone()];
-        let head = |entry: &(Range<usize>, Flags)| {
-            let path = &self.names[entry.0.clone()];
-            (path[..path.len().min(prefix.len())].cmp(prefix)).then_with(|| path.get(prefix.len()).cmp(&Some(&b'/')))
+    /// The place of the top level: what [`children`](Self::children) takes.
+    pub(crate) fn top(&self) -> u32 {
+        self.0.first_chunk().map_or(0, |at| u32::from_le_bytes(*at))
+    }
+
+    /// The place of the directory `path`; 0 if nothing below it is tracked.
+    pub(crate) fn below(&self, path: &[u8]) -> u32 {
+        path.split(|&byte| byte == b'/').filter(|part| !part.is_empty()).fold(self.top(), |at, part| {
+            self.children(at)
+                .find_map(|child| match child {
+                    (name, Child::Directory { at, .. }) if name == part => Some(at),
+                    _ => None,
+                })
+                .unwrap_or_default()
+        })
+    }
+
+    /// What the index has in the directory whose place is `at`, in the order of paths; in place 0 there is nothing.
+    pub(crate) fn children(&self, at: u32) -> Children<'_> {
+        let block = || {
+            let (length, rest) = self.0.get(at as usize..)?.split_first_chunk()?;
+            rest.get(..u32::from_le_bytes(*length) as usize)
         };
-        let start = range.start + entries.partition_point(|entry| head(entry).is_lt());
-        let end = range.start + entries.partition_point(|entry| head(entry).is_le());
-        start..end
-    }
-
-    /// What `range`, the entries below a directory whose path has `length` bytes, puts into that directory itself:
-    /// names of files with their flags, names of directories with the entries below them.
-    pub(crate) fn children(&self, length: usize, range: Range<usize>) -> Vec<(&[u8], Child)> {
-        let skip = if length == 0 { 0 } else { length + 1 };
-        let mut children = Vec::new();
-        let mut at = range.start;
-        while at < range.end {
-            let path = self.path(at);
-            let rest = &path[skip..];
-            if let Some(slash) = rest.iter().position(|&byte| byte == b'/') {
-                let below = self.below(&path[..skip + slash], at..range.end);
-                at = below.end;
-                children.push((&rest[..slash], Child::Directory(below)));
-            } else {
-                children.push((rest, Child::File(self.entries[at].1)));
-                at += 1;
-            }
-        }
-        children
-    }
-
-    /// Whether `range` has an entry whose absence from the work tree is not a deletion.
-    pub(crate) fn must_exist(&self, range: Range<usize>) -> bool {
-        self.entries[range].iter().any(|(_, flags)| flags.sparse || flags.submodule)
+        Children(if at == 0 { b"" } else { block().unwrap_or_default() })
     }
 }
 
-/// Whether a part of `path` is `.git`, in whatever case.
-pub(crate) fn names_git(path: &[u8]) -> bool {
-    let is_git = |at: usize| {
-        let part = path[at..].split(|&byte| byte == b'/').next().unwrap_or_default();
-        part.eq_ignore_ascii_case(b".git")
-    };
-    path.iter().enumerate().any(|(at, &byte)| byte == b'.' && (at == 0 || path[at - 1] == b'/') && is_git(at))
+impl std::fmt::Debug for Tracked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tracked").field("bytes", &self.0.len()).finish_non_exhaustive()
+    }
+}
+
+/// Names in one directory of an index.
+pub(crate) struct Children<'a>(&'a [u8]);
+
+impl<'a> Iterator for Children<'a> {
+    type Item = (&'a [u8], Child);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (&flags, rest) = self.0.split_first()?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let (child, rest) = if flags & BELOW == 0 {
+            (Child::File(Flags::of_byte(flags)), rest)
+        } else {
+            let (at, rest) = rest.split_first_chunk()?;
+            (Child::Directory { at: u32::from_le_bytes(*at), needed: flags & NEEDED != 0 }, rest)
+        };
+        let (name, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+        self.0 = rest;
+        Some((name, child))
+    }
+}
+
+/// Ends the innermost of the `open` directories; the path of the next one.
+fn close<'a>(bytes: &mut Vec<u8>, open: &mut Vec<Block>, directory: &'a [u8]) -> Option<&'a [u8]> {
+    let block = open.pop()?;
+    let at = put_block(bytes, &block.children)?;
+    let path = directory.strip_suffix(b"/")?;
+    let (parent, name) = path.split_at(path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1));
+    let above = open.last_mut()?;
+    above.needed |= block.needed;
+    put_child(&mut above.children, BELOW | if block.needed { NEEDED } else { 0 }, name, Some(at));
+    Some(parent)
+}
+
+fn put_block(bytes: &mut Vec<u8>, children: &[u8]) -> Option<u32> {
+    let at = u32::try_from(bytes.len()).ok()?;
+    bytes.extend_from_slice(&u32::try_from(children.len()).ok()?.to_le_bytes());
+    bytes.extend_from_slice(children);
+    Some(at)
+}
+
+fn put_child(children: &mut Vec<u8>, flags: u8, name: &[u8], at: Option<u32>) {
+    let length = u16::try_from(name.len()).expect("because `Tracked::new` refuses longer names");
+    children.push(flags);
+    children.extend_from_slice(&length.to_le_bytes());
+    children.extend(at.map(u32::to_le_bytes).into_iter().flatten());
+    children.extend_from_slice(name);
 }
 
 /// What the index says about a name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Child {
     File(Flags),
-    Directory(Range<usize>),
+    /// Something below it is tracked.
+    Directory {
+        /// What [`Tracked::children`] takes.
+        at: u32,
+        /// Whether it has, at any depth, something whose absence from the work tree is not a deletion.
+        needed: bool,
+    },
 }

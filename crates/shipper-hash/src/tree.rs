@@ -58,6 +58,8 @@ pub struct TreeStats {
     pub cached: usize,
     /// Directories whose names came from the cache.
     pub recalled: usize,
+    /// Git indexes that were read; one that looks as before comes from the cache.
+    pub indexes: usize,
 }
 
 /// A directory whose files contexts are made of.
@@ -279,7 +281,8 @@ impl Tree {
         let mut records: Vec<Record<'a>> = on_disk.map(record).collect();
         records.extend(directory.git.map(|file_type| Record::new(b".git", file_type)));
         records.sort_unstable_by(|a, b| a.name().cmp(b.name()));
-        DirRecord { path: &directory.path, listed: directory.listed, index: directory.index, records }
+        let index = directory.index.map(|index| (index, directory.repository().tracked.bytes()));
+        DirRecord { path: &directory.path, listed: directory.listed, index, records }
     }
 
     /// What has been done so far.
@@ -294,6 +297,7 @@ impl Tree {
             bytes: counters.bytes.load(Ordering::Relaxed),
             cached: counters.cached.load(Ordering::Relaxed),
             recalled: counters.recalled.load(Ordering::Relaxed),
+            indexes: counters.indexes.load(Ordering::Relaxed),
         }
     }
 

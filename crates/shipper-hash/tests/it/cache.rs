@@ -82,6 +82,28 @@ fn names_are_remembered_where_the_times_of_directories_tell_enough() {
 }
 
 #[test]
+#[cfg(feature = "git")]
+fn an_index_is_read_when_it_changed_and_not_before() {
+    let project = Project::git();
+    let cache = project.beside("files");
+    // Only the index says that `dir/b` counts.
+    project.write("a", "1").write(".gitignore", "dir/*\n").write("dir/b", "22").write("dir/c", "333");
+    project.run(&["add", ".", ":!dir"]).run(&["add", "--force", "dir/b"]);
+    settle(&project);
+    let (cold, stats) = hash(project.path(), Some(cache.clone()));
+    assert_eq!((stats.indexes, stats.read), (1, 3));
+    let (warm, stats) = hash(project.path(), Some(cache.clone()));
+    assert_eq!((warm, stats.indexes, stats.cached), (cold, 0, 3));
+    project.run(&["add", "--force", "dir/c"]);
+    settle(&project);
+    let (added, stats) = hash(project.path(), Some(cache.clone()));
+    assert_eq!((added, stats.indexes, stats.read), (hash(project.path(), None).0, 1, 1));
+    let (warm, stats) = hash(project.path(), Some(cache));
+    assert_eq!((warm, stats.indexes), (added, 0));
+    assert_ne!(warm, cold);
+}
+
+#[test]
 fn only_changed_files_are_read_again() {
     let project = project();
     let cache = project.beside("cache/files");
