@@ -117,7 +117,19 @@ pub(crate) struct DirRecords<'a> {
 struct Stored<'a> {
     name: &'a [u8],
     file_type: FileType,
-    digest: Option<&'a [u8; RECORD]>,
+    /// And where it lies in the file.
+    digest: Option<(u32, &'a [u8; RECORD])>,
+}
+
+/// A file whose digest is stored, and what was seen of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Remembered {
+    /// Where its record lies.
+    at: u32,
+    pub(crate) executable: bool,
+    pub(crate) lfs_pointer: bool,
+    /// In bytes.
+    pub(crate) size: u64,
 }
 
 /// What will be stored about a directory.
@@ -190,7 +202,18 @@ impl StatCache {
     /// What is stored about the directory `path`.
     pub(crate) fn directory(&self, path: &[u8]) -> DirRecords<'_> {
         let Some(range) = self.directories.get(path) else { return DirRecords::default() };
-        DirRecords::parse(&self.content[range.clone()]).unwrap_or_default()
+        DirRecords::parse(&self.content[range.clone()], range.start).unwrap_or_default()
+    }
+
+    /// The digest of a file that was found in this cache.
+    pub(crate) fn digest(&self, file: Remembered) -> FileDigest {
+        let mut digest = [0; DIGEST];
+        digest.copy_from_slice(&self.record(file)[FIELDS + 1..]);
+        FileDigest(digest)
+    }
+
+    fn record(&self, file: Remembered) -> &[u8] {
+        &self.content[file.at as usize..][..RECORD]
     }
 
     /// Writes `directories`, and all others as they are.
@@ -229,7 +252,8 @@ impl StatCache {
 }
 
 impl<'a> DirRecords<'a> {
-    fn parse(content: &'a [u8]) -> Option<Self> {
+    /// What is in `content`, which begins at the place `start` of the file.
+    fn parse(content: &'a [u8], start: usize) -> Option<Self> {
         let (&flags, mut rest) = content.split_first()?;
         let (mut listed, mut index) = (None, None);
         if flags & LISTED != 0 {
@@ -248,7 +272,8 @@ impl<'a> DirRecords<'a> {
             let (&kind, after) = after.split_first()?;
             let (digest, after) = if kind == DIGESTED {
                 let (record, after) = after.split_first_chunk::<RECORD>()?;
-                (Some(record), after)
+                let at = start + content.len() - after.len() - RECORD;
+                (Some((u32::try_from(at).ok()?, record)), after)
             } else {
                 (None, after)
             };
@@ -273,21 +298,20 @@ impl<'a> DirRecords<'a> {
         self.index.filter(|(index, _)| **index == fields_of(stat)).map(|(_, tracked)| tracked)
     }
 
-    /// The digest of the file `name`, if it looks exactly as it did when it was stored; and whether it holds a Git LFS
-    /// pointer.
-    pub(crate) fn find(&mut self, name: &[u8], stat: &Stat) -> Option<(FileDigest, bool)> {
-        let record = self.get(name)?.digest?;
+    /// The file `name`, if it looks exactly as it did when its digest was stored.
+    pub(crate) fn find(&mut self, name: &[u8], stat: &Stat) -> Option<Remembered> {
+        let (at, record) = self.get(name)?.digest?;
         let (fields, rest) = record.split_at(FIELDS);
-        let (flags, digest) = rest.split_first()?;
         if fields != fields_of(stat) {
             return None;
         }
-        Some((FileDigest(digest.try_into().ok()?), flags & LFS_POINTER != 0))
+        let lfs_pointer = rest[0] & LFS_POINTER != 0;
+        Some(Remembered { at, size: stat.size, executable: stat.is_executable(), lfs_pointer })
     }
 
     /// What is stored about the file `name`, unseen.
     pub(crate) fn keep(&mut self, name: &'a [u8]) -> Record<'a> {
-        let digest = self.get(name).and_then(|stored| stored.digest.copied());
+        let digest = self.get(name).and_then(|stored| stored.digest).map(|(_, record)| *record);
         Record { name, file_type: FileType::File, digest }
     }
 
@@ -334,6 +358,11 @@ impl<'a> Record<'a> {
         rest[0] = if lfs_pointer { LFS_POINTER } else { 0 };
         rest[1..].copy_from_slice(&digest.0);
         Self { name, file_type: FileType::File, digest: Some(bytes) }
+    }
+
+    /// A file that was not read, because it looks as `cache` says.
+    pub(crate) fn of_remembered(name: &'a [u8], cache: &StatCache, file: Remembered) -> Self {
+        Self { name, file_type: FileType::File, digest: cache.record(file).try_into().ok() }
     }
 
     pub(crate) fn name(&self) -> &'a [u8] {

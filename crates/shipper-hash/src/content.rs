@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::cache::{DirRecords, Settled, StatCache};
+use crate::cache::{DirRecords, Remembered, Settled, StatCache};
 use crate::commit::Commit;
 use crate::fs::{Directory, FileType, Root, Stat, is_absent, stat_of};
 use crate::listing::{Dir, Lister, Node, NodeKind};
@@ -32,18 +32,39 @@ const LFS_MAGIC: &[u8] = b"version https://git-lfs.github.com/spec/";
 pub(crate) enum Known {
     /// It vanished after its directory was listed.
     Gone,
-    Link {
-        target: Box<[u8]>,
-        digest: FileDigest,
-    },
-    File {
-        /// If it is not what was seen when the directory was listed.
-        stat: Option<Box<Stat>>,
-        digest: FileDigest,
-        lfs_pointer: bool,
-        /// Whether the stat cache may remember it.
-        settled: bool,
-    },
+    Link(Box<Link>),
+    File(Box<Hashed>),
+    /// A file that looks as the stat cache says.
+    Remembered(Remembered),
+}
+
+/// A symbolic link.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    pub(crate) target: Box<[u8]>,
+    pub(crate) digest: FileDigest,
+}
+
+/// A file that was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Hashed {
+    /// What it looked like meanwhile.
+    pub(crate) stat: Stat,
+    pub(crate) digest: FileDigest,
+    pub(crate) lfs_pointer: bool,
+    /// Whether the stat cache may remember it.
+    pub(crate) settled: bool,
+}
+
+impl Known {
+    /// The digest of a file's bytes; `None` for anything else.
+    pub(crate) fn file_digest(&self, cache: &StatCache) -> Option<FileDigest> {
+        match self {
+            Self::Gone | Self::Link(_) => None,
+            Self::File(file) => Some(file.digest),
+            Self::Remembered(file) => Some(cache.digest(*file)),
+        }
+    }
 }
 
 /// Work done so far, counted by all threads.
@@ -124,10 +145,7 @@ impl Reader<'_> {
                 continue;
             }
             let seen = node.seen.as_ref().filter(|stat| stat.file_type == FileType::File);
-            let remembered = seen.and_then(|stat| {
-                let (digest, lfs_pointer) = records.find(&node.name, stat)?;
-                Some(Known::File { stat: None, digest, lfs_pointer, settled: true })
-            });
+            let remembered = seen.and_then(|stat| records.find(&node.name, stat)).map(Known::Remembered);
             let known = match (remembered, &directory) {
                 (Some(known), _) => {
                     self.counters.cached.fetch_add(1, Ordering::Relaxed);
@@ -154,13 +172,13 @@ impl Reader<'_> {
         let bytes = commit.blob(object, &path)?;
         let digest = FileDigest::of(&bytes);
         if node.kind == NodeKind::Symlink {
-            return Ok((bytes.clone(), Known::Link { target: bytes.into(), digest }));
+            return Ok((bytes.clone(), Known::Link(Box::new(Link { target: bytes.into(), digest }))));
         }
         self.counters.read.fetch_add(1, Ordering::Relaxed);
         self.counters.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let lfs_pointer = bytes.len() as u64 <= MAX_LFS_POINTER && bytes.starts_with(LFS_MAGIC);
-        let stat = Some(Box::new(Stat::of_blob(bytes.len() as u64)));
-        Ok((bytes, Known::File { stat, digest, lfs_pointer, settled: false }))
+        let stat = Stat::of_blob(bytes.len() as u64);
+        Ok((bytes, Known::File(Box::new(Hashed { stat, digest, lfs_pointer, settled: false }))))
     }
 
     fn look_at(
@@ -176,8 +194,8 @@ impl Reader<'_> {
             Ok(path) => Error::io("read", &path, source),
             Err(error) => error,
         };
-        let stat = match node.seen {
-            Some(stat) => stat,
+        let stat = match &node.seen {
+            Some(stat) => **stat,
             None => {
                 self.counters.stats.fetch_add(1, Ordering::Relaxed);
                 match directory.stat(&node.name) {
@@ -190,7 +208,10 @@ impl Reader<'_> {
             FileType::File => {}
             FileType::Symlink => {
                 return match directory.read_link(&node.name) {
-                    Ok(target) => Ok(Known::Link { digest: FileDigest::of(&target), target: target.into() }),
+                    Ok(target) => {
+                        let digest = FileDigest::of(&target);
+                        Ok(Known::Link(Box::new(Link { target: target.into(), digest })))
+                    }
                     Err(error) if is_absent(&error) => Ok(Known::Gone),
                     // Replaced between the two calls.
                     Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
@@ -204,9 +225,9 @@ impl Reader<'_> {
                 return Err(Error::SpecialFile { path: at(), what: special.as_str() });
             }
         }
-        if let Some((digest, lfs_pointer)) = records.find(&node.name, &stat) {
+        if let Some(remembered) = records.find(&node.name, &stat) {
             self.counters.cached.fetch_add(1, Ordering::Relaxed);
-            return Ok(Known::File { stat: Some(Box::new(stat)), digest, lfs_pointer, settled: true });
+            return Ok(Known::Remembered(remembered));
         }
         for _ in 0..ATTEMPTS {
             let file = match directory.open(&node.name) {
@@ -244,9 +265,13 @@ impl Reader<'_> {
             if let Some(known) =
                 self.read(file, &mut Vec::new(), |piece| content.extend_from_slice(piece)).map_err(failed)?
             {
-                let Known::File { digest, .. } = known else { return Ok(None) };
-                let Known::File { digest: first, .. } = node.known.get_or_init(|| known) else { return Ok(None) };
-                return if *first == digest { Ok(Some(content)) } else { Err(Error::ChangedWhileReading { path }) };
+                let Some(digest) = known.file_digest(self.cache) else { return Ok(None) };
+                let first = node.known.get_or_init(|| known).file_digest(self.cache);
+                return match first {
+                    None => Ok(None),
+                    Some(first) if first == digest => Ok(Some(content)),
+                    Some(_) => Err(Error::ChangedWhileReading { path }),
+                };
             }
         }
         Err(Error::ChangedWhileReading { path })
@@ -277,7 +302,7 @@ impl Reader<'_> {
         if !settled {
             self.counters.unsettled.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(Some(Known::File { stat: Some(Box::new(after)), digest, lfs_pointer, settled }))
+        Ok(Some(Known::File(Box::new(Hashed { stat: after, digest, lfs_pointer, settled }))))
     }
 }
 

@@ -173,7 +173,7 @@ impl<'t> ContextBuilder<'t> {
     /// [`Error::Io`] for a file that cannot be read, [`Error::ChangedWhileReading`] for one that does not hold still,
     /// [`Error::Overlap`] if a synthesised file and a file on disk exclude each other.
     pub fn finish(mut self) -> Result<Context, Error> {
-        self.tree.reader().look(&self.found.by_directory())?;
+        self.tree.reader().look(&self.found.unknown())?;
         let mut entries = Vec::with_capacity(self.found.len() + self.synthesised.len());
         let mut mode_on_disk = true;
         for (directory, node) in self.found.files() {
@@ -183,16 +183,18 @@ impl<'t> ContextBuilder<'t> {
                 continue;
             }
             let warning = match known {
-                Known::Link { target, .. } if leaves(path.as_bytes(), target) => {
-                    Some(Warning::LinkLeavesContext { path: path.clone(), target: escape(target) })
+                Known::Link(link) if leaves(path.as_bytes(), &link.target) => {
+                    Some(Warning::LinkLeavesContext { path: path.clone(), target: escape(&link.target) })
                 }
-                Known::File { lfs_pointer: true, .. } => Some(Warning::LfsPointer { path: path.clone() }),
+                Known::File(file) if file.lfs_pointer => Some(Warning::LfsPointer { path: path.clone() }),
+                Known::Remembered(file) if file.lfs_pointer => Some(Warning::LfsPointer { path: path.clone() }),
                 _ => None,
             };
             self.warnings.extend(warning);
             let repository = directory.repository();
             mode_on_disk &= !repository.mode_from_index;
-            entries.extend(node.entry(path, repository));
+            let facts = node.facts(repository, self.tree.cache());
+            entries.extend(facts.map(|(kind, size, digest)| Entry { path, kind, size, digest }));
         }
         for (path, content) in &self.synthesised {
             entries.push(Entry::new(path.clone(), Kind::File, content));

@@ -10,7 +10,7 @@ use crate::listing::{Dir, Node};
 pub(crate) struct Found {
     directories: Vec<Arc<Dir>>,
     /// Place in `directories`, place among its nodes.
-    files: Vec<(usize, usize)>,
+    files: Vec<(u32, u32)>,
     /// Directories that have nothing of the context in them, relative to the tree's root.
     pub(crate) empty: Vec<Vec<u8>>,
 }
@@ -27,12 +27,12 @@ impl Found {
             self.directories.push(directory.clone());
             self.directories.len() - 1
         });
-        self.files.push((at, node));
+        self.files.push((narrow(at), narrow(node)));
     }
 
     /// Adds everything in `other`.
     pub(crate) fn append(&mut self, other: Self) {
-        let offset = self.directories.len();
+        let offset = narrow(self.directories.len());
         self.directories.extend(other.directories);
         self.files.extend(other.files.into_iter().map(|(directory, node)| (directory + offset, node)));
         self.empty.extend(other.empty);
@@ -43,26 +43,34 @@ impl Found {
     pub(crate) fn retain(&mut self, wanted: impl Fn(&[u8]) -> bool) {
         let directories = &self.directories;
         self.files.retain(|&(directory, node)| {
-            let directory = &directories[directory];
-            wanted(&crate::path::join(&directory.path, &directory.nodes[node].name))
+            let directory = &directories[directory as usize];
+            wanted(&crate::path::join(&directory.path, &directory.nodes[node as usize].name))
         });
     }
 
     /// All files and links with their directories.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&Dir, &Node)> {
         self.files.iter().map(|&(directory, node)| {
-            let directory = &*self.directories[directory];
-            (directory, &directory.nodes[node])
+            let directory = &*self.directories[directory as usize];
+            (directory, &directory.nodes[node as usize])
         })
     }
 
-    /// All files and links by directory, so that each is opened once.
-    pub(crate) fn by_directory(&self) -> Vec<Wanted<'_>> {
+    /// The files and links that are not known yet, by directory, so that each is opened once.
+    pub(crate) fn unknown(&self) -> Vec<Wanted<'_>> {
         let mut groups: Vec<Wanted<'_>> =
             self.directories.iter().map(|directory| Wanted { directory, nodes: Vec::new() }).collect();
         for &(directory, node) in &self.files {
-            groups[directory].nodes.push(&self.directories[directory].nodes[node]);
+            let node = &self.directories[directory as usize].nodes[node as usize];
+            if node.known.get().is_none() {
+                groups[directory as usize].nodes.push(node);
+            }
         }
+        groups.retain(|group| !group.nodes.is_empty());
         groups
     }
+}
+
+fn narrow(at: usize) -> u32 {
+    u32::try_from(at).expect("because a tree of 2^32 directories or names in one cannot be held")
 }

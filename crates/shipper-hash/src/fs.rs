@@ -48,7 +48,47 @@ impl Special {
 }
 
 /// A name in a directory and what it stands for.
-pub(crate) type Name = (Box<[u8]>, FileType);
+pub(crate) type Name = (FileName, FileType);
+
+/// Bytes of a name that needs no allocation.
+const SHORT: usize = 22;
+
+/// A name in a directory; most are short.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum FileName {
+    Short(u8, [u8; SHORT]),
+    Long(Box<[u8]>),
+}
+
+impl From<&[u8]> for FileName {
+    fn from(name: &[u8]) -> Self {
+        match u8::try_from(name.len()) {
+            Ok(length) if name.len() <= SHORT => {
+                let mut bytes = [0; SHORT];
+                bytes[..name.len()].copy_from_slice(name);
+                Self::Short(length, bytes)
+            }
+            _ => Self::Long(name.into()),
+        }
+    }
+}
+
+impl std::ops::Deref for FileName {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Short(length, bytes) => &bytes[..usize::from(*length)],
+            Self::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl std::fmt::Debug for FileName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "\"{}\"", self.escape_ascii())
+    }
+}
 
 /// Seconds and nanoseconds since the Unix epoch.
 pub(crate) type Time = (i64, u32);

@@ -247,8 +247,8 @@ impl Search<'_> {
             _ => LeakCause::LeftOut,
         };
         let Some(path) = self.missing(&whole) else { return Ok(()) };
-        let size = match (kind, node.stat()) {
-            (LeakKind::File, Some(stat)) => stat.size,
+        let size = match (kind, node.size()) {
+            (LeakKind::File, Some(size)) => size,
             (LeakKind::File, None) => self.size(&directory.path, &node.name)?,
             _ => 0,
         };

@@ -11,13 +11,13 @@ use std::sync::{Arc, OnceLock};
 use crate::cache::{DirRecords, Settled, StatCache};
 use crate::commit::{Commit, InTree, ObjectName};
 use crate::content::{Counters, Known};
-use crate::fs::{Directory, FileType, Name, Root, Special, Stat, is_absent};
+use crate::fs::{Directory, FileName, FileType, Name, Root, Special, Stat, is_absent};
 use crate::gitignore::Rules;
 use crate::path::{escape, join, platform_path};
 use crate::repository::{
     Child, Flags, MAX_IGNORE_FILE, Repository, Tracked, is_nested_repository, is_work_tree, read_ignore_file,
 };
-use crate::{Entry, Error, Kind, RelPath};
+use crate::{Error, FileDigest, Kind};
 
 /// Longest path of a tree, in bytes (`PATH_MAX` on Linux): nothing deeper can be opened by a builder.
 const MAX_PATH: usize = 4096;
@@ -61,7 +61,7 @@ struct Place {
 /// One name in a directory.
 #[derive(Debug)]
 pub(crate) struct Node {
-    pub(crate) name: Box<[u8]>,
+    pub(crate) name: FileName,
     pub(crate) kind: NodeKind,
     /// In the index; for a directory, whether anything below it is.
     pub(crate) tracked: bool,
@@ -72,13 +72,13 @@ pub(crate) struct Node {
     /// The index, or the commit, says that it is executable.
     executable: bool,
     /// In a commit: the blob or tree behind the name.
-    pub(crate) object: Option<ObjectName>,
+    pub(crate) object: Option<Box<ObjectName>>,
     submodule: bool,
     /// For a directory: where the index has what is tracked in it.
     entries: u32,
     child: OnceLock<Arc<Dir>>,
-    /// `lstat` at the time of the listing.
-    pub(crate) seen: Option<Stat>,
+    /// `lstat` at the time of the listing, if that alone did not make it known.
+    pub(crate) seen: Option<Box<Stat>>,
     /// For files and links: what was found when it was last looked at.
     pub(crate) known: OnceLock<Known>,
 }
@@ -191,7 +191,7 @@ impl Dir {
                 InTree::Directory => (NodeKind::Directory, false),
                 InTree::Submodule => (NodeKind::Submodule, false),
             };
-            Node { tracked: true, executable, object: Some(object), ..Node::new(name, kind) }
+            Node { tracked: true, executable, object: Some(Box::new(object)), ..Node::new((&*name).into(), kind) }
         });
         let nodes = nodes.collect();
         Ok(Self { path, nodes, exists: true, listed: None, index: None, git: None, place })
@@ -259,12 +259,13 @@ impl Lister<'_> {
         // Whatever fails here is tried again when the file is looked at.
         let Ok(stat) = directory.stat(&node.name) else { return };
         if stat.file_type == FileType::File
-            && let Some((digest, lfs_pointer)) = records.find(&node.name, &stat)
+            && let Some(remembered) = records.find(&node.name, &stat)
         {
             self.counters.cached.fetch_add(1, Ordering::Relaxed);
-            node.known = OnceLock::from(Known::File { stat: None, digest, lfs_pointer, settled: true });
+            node.known = OnceLock::from(Known::Remembered(remembered));
+        } else {
+            node.seen = Some(Box::new(stat));
         }
-        node.seen = Some(stat);
     }
 
     /// Opens the repository with the top level `top` for the directory `path` of the tree; and what its index looked
@@ -281,7 +282,7 @@ impl Lister<'_> {
 }
 
 impl Node {
-    fn new(name: Box<[u8]>, kind: NodeKind) -> Self {
+    fn new(name: FileName, kind: NodeKind) -> Self {
         Self {
             name,
             kind,
@@ -307,29 +308,26 @@ impl Node {
         self.kind == NodeKind::Directory
     }
 
-    /// What was seen of a file when its digest was taken.
-    pub(crate) fn stat(&self) -> Option<&Stat> {
+    /// The size of a file in bytes, if it was looked at.
+    pub(crate) fn size(&self) -> Option<u64> {
         match self.known.get() {
-            Some(Known::File { stat: Some(stat), .. }) => Some(stat),
-            _ => self.seen.as_ref(),
+            Some(Known::File(file)) => Some(file.stat.size),
+            Some(Known::Remembered(file)) => Some(file.size),
+            _ => self.seen.as_ref().map(|stat| stat.size),
         }
     }
 
-    /// What a manifest says about this file or link under the name `path`; `None` if it is gone, or not known yet.
-    pub(crate) fn entry(&self, path: RelPath, repository: &Repository) -> Option<Entry> {
-        match self.known.get()? {
-            Known::Gone => None,
-            Known::Link { target, digest } => {
-                Some(Entry { path, kind: Kind::Symlink, size: target.len() as u64, digest: *digest })
-            }
-            Known::File { digest, .. } => {
-                let stat = self.stat()?;
-                // As the disk says, unless the repository's index decides.
-                let executable = if repository.mode_from_index { self.executable } else { stat.is_executable() };
-                let kind = if executable { Kind::Executable } else { Kind::File };
-                Some(Entry { path, kind, size: stat.size, digest: *digest })
-            }
-        }
+    /// What a manifest says about this file or link: kind, size in bytes, digest. `None` if it is gone, or not known yet.
+    pub(crate) fn facts(&self, repository: &Repository, cache: &StatCache) -> Option<(Kind, u64, FileDigest)> {
+        let (executable, size, digest) = match self.known.get()? {
+            Known::Gone => return None,
+            Known::Link(link) => return Some((Kind::Symlink, link.target.len() as u64, link.digest)),
+            Known::File(file) => (file.stat.is_executable(), file.stat.size, file.digest),
+            Known::Remembered(file) => (file.executable, file.size, cache.digest(*file)),
+        };
+        // As the disk says, unless the repository's index decides.
+        let executable = if repository.mode_from_index { self.executable } else { executable };
+        Some((if executable { Kind::Executable } else { Kind::File }, size, digest))
     }
 }
 

@@ -102,8 +102,8 @@ fn links_on_the_way(base: &Arc<Dir>, paths: &[ContextPath], reader: Reader<'_>) 
                 continue;
             }
             reader.look(&[Wanted { directory: &directory, nodes: vec![node] }])?;
-            if let Some(Known::Link { target, .. }) = node.known.get() {
-                links.push((path, target.to_vec()));
+            if let Some(Known::Link(link)) = node.known.get() {
+                links.push((path, link.target.to_vec()));
             }
         }
     }

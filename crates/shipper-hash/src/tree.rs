@@ -271,10 +271,10 @@ impl Tree {
         let mut old = self.cache.directory(&directory.path);
         let on_disk = directory.nodes.iter().filter_map(|node| Some((node, node.on_disk?)));
         let record = |(node, file_type): (&'a Node, FileType)| match node.known.get() {
-            Some(Known::File { digest, lfs_pointer, settled: true, .. }) => match node.stat() {
-                Some(stat) => Record::of_file(&node.name, stat, *digest, *lfs_pointer),
-                None => Record::new(&node.name, file_type),
-            },
+            Some(Known::File(file)) if file.settled => {
+                Record::of_file(&node.name, &file.stat, file.digest, file.lfs_pointer)
+            }
+            Some(Known::Remembered(file)) => Record::of_remembered(&node.name, &self.cache, *file),
             None if file_type == FileType::File => old.keep(&node.name),
             _ => Record::new(&node.name, file_type),
         };
@@ -344,7 +344,7 @@ impl Tree {
         let node = directory.node(name).filter(|node| node.kind == NodeKind::Symlink).ok_or_else(missing)?;
         self.reader().look(&[crate::content::Wanted { directory: &directory, nodes: vec![node] }])?;
         match node.known.get() {
-            Some(Known::Link { target, .. }) => Ok(target.to_vec()),
+            Some(Known::Link(link)) => Ok(link.target.to_vec()),
             _ => Err(missing()),
         }
     }
@@ -355,6 +355,10 @@ impl Tree {
 
     pub(crate) fn shared_root(&self) -> &Arc<Root> {
         &self.root
+    }
+
+    pub(crate) fn cache(&self) -> &StatCache {
+        &self.cache
     }
 
     pub(crate) fn untracked(&self) -> Untracked {

@@ -56,7 +56,7 @@ impl Directory {
             let entry = entry?;
             let name = platform_bytes(Path::new(&entry.file_name()))
                 .ok_or_else(|| io::Error::other("a file name is not Unicode"))?;
-            names.push((name.into(), file_type(entry.file_type()?)));
+            names.push((name.as_slice().into(), file_type(entry.file_type()?)));
         }
         Ok(names)
     }
