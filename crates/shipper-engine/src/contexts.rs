@@ -48,7 +48,7 @@ fn one(tree: &Tree, service: &Service, directory: &str) -> Result<Context, Error
     let mut builder = tree.context(base.as_ref()).map_err(failed)?;
     builder.add(&Selection { ignore: ignore.as_ref(), ..Selection::default() }).map_err(failed)?;
     let context = builder.finish().map_err(failed)?;
-    if context.manifest().entries().is_empty() {
+    if context.manifest().is_empty() {
         return Err(crate::gather::no_input(tree.root(), service, directory));
     }
     Ok(context)

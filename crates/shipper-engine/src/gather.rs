@@ -109,7 +109,7 @@ pub(crate) async fn gather(
                 events.emit(Event::ContextHashed {
                     service: name.clone(),
                     context,
-                    files: half.context.manifest().entries().len() as u64,
+                    files: half.context.manifest().len() as u64,
                     bytes: half.context.manifest().bytes(),
                 });
             }

@@ -126,7 +126,7 @@ impl Hashed {
         Self {
             context: manifest.hash().to_string(),
             bytes: manifest.bytes(),
-            files: manifest.entries().len(),
+            files: manifest.len(),
             warnings: context.warnings().iter().map(ToString::to_string).collect(),
             dockerfile: None,
             whole_context: Vec::new(),

@@ -261,7 +261,7 @@ async fn build(job: &Job, platform: &Platform, directory: &Path) -> Result<(Plat
     let service = &job.gathered.service;
     let stage = directory.join("stage");
     let manifest = platform.context.manifest();
-    job.progress(Phase::Stage, format!("{} files", manifest.entries().len()), 0, 0);
+    job.progress(Phase::Stage, format!("{} files", manifest.len()), 0, 0);
     let context = Arc::clone(&platform.context);
     let target = stage.clone();
     let staged = tokio::task::spawn_blocking(move || context.stage(&target)).await.expect("staging does not panic");

@@ -18,7 +18,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::fs::{FileType, Name, Root, Special, Stat, Time, probe_time, stat_of};
+use crate::fs::{FileType, Names, Root, Special, Stat, Time, probe_time, stat_of};
 use crate::path::platform_path;
 use crate::{Error, FileDigest};
 
@@ -36,6 +36,8 @@ const LFS_POINTER: u8 = 1;
 const LISTED: u8 = 1;
 /// What was tracked when the index of the repository whose top level it is looked so.
 const INDEX: u8 = 2;
+/// Some of its names differ in case only.
+const FOLDED: u8 = 4;
 /// A file whose digest is known; other kinds of names are in [`KINDS`].
 const DIGESTED: u8 = 0;
 /// Bytes for what a name stands for.
@@ -109,6 +111,7 @@ pub(crate) struct StatCache {
 pub(crate) struct DirRecords<'a> {
     listed: Option<&'a [u8; FIELDS]>,
     index: Option<(&'a [u8; FIELDS], &'a [u8])>,
+    folded: bool,
     records: Vec<Stored<'a>>,
     next: usize,
 }
@@ -140,6 +143,8 @@ pub(crate) struct DirRecord<'a> {
     pub(crate) listed: Option<Stat>,
     /// What the index looked like and what was tracked, if the directory is the top level of a repository.
     pub(crate) index: Option<(Stat, &'a [u8])>,
+    /// Whether some of its names differ in case only.
+    pub(crate) folded: bool,
     /// Sorted by name.
     pub(crate) records: Vec<Record<'a>>,
 }
@@ -284,13 +289,13 @@ impl<'a> DirRecords<'a> {
             records.push(Stored { name, file_type, digest });
             rest = after;
         }
-        Some(Self { listed, index, records, next: 0 })
+        Some(Self { listed, index, folded: flags & FOLDED != 0, records, next: 0 })
     }
 
-    /// All names in the directory, sorted, if it looks exactly as it did when they were stored.
-    pub(crate) fn names(&self, own: &Stat) -> Option<Vec<Name>> {
-        (*self.listed? == fields_of(own))
-            .then(|| self.records.iter().map(|record| (record.name.into(), record.file_type)).collect())
+    /// All names in the directory, if it looks exactly as it did when they were stored.
+    pub(crate) fn names(&self, own: &Stat) -> Option<Names> {
+        let names = || self.records.iter().map(|record| (record.name.into(), record.file_type)).collect();
+        (*self.listed? == fields_of(own)).then(|| Names { names: names(), folded: self.folded })
     }
 
     /// What was tracked when the index of the directory's repository looked exactly like `stat`.
@@ -326,7 +331,7 @@ impl<'a> DirRecords<'a> {
 
 impl DirRecord<'_> {
     fn encode(&self) -> Vec<u8> {
-        let mut content = vec![0];
+        let mut content = vec![if self.folded { FOLDED } else { 0 }];
         if let Some(stat) = &self.listed {
             content[0] |= LISTED;
             content.extend_from_slice(&fields_of(stat));

@@ -7,8 +7,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::content::Known;
+use crate::fold::{Pairs, pairs};
 use crate::found::Found;
 use crate::fs::Root;
+use crate::manifest::Writer;
 use crate::path::{escape, is_within, join};
 use crate::walk::{Filter, Strictness};
 use crate::{Added, ContextHash, Entry, Error, FileSet, Kind, Manifest, Narrow, RelPath, Selection, Tree};
@@ -174,27 +176,65 @@ impl<'t> ContextBuilder<'t> {
     /// [`Error::Overlap`] if a synthesised file and a file on disk exclude each other.
     pub fn finish(mut self) -> Result<Context, Error> {
         self.tree.reader().look(&self.found.unknown())?;
-        let mut entries = Vec::with_capacity(self.found.len() + self.synthesised.len());
-        let mut mode_on_disk = true;
-        for (directory, node) in self.found.files() {
-            let Some(known) = node.known.get() else { continue };
-            let path = RelPath::trusted(join(self.in_context(&directory.path), &node.name));
-            if self.synthesised.contains_key(&path) {
-                continue;
+        let mode_on_disk = self.found.files().all(|(directory, _)| !directory.repository().mode_from_index);
+        self.warn();
+        let (manifest, mut folded) = match self.in_order()? {
+            Some(whole) => whole,
+            None => {
+                let manifest = Manifest::new(self.entries())?;
+                let paths: Vec<&[u8]> = manifest.entries().iter().map(|entry| entry.path.as_bytes()).collect();
+                let folded = pairs(&paths);
+                (manifest, folded)
             }
-            let warning = match known {
-                Known::Link(link) if leaves(path.as_bytes(), &link.target) => {
-                    Some(Warning::LinkLeavesContext { path: path.clone(), target: escape(&link.target) })
-                }
-                Known::File(file) if file.lfs_pointer => Some(Warning::LfsPointer { path: path.clone() }),
-                Known::Remembered(file) if file.lfs_pointer => Some(Warning::LfsPointer { path: path.clone() }),
-                _ => None,
-            };
-            self.warnings.extend(warning);
-            let repository = directory.repository();
-            mode_on_disk &= !repository.mode_from_index;
-            let facts = node.facts(repository, self.tree.cache());
-            entries.extend(facts.map(|(kind, size, digest)| Entry { path, kind, size, digest }));
+        };
+        if !folded.is_empty() {
+            let more = folded.len() - 1;
+            let (path, other) = folded.swap_remove(0);
+            self.warnings.push(Warning::FoldedNames { path, other, more });
+        }
+        Ok(Context {
+            root: self.tree.shared_root().clone(),
+            base: self.base.as_ref().map(|base| base.as_bytes().to_vec()).unwrap_or_default(),
+            synthesised: self.synthesised,
+            on_disk: self.tree.is_on_disk(),
+            mode_on_disk,
+            manifest,
+            warnings: self.warnings,
+        })
+    }
+
+    /// The manifest of what one walk found, which comes in order, and the names in it that differ in case only; `None` if
+    /// there is more to put together.
+    fn in_order(&self) -> Result<Option<(Manifest, Pairs)>, Error> {
+        if self.found.walks != 1 || !self.synthesised.is_empty() || !self.found.empty.is_empty() {
+            return Ok(None);
+        }
+        let mut writer = Writer::new(self.found.len());
+        let mut suspects = Vec::new();
+        for (directory, node) in self.found.files() {
+            let Some(facts) = node.facts(directory.repository(), self.tree.cache()) else { continue };
+            let path = self.in_context(&directory.path);
+            if !writer.push((path, &node.name), facts)? {
+                return Ok(None);
+            }
+            if directory.below_folded {
+                suspects.push(join(path, &node.name));
+            }
+        }
+        let suspects: Vec<&[u8]> = suspects.iter().map(Vec::as_slice).collect();
+        Ok(Some((writer.finish(), pairs(&suspects))))
+    }
+
+    /// The entries of everything that was added, without duplicates; empty directories come last.
+    fn entries(&self) -> Vec<Entry> {
+        let mut entries = Vec::with_capacity(self.found.len() + self.synthesised.len());
+        for (directory, node) in self.found.files() {
+            let path = RelPath::trusted(join(self.in_context(&directory.path), &node.name));
+            if let Some((kind, size, digest)) = node.facts(directory.repository(), self.tree.cache())
+                && !self.synthesised.contains_key(&path)
+            {
+                entries.push(Entry { path, kind, size, digest });
+            }
         }
         for (path, content) in &self.synthesised {
             entries.push(Entry::new(path.clone(), Kind::File, content));
@@ -212,22 +252,25 @@ impl<'t> ContextBuilder<'t> {
         empty.retain(|path| !has_below(&entries, path));
         let empty = empty.into_iter().map(|path| Entry::new(path, Kind::EmptyDir, b""));
         entries.extend(empty);
-        let manifest = Manifest::new(entries)?;
-        let mut folded = crate::fold::pairs(manifest.entries());
-        if !folded.is_empty() {
-            let more = folded.len() - 1;
-            let (path, other) = folded.swap_remove(0);
-            self.warnings.push(Warning::FoldedNames { path, other, more });
+        entries
+    }
+
+    /// Warns of links and files that are probably not meant, in the order in which they were found.
+    fn warn(&mut self) {
+        for (directory, node) in self.found.files() {
+            let path = || RelPath::trusted(join(self.in_context(&directory.path), &node.name));
+            let warning = match node.known.get() {
+                Some(Known::Link(link)) if leaves(path().as_bytes(), &link.target) => {
+                    Warning::LinkLeavesContext { path: path(), target: escape(&link.target) }
+                }
+                Some(Known::File(file)) if file.lfs_pointer => Warning::LfsPointer { path: path() },
+                Some(Known::Remembered(file)) if file.lfs_pointer => Warning::LfsPointer { path: path() },
+                _ => continue,
+            };
+            if !self.synthesised.contains_key(&path()) {
+                self.warnings.push(warning);
+            }
         }
-        Ok(Context {
-            root: self.tree.shared_root().clone(),
-            base: self.base.as_ref().map(|base| base.as_bytes().to_vec()).unwrap_or_default(),
-            synthesised: self.synthesised,
-            on_disk: self.tree.is_on_disk(),
-            mode_on_disk,
-            manifest,
-            warnings: self.warnings,
-        })
     }
 
     /// `path` (relative to the tree's root, the context's directory or below) relative to the context's directory, which

@@ -3,22 +3,39 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher as _};
 
+use crate::RelPath;
 use crate::path::{is_within, split_parent};
-use crate::{Entry, RelPath};
 
-/// Pairs of names in one directory, of files or of directories, that differ in case only; `entries` are sorted.
+/// Pairs of paths.
+pub(crate) type Pairs = Vec<(RelPath, RelPath)>;
+
+/// Whether some of the `names` in a directory differ in case only: every directory is asked once, and only what lies in
+/// one that has such names is looked at for [`pairs`].
+pub(crate) fn any<'a>(names: impl Iterator<Item = &'a [u8]> + Clone) -> bool {
+    let mut folded = Vec::new();
+    for name in names.clone().filter(|name| name.iter().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii())) {
+        let mut lower = Vec::new();
+        if fold_into(name, &mut lower) && lower != name {
+            folded.push(lower);
+        }
+    }
+    folded.sort_unstable();
+    let mut names = names;
+    folded.windows(2).any(|pair| pair[0] == pair[1])
+        || !folded.is_empty() && names.any(|name| folded.binary_search_by(|other| (**other).cmp(name)).is_ok())
+}
+
+/// Pairs of names in one directory, of files or of directories, that differ in case only; `paths` are sorted.
 ///
-/// The work is one look at every byte, and little more for each name that has a letter in upper case: every context pays
-/// it.
-pub(crate) fn pairs(entries: &[Entry]) -> Vec<(RelPath, RelPath)> {
+/// The work is one look at every byte, and little more for each name that has a letter in upper case.
+pub(crate) fn pairs(paths: &[&[u8]]) -> Pairs {
     let mut pairs = Vec::new();
     // By the hash of the name in lower case.
     let mut seen: HashMap<u64, &[u8]> = HashMap::new();
     let mut lower = Vec::new();
     // The directory of the entry before, with its `/`.
     let mut directory: &[u8] = b"";
-    for (at, entry) in entries.iter().enumerate() {
-        let path = entry.path.as_bytes();
+    for (at, &path) in paths.iter().enumerate() {
         let mut from = if path.starts_with(directory) {
             directory.len()
         } else {
@@ -48,7 +65,7 @@ pub(crate) fn pairs(entries: &[Entry]) -> Vec<(RelPath, RelPath)> {
                 _ => {
                     // Letters in lower case come later, but for a few that are not ASCII.
                     let from = if lower.as_slice() < prefix { 0 } else { at };
-                    if has(&entries[from..], &lower) {
+                    if has(&paths[from..], &lower) {
                         pairs.push(pair(&lower));
                     }
                     seen.insert(hasher.finish(), prefix);
@@ -80,31 +97,29 @@ fn is_folded(path: &[u8], lower: &[u8]) -> bool {
     fold_into(path, &mut folded) && folded == lower
 }
 
-/// Whether sorted `entries` have `path` or something below it; fast if that is near their beginning.
-fn has(entries: &[Entry], path: &[u8]) -> bool {
+/// Whether sorted `paths` have `path` or something below it; fast if that is near their beginning.
+fn has(paths: &[&[u8]], path: &[u8]) -> bool {
     let mut end = 1;
-    while entries.get(end).is_some_and(|entry| entry.path.as_bytes() < path) {
+    while paths.get(end).is_some_and(|other| *other < path) {
         end *= 2;
     }
-    let near = &entries[end / 2..];
-    let from = near[..near.len().min(end)].partition_point(|entry| entry.path.as_bytes() < path);
+    let near = &paths[end / 2..];
+    let from = near[..near.len().min(end)].partition_point(|other| *other < path);
     // Between a name and what lies below it are those that go on with a byte before `/`.
-    let alike = near[from..].iter().map(|entry| entry.path.as_bytes()).take_while(|other| other.starts_with(path));
-    let mut alike = alike;
+    let mut alike = near[from..].iter().take_while(|other| other.starts_with(path));
     alike.any(|other| is_within(other, path))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use super::*;
-    use crate::Kind;
 
     fn check(paths: &[&str], expected: &[(&str, &str)]) {
-        let mut entries: Vec<Entry> =
-            paths.iter().map(|path| Entry::new(RelPath::try_from(*path).expect("a path"), Kind::File, b"")).collect();
-        entries.sort_by(|a, b| a.path.cmp(&b.path));
-        let found: Vec<(String, String)> =
-            pairs(&entries).iter().map(|(a, b)| (a.to_string(), b.to_string())).collect();
+        let mut sorted: Vec<&[u8]> = paths.iter().map(|path| path.as_bytes()).collect();
+        sorted.sort_unstable();
+        let found: Vec<(String, String)> = pairs(&sorted).iter().map(|(a, b)| (a.to_string(), b.to_string())).collect();
         let expected: Vec<(String, String)> =
             expected.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
         assert_eq!(found, expected, "{paths:?}");
@@ -133,7 +148,7 @@ mod tests {
         }
         prefixes.sort_unstable();
         prefixes.dedup();
-        let mut folded: std::collections::BTreeMap<Vec<u8>, Vec<&[u8]>> = std::collections::BTreeMap::new();
+        let mut folded: BTreeMap<Vec<u8>, Vec<&[u8]>> = BTreeMap::new();
         for prefix in prefixes {
             let mut lower = Vec::new();
             assert!(fold_into(prefix, &mut lower));
@@ -151,11 +166,21 @@ mod tests {
             // No file below a file.
             let is_directory = |path: &Vec<u8>| paths.iter().any(|other| other != path && is_within(other, path));
             let paths: Vec<Vec<u8>> = paths.iter().filter(|path| !is_directory(path)).cloned().collect();
-            let plain = |path: &Vec<u8>| RelPath::new(path.clone()).ok();
-            let entries: Vec<Entry> =
-                paths.iter().filter_map(plain).map(|path| Entry::new(path, Kind::File, b"")).collect();
-            let paths: Vec<Vec<u8>> = entries.iter().map(|entry| entry.path.as_bytes().to_vec()).collect();
-            proptest::prop_assert_eq!(pairs(&entries).len(), naive(&paths), "{:?}", pairs(&entries));
+            let paths: Vec<Vec<u8>> = paths.into_iter().filter(|path| crate::path::fault(path).is_none()).collect();
+            let sorted: Vec<&[u8]> = paths.iter().map(Vec::as_slice).collect();
+            let found = pairs(&sorted);
+            proptest::prop_assert_eq!(found.len(), naive(&paths), "{:?}", found);
+            let mut directories: BTreeMap<&[u8], BTreeSet<&[u8]>> = BTreeMap::new();
+            for path in &paths {
+                let mut rest = path.as_slice();
+                while let (Some(parent), name) = split_parent(rest) {
+                    directories.entry(parent).or_default().insert(name);
+                    rest = parent;
+                }
+                directories.entry(b"").or_default().insert(rest);
+            }
+            let told = directories.values().any(|names| any(names.iter().copied()));
+            proptest::prop_assert_eq!(told, !found.is_empty(), "{:?}", found);
         }
     }
 }

@@ -11,6 +11,8 @@ pub(crate) struct Found {
     directories: Vec<Arc<Dir>>,
     /// Place in `directories`, place among its nodes.
     files: Vec<(u32, u32)>,
+    /// How many walks added something.
+    pub(crate) walks: usize,
     /// Directories that have nothing of the context in them, relative to the tree's root.
     pub(crate) empty: Vec<Vec<u8>>,
 }
@@ -36,6 +38,7 @@ impl Found {
         self.directories.extend(other.directories);
         self.files.extend(other.files.into_iter().map(|(directory, node)| (directory + offset, node)));
         self.empty.extend(other.empty);
+        self.walks += other.walks.max(1);
     }
 
     #[cfg(feature = "cargo")]

@@ -41,7 +41,7 @@ fn contents(cache: &StatCache, bytes: &[u8]) {
             }
         }
         let mut records = cache.directory(&path);
-        for name in names.iter().flatten().map(|(name, _)| &**name).chain([b"a".as_slice()]) {
+        for name in names.iter().flat_map(|listed| &listed.names).map(|(name, _)| &**name).chain([b"a".as_slice()]) {
             if let Some(file) = records.find(name, &looks) {
                 assert!(holds(&fields) && holds(&cache.digest(file).0), "a digest from nowhere");
             }

@@ -11,7 +11,8 @@ use std::sync::{Arc, OnceLock};
 use crate::cache::{DirRecords, Settled, StatCache};
 use crate::commit::{Commit, InTree, ObjectName};
 use crate::content::{Counters, Known};
-use crate::fs::{Directory, FileName, FileType, Name, Root, Special, Stat, is_absent};
+use crate::fold;
+use crate::fs::{Directory, FileName, FileType, Name, Names, Root, Special, Stat, is_absent};
 use crate::gitignore::Rules;
 use crate::path::{escape, join, platform_path};
 use crate::repository::{
@@ -34,6 +35,10 @@ pub(crate) struct Dir {
     pub(crate) listed: Option<Stat>,
     /// What the index looked like, if a repository was opened for this directory and the stat cache may remember it.
     pub(crate) index: Option<Stat>,
+    /// Whether some of its names differ in case only.
+    pub(crate) folded: bool,
+    /// Whether that is so here or in a directory above it.
+    pub(crate) below_folded: bool,
     /// What its `.git` stands for, if it has one.
     pub(crate) git: Option<FileType>,
     place: Place,
@@ -139,7 +144,9 @@ impl Dir {
         }
         let path = join(&self.path, &node.name);
         if let (Some(commit), Some(tree)) = (lister.commit, &node.object) {
-            let child = Arc::new(Self::in_commit(commit, path, tree, self.place.clone())?);
+            let mut child = Self::in_commit(commit, path, tree, self.place.clone())?;
+            child.below_folded |= self.below_folded;
+            let child = Arc::new(child);
             return Ok(node.child.get_or_init(|| child).clone());
         }
         let (place, index) = if node.submodule {
@@ -157,7 +164,9 @@ impl Dir {
             };
             (place, None)
         };
-        let child = Arc::new(Self { index, ..Self::list(lister, path, place)? });
+        let mut child = Self { index, ..Self::list(lister, path, place)? };
+        child.below_folded |= self.below_folded;
+        let child = Arc::new(child);
         // Another thread may have been faster; what is known about files must have one home.
         Ok(node.child.get_or_init(|| child).clone())
     }
@@ -193,8 +202,19 @@ impl Dir {
             };
             Node { tracked: true, executable, object: Some(Box::new(object)), ..Node::new((&*name).into(), kind) }
         });
-        let nodes = nodes.collect();
-        Ok(Self { path, nodes, exists: true, listed: None, index: None, git: None, place })
+        let nodes: Vec<Node> = nodes.collect();
+        let folded = fold::any(nodes.iter().map(|node| &*node.name));
+        Ok(Self {
+            path,
+            nodes,
+            exists: true,
+            listed: None,
+            index: None,
+            folded,
+            below_folded: folded,
+            git: None,
+            place,
+        })
     }
 
     fn list(lister: Lister<'_>, path: Vec<u8>, mut place: Place) -> Result<Self, Error> {
@@ -207,10 +227,10 @@ impl Dir {
             Err(error) => error,
         };
         let mut records = lister.cache.directory(&path);
-        let (directory, listed, mut names) = match open(lister, &path, &records) {
+        let (directory, listed, Names { mut names, folded }) = match open(lister, &path, &records) {
             Ok((directory, listed, names)) => (Some(directory), listed, names),
             // Deleted meanwhile, or expected by the index and not there.
-            Err(error) if is_absent(&error) && (place.expected || !path.is_empty()) => (None, None, Vec::new()),
+            Err(error) if is_absent(&error) && (place.expected || !path.is_empty()) => (None, None, Names::default()),
             Err(error) => return Err(failed(error)),
         };
         lister.counters.directories.fetch_add(1, Ordering::Relaxed);
@@ -248,7 +268,8 @@ impl Dir {
         let order = |a: &Node, b: &Node| compare((&a.name, a.is_directory()), (&b.name, b.is_directory()));
         // Names of directories are the few that are out of place.
         nodes.sort_by(order);
-        Ok(Self { path, nodes, exists: directory.is_some(), listed, index: None, git, place })
+        let exists = directory.is_some();
+        Ok(Self { path, nodes, exists, listed, index: None, folded, below_folded: folded, git, place })
     }
 }
 
@@ -454,12 +475,12 @@ fn missing(name: &[u8], kind: NodeKind) -> Node {
     Node { tracked: true, ..Node::new(name.into(), kind) }
 }
 
-/// Opens a directory; its names, sorted, and what it looked like before they were read, if they may be remembered.
+/// Opens a directory; its names, and what it looked like before they were read, if they may be remembered.
 fn open(
     lister: Lister<'_>,
     path: &[u8],
     records: &DirRecords<'_>,
-) -> std::io::Result<(Directory, Option<Stat>, Vec<Name>)> {
+) -> std::io::Result<(Directory, Option<Stat>, Names)> {
     let directory = lister.root.directory(path)?;
     let own = directory.own_stat().ok().filter(|stat| lister.settled.holds_names(stat));
     if let Some(names) = own.as_ref().and_then(|own| records.names(own)) {
@@ -469,7 +490,8 @@ fn open(
     let mut names = directory.list()?;
     names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     lister.counters.storable.fetch_add(usize::from(own.is_some()), Ordering::Relaxed);
-    Ok((directory, own, names))
+    let folded = fold::any(names.iter().map(|(name, _)| &**name));
+    Ok((directory, own, Names { names, folded }))
 }
 
 /// The `.gitignore` of an open directory. A link is none (as in git since 2.32), nor is anything but a file.

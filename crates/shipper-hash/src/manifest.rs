@@ -5,6 +5,8 @@
 //! The format is specified in `docs/hash-format.md`; a change of it needs a new version and a new hash prefix.
 
 use std::fmt;
+use std::ops::Range;
+use std::sync::OnceLock;
 
 use crate::path::{escape_into, is_within};
 use crate::{ContextHash, Error, FileDigest, RelPath};
@@ -14,6 +16,8 @@ const CONTEXT: &str = "shipper 2026 context manifest v1";
 
 /// Shortest possible encoded entry: length, one path byte, kind, size, digest.
 const MIN_ENTRY: usize = 4 + 1 + 1 + 8 + 32;
+/// Bytes of a path for which room is made at first.
+const TYPICAL_PATH: usize = 40;
 
 /// What an entry is. The numbers are the kind bytes of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,14 +95,19 @@ impl Entry {
 /// use shipper_hash::{Entry, Kind, Manifest, RelPath};
 /// let entry = Entry::new(RelPath::try_from("hello.txt")?, Kind::File, b"hello\n");
 /// let manifest = Manifest::new(vec![entry])?;
-/// assert_eq!(manifest.bytes(), 6);
+/// assert_eq!((manifest.len(), manifest.bytes()), (1, 6));
 /// assert_eq!(Manifest::decode(&manifest.encode())?, manifest);
 /// println!("{}", manifest.hash()); // ctx1-..
 /// # Ok::<(), shipper_hash::Error>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone)]
 pub struct Manifest {
-    entries: Vec<Entry>,
+    /// The v1 body: what is hashed and kept; most contexts are never asked for more.
+    body: Vec<u8>,
+    count: usize,
+    bytes: u64,
+    /// The same, read from `body` when somebody asks.
+    entries: OnceLock<Vec<Entry>>,
 }
 
 impl Manifest {
@@ -112,53 +121,68 @@ impl Manifest {
         if !entries.is_sorted_by(|a, b| a.path < b.path) {
             entries.sort_by(|a, b| a.path.cmp(&b.path));
         }
-        check(&entries)?;
-        Ok(Self { entries })
+        let mut writer = Writer::new(entries.len());
+        for entry in &entries {
+            if !writer.push((b"", entry.path.as_bytes()), (entry.kind, entry.size, entry.digest))? {
+                return Err(Error::DuplicatePath { path: entry.path.clone() });
+            }
+        }
+        Ok(Self { entries: OnceLock::from(entries), ..writer.finish() })
     }
 
-    /// All entries, sorted by path bytes.
+    /// All entries, sorted by path bytes. The first call makes them of the encoded form.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
-        &self.entries
+        self.entries.get_or_init(|| {
+            let mut rest = Reader(&self.body[8..]);
+            let entry = |(path, kind, size, digest): (&[u8], u8, u64, FileDigest)| {
+                let kind = Kind::from_byte(kind)?;
+                Some(Entry { path: RelPath::trusted(path.to_vec()), kind, size, digest })
+            };
+            let entries: Vec<Entry> = std::iter::from_fn(|| rest.entry().and_then(entry)).collect();
+            debug_assert_eq!(entries.len(), self.count);
+            entries
+        })
+    }
+
+    /// Number of entries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is no entry.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
     /// The entry at `path`.
     #[must_use]
     pub fn get(&self, path: &[u8]) -> Option<&Entry> {
-        let at = self.entries.binary_search_by(|entry| entry.path.as_bytes().cmp(path)).ok()?;
-        self.entries.get(at)
+        let entries = self.entries();
+        let at = entries.binary_search_by(|entry| entry.path.as_bytes().cmp(path)).ok()?;
+        entries.get(at)
     }
 
     /// Sum of all content sizes in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.entries.iter().fold(0, |sum, entry| sum.saturating_add(entry.size))
+        self.bytes
     }
 
     /// The hash of the encoded manifest.
     #[must_use]
     pub fn hash(&self) -> ContextHash {
         let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
-        hasher.update(&self.encode());
+        hasher.update(&self.body);
         ContextHash(hasher.finalize().into())
     }
 
     /// The v1 body: `u64le` count, then for each entry `u32le` path length, path, kind byte, `u64le` size, digest.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let length: usize = self.entries.iter().map(|entry| MIN_ENTRY - 1 + entry.path.as_bytes().len()).sum();
-        let mut body = Vec::with_capacity(8 + length);
-        body.extend_from_slice(&(self.entries.len() as u64).to_le_bytes());
-        for entry in &self.entries {
-            let path = entry.path.as_bytes();
-            let length = u32::try_from(path.len()).expect("because `check` refuses longer paths");
-            body.extend_from_slice(&length.to_le_bytes());
-            body.extend_from_slice(path);
-            body.push(entry.kind as u8);
-            body.extend_from_slice(&entry.size.to_le_bytes());
-            body.extend_from_slice(&entry.digest.0);
-        }
-        body
+        self.body.clone()
     }
 
     /// Reads a v1 body. Memory stays proportional to `body`, whatever the count in it says.
@@ -176,26 +200,19 @@ impl Manifest {
                 reason: format!("{count} entries do not fit into {} bytes", body.len()),
             });
         }
-        let mut entries: Vec<Entry> = Vec::with_capacity(usize::try_from(count).unwrap_or_default());
+        let mut writer = Writer::new(usize::try_from(count).unwrap_or_default());
         for at in 0..count {
-            let truncated = || invalid(at, "it is cut off");
-            let length = rest.u32().ok_or_else(truncated)?;
-            let path = rest.take(length as usize).ok_or_else(truncated)?;
-            let kind = rest.take(1).ok_or_else(truncated)?[0];
-            let size = rest.u64().ok_or_else(truncated)?;
-            let digest = rest.take(32).and_then(|bytes| bytes.try_into().ok()).ok_or_else(truncated)?;
+            let (path, kind, size, digest) = rest.entry().ok_or_else(|| invalid(at, "it is cut off"))?;
             let path = RelPath::try_from(path).map_err(|error| invalid(at, &error.to_string()))?;
             let kind = Kind::from_byte(kind).ok_or_else(|| invalid(at, &format!("kind {kind} is unknown")))?;
-            if entries.last().is_some_and(|last| last.path >= path) {
+            if !writer.push((b"", path.as_bytes()), (kind, size, digest))? {
                 return Err(invalid(at, &format!("`{path}` is out of order")));
             }
-            entries.push(Entry { path, kind, size, digest: FileDigest(digest) });
         }
         if !rest.0.is_empty() {
             return Err(Error::InvalidManifest { reason: format!("{} bytes follow the last entry", rest.0.len()) });
         }
-        check(&entries)?;
-        Ok(Self { entries })
+        Ok(writer.finish())
     }
 
     /// One line for each entry, `<64 hex> <kind> <size> <path>`, each ended by a line feed; the path is escaped.
@@ -203,7 +220,7 @@ impl Manifest {
     pub fn to_text(&self) -> String {
         use fmt::Write as _;
         let mut text = String::new();
-        for entry in &self.entries {
+        for entry in self.entries() {
             write!(text, "{} {} {} ", entry.digest, entry.kind, entry.size).expect("because a String takes all text");
             escape_into(entry.path.as_bytes(), &mut text);
             text.push('\n');
@@ -214,37 +231,92 @@ impl Manifest {
 
 impl fmt::Debug for Manifest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Manifest({} entries)\n{}", self.entries.len(), self.to_text())
+        write!(f, "Manifest({} entries)\n{}", self.count, self.to_text())
     }
 }
 
-/// The invariants that sorted entries must keep.
-fn check(entries: &[Entry]) -> Result<(), Error> {
-    // Open directories of the walk: a later path may lie below an earlier one with other names between them
-    // (`a`, `a.b`, `a/c`), so comparing neighbours is not enough.
-    let mut open: Vec<&RelPath> = Vec::new();
-    for entry in entries {
-        let path = entry.path.as_bytes();
-        while open.last().is_some_and(|last| !path.starts_with(last.as_bytes())) {
-            open.pop();
+impl PartialEq for Manifest {
+    fn eq(&self, other: &Self) -> bool {
+        self.body == other.body
+    }
+}
+
+impl Eq for Manifest {}
+
+impl Default for Manifest {
+    fn default() -> Self {
+        Writer::new(0).finish()
+    }
+}
+
+/// A manifest in the making; entries come in their order.
+pub(crate) struct Writer {
+    body: Vec<u8>,
+    count: usize,
+    bytes: u64,
+    /// Paths, by their places in `body`, of which the last one may be a part: a later path may lie below an earlier one
+    /// with other names between them (`a`, `a.b`, `a/c`), so comparing neighbours is not enough. The last of all is last.
+    open: Vec<Range<usize>>,
+}
+
+impl Writer {
+    /// An empty one, with room for `entries`.
+    pub(crate) fn new(entries: usize) -> Self {
+        let mut body = Vec::with_capacity(8 + entries * (MIN_ENTRY + TYPICAL_PATH));
+        body.extend_from_slice(&[0; 8]);
+        Self { body, count: 0, bytes: 0, open: Vec::new() }
+    }
+
+    /// Adds an entry: its directory (empty for none) and name, and what it is. `false`, and nothing is added, if the path
+    /// does not come after the one before.
+    ///
+    /// # Errors
+    /// What [`Manifest::new`] says, but for duplicates.
+    pub(crate) fn push(
+        &mut self,
+        (directory, name): (&[u8], &[u8]),
+        (kind, size, digest): (Kind, u64, FileDigest),
+    ) -> Result<bool, Error> {
+        let invalid = |reason| Error::InvalidManifest { reason };
+        let length = directory.len() + usize::from(!directory.is_empty()) + name.len();
+        let head = u32::try_from(length).map_err(|_| invalid(format!("a path has {length} bytes")))?;
+        let before = self.body.len();
+        self.body.extend_from_slice(&head.to_le_bytes());
+        self.body.extend_from_slice(directory);
+        if !directory.is_empty() {
+            self.body.push(b'/');
+        }
+        self.body.extend_from_slice(name);
+        let (earlier, path) = self.body.split_at(before + 4);
+        if self.open.last().is_some_and(|last| &earlier[last.clone()] >= path) {
+            self.body.truncate(before);
+            return Ok(false);
+        }
+        while self.open.last().is_some_and(|last| !path.starts_with(&earlier[last.clone()])) {
+            self.open.pop();
         }
         // Everything still open is a byte prefix; one of them may be a whole-part prefix.
-        if let Some(other) = open.iter().find(|other| is_within(path, other.as_bytes())) {
-            return Err(if other.as_bytes() == path {
-                Error::DuplicatePath { path: entry.path.clone() }
-            } else {
-                Error::Overlap { path: entry.path.clone(), other: (*other).clone() }
-            });
+        if let Some(other) = self.open.iter().find(|other| is_within(path, &earlier[(*other).clone()])) {
+            let (path, other) = (path.to_vec(), earlier[other.clone()].to_vec());
+            return Err(Error::Overlap { path: RelPath::trusted(path), other: RelPath::trusted(other) });
         }
-        open.push(&entry.path);
-        if u32::try_from(path.len()).is_err() {
-            return Err(Error::InvalidManifest { reason: format!("a path has {} bytes", path.len()) });
+        if kind == Kind::EmptyDir && (size != 0 || digest != FileDigest::of(b"")) {
+            let path = RelPath::trusted(path.to_vec());
+            return Err(invalid(format!("the empty directory `{path}` has content")));
         }
-        if entry.kind == Kind::EmptyDir && (entry.size != 0 || entry.digest != FileDigest::of(b"")) {
-            return Err(Error::InvalidManifest { reason: format!("the empty directory `{}` has content", entry.path) });
-        }
+        self.open.push(before + 4..self.body.len());
+        self.body.push(kind as u8);
+        self.body.extend_from_slice(&size.to_le_bytes());
+        self.body.extend_from_slice(&digest.0);
+        self.count += 1;
+        self.bytes = self.bytes.saturating_add(size);
+        Ok(true)
     }
-    Ok(())
+
+    pub(crate) fn finish(mut self) -> Manifest {
+        self.body[..8].copy_from_slice(&(self.count as u64).to_le_bytes());
+        Manifest { body: self.body, count: self.count, bytes: self.bytes, entries: OnceLock::new() }
+    }
 }
 
 /// Takes fixed pieces off the front of a byte slice; `None` when too few are left.
@@ -255,6 +327,14 @@ impl<'a> Reader<'a> {
         let (head, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(head)
+    }
+
+    /// Path, kind, size and digest, unchecked.
+    fn entry(&mut self) -> Option<(&'a [u8], u8, u64, FileDigest)> {
+        let length = self.u32()?;
+        let path = self.take(length as usize)?;
+        let kind = self.take(1)?[0];
+        Some((path, kind, self.u64()?, FileDigest(self.take(32)?.try_into().ok()?)))
     }
 
     fn u32(&mut self) -> Option<u32> {

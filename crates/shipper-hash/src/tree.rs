@@ -282,7 +282,7 @@ impl Tree {
         records.extend(directory.git.map(|file_type| Record::new(b".git", file_type)));
         records.sort_unstable_by(|a, b| a.name().cmp(b.name()));
         let index = directory.index.map(|index| (index, directory.repository().tracked.bytes()));
-        DirRecord { path: &directory.path, listed: directory.listed, index, records }
+        DirRecord { path: &directory.path, listed: directory.listed, index, folded: directory.folded, records }
     }
 
     /// What has been done so far.
