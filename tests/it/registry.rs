@@ -1,6 +1,6 @@
 //! Shipping to a registry over the wire: Debian's docker-registry, and its access log as witness.
 
-use shipper_testkit::{DockerRegistry, need};
+use shipper_testkit::{Auth, DockerRegistry, FakeRegistry, need};
 
 use crate::support::Project;
 
@@ -76,4 +76,40 @@ fn a_registry_with_a_password_takes_it_from_the_docker_configuration() {
     std::fs::write(project.repo.home().join(".docker/config.json"), config).expect("writes");
     project.run(["ship", "--registry", registry.host()]).ok().says("2 built");
     project.run(["ship", "--registry", registry.host()]).ok().says("nothing is due");
+}
+
+#[test]
+fn a_registry_that_lets_nobody_write_has_refused_the_push() {
+    let registry = FakeRegistry::builder().auth(Auth::basic("user", "password").read_only()).start();
+    let project = Project::two_services();
+    for repository in ["demo/docs", "demo/site"] {
+        registry.create_repository(repository);
+    }
+    let config = serde_json::json!({ "auths": { registry.host(): { "auth": "dXNlcjpwYXNzd29yZA==" } } });
+    std::fs::create_dir_all(project.repo.home().join(".docker")).expect("creates");
+    std::fs::write(project.repo.home().join(".docker/config.json"), config.to_string()).expect("writes");
+    project.run(["plan", "--registry", registry.host()]).ok();
+    project.run(["ship", "--registry", registry.host()]).exits(5).says("access denied");
+    assert!(registry.tags("demo/docs").is_empty());
+}
+
+#[test]
+fn an_identity_that_something_else_has_written_is_not_called_irreproducible() {
+    let registry = FakeRegistry::start();
+    for repository in ["demo/docs", "demo/site"] {
+        registry.create_repository(repository);
+    }
+    let project = Project::two_services();
+    let ship = |more: &[&str]| project.run([&["ship", "docs", "--registry", registry.host()], more].concat());
+    ship(&[]).ok();
+    let tag = registry.tags("demo/docs").into_iter().map(|(name, _)| name).find(|name| name.starts_with("h-"));
+    let identity = format!("{}/demo/docs:{}", registry.host(), tag.expect("an identity"));
+    // The image of other inputs, with their key.
+    project.repo.write("docs/index.md", "other\n");
+    ship(&[]).ok();
+    project.run(["copy", &format!("{}/demo/docs:last-main", registry.host()), &identity]).ok();
+    project.repo.write("docs/index.md", "docs\n");
+    let refused = ship(&[]).exits(5).says("says nothing of these inputs: something else has written it");
+    assert!(!refused.stderr.contains("reproducible"), "{}", refused.stderr);
+    ship(&["--refresh", "docs"]).ok().says("1 built");
 }

@@ -219,6 +219,8 @@ pub enum Error {
         existing: String,
         /// Digest built here.
         built: String,
+        /// Whether what is in the registry says that it was built from the same inputs.
+        same_inputs: bool,
     },
     /// A name that never moves is on another image.
     #[error("name `{service}` by {tag}: it names {existing}, this run has {wanted}")]

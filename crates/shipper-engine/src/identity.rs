@@ -91,7 +91,7 @@ impl Identity<'_> {
         tokio::time::sleep(self.patience.pause).await;
         match self.named().await? {
             Some(found) if found.digest() == settled.digest() => Ok(settled),
-            Some(found) => Err(self.conflict(found.digest(), settled.digest())),
+            Some(found) => Err(self.conflict(&found, settled.digest()).await),
             None => Err(self.vanished()),
         }
     }
@@ -121,7 +121,7 @@ impl Identity<'_> {
             }
         }
         let found = self.named().await?.ok_or_else(|| self.vanished())?;
-        Err(self.conflict(found.digest(), mine.digest()))
+        Err(self.conflict(&found, mine.digest()).await)
     }
 
     /// `false` where the name is on something else by then. The caller has looked; only a layout can look again and write
@@ -149,7 +149,7 @@ impl Identity<'_> {
                 Existing::Verified { .. } if !self.forced => return Ok(Decision::Named(found)),
                 // What belongs to this key and can not be used is replaced.
                 Existing::Incomplete { .. } if self.belongs(&found).await? => replace = true,
-                _ => return Err(self.conflict(found.digest(), mine.digest())),
+                _ => return Err(self.conflict(&found, mine.digest()).await),
             }
         }
         if !has_inputs {
@@ -165,7 +165,7 @@ impl Identity<'_> {
         match image {
             Some(image) if matches!(self.judged(&image).await?, Existing::Verified { .. }) => {
                 if self.forced {
-                    return Err(self.conflict(image.digest(), mine.digest()));
+                    return Err(self.conflict(&image, mine.digest()).await);
                 }
                 Ok(Decision::Begun(image))
             }
@@ -207,12 +207,17 @@ impl Identity<'_> {
         self.failed(shipper_oci::Error::NotFound { what })
     }
 
-    fn conflict(&self, existing: &Digest, built: &Digest) -> Error {
+    async fn conflict(&self, existing: &Manifest, built: &Digest) -> Error {
+        let same_inputs = match self.belongs(existing).await {
+            Ok(same) => same,
+            Err(error) => return error,
+        };
         Error::Identity {
             service: self.service.to_owned(),
             tag: self.tag().to_string(),
-            existing: existing.to_string(),
+            existing: existing.digest().to_string(),
             built: built.to_string(),
+            same_inputs,
         }
     }
 }

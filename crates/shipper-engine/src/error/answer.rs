@@ -22,6 +22,7 @@ impl Error {
             Self::Build { source, .. } if source.is_unknown() => ExitCode::Unknown,
             Self::Build { .. } | Self::Check { .. } | Self::Need { .. } | Self::Stage { .. } => ExitCode::BuildFailed,
             Self::BaseAbsent { .. } => ExitCode::BuildFailed,
+            Self::Push { source, .. } if is_refused(source) => ExitCode::PushFailed,
             Self::Push { source, .. } | Self::Load { source, .. } if source.is_unknown() => ExitCode::Unknown,
             Self::Push { .. } | Self::Load { .. } | Self::Identity { .. } | Self::Anchor { .. } => ExitCode::PushFailed,
             Self::Copy { source, .. } if is_usage(source) => ExitCode::Usage,
@@ -92,10 +93,14 @@ impl Error {
             Self::NotLocked { .. } => {
                 Some("run `shipper ship` without `--locked` once and commit shipper.lock".to_owned())
             }
-            Self::Identity { .. } => Some(
-                "the build is not reproducible; the tag stays as it is; `shipper ship --refresh` gives it a new identity"
-                    .to_owned(),
-            ),
+            Self::Identity { same_inputs, .. } => Some(format!(
+                "{}; the tag stays as it is; `shipper ship --refresh` gives this image an identity of its own",
+                if *same_inputs {
+                    "both are of the same inputs: the build is not reproducible, or they differ in their statements"
+                } else {
+                    "what the tag names says nothing of these inputs: something else has written it"
+                }
+            )),
             Self::Anchor { .. } => Some(
                 "the same commit gave another image, or two services share a repository; the name stays as it is, and the \
                  image has its identity"
@@ -202,6 +207,11 @@ fn is_denied(error: &std::io::Error) -> bool {
         error.kind(),
         Kind::NotFound | Kind::NotADirectory | Kind::IsADirectory | Kind::InvalidInput | Kind::InvalidData
     )
+}
+
+/// Whether a registry that knows who asks does not let them write.
+fn is_refused(error: &shipper_oci::Error) -> bool {
+    matches!(error, shipper_oci::Error::Denied { .. } | shipper_oci::Error::Registry { status: 403, .. })
 }
 
 /// Whether the user wrote something that is no name, or a client option that can not be used.
