@@ -265,3 +265,58 @@ fn untracked_files_are_refused_in_ci() {
     project.repo.commit("new");
     assert!(project.command(["plan"]).env("CI", "true").status().expect("starts").success());
 }
+
+#[test]
+fn what_an_image_can_not_hold_is_refused() {
+    let usage = |line: &str, says: &[&str]| {
+        check(&format!("[service.a]\nfiles = {{ '/a' = 'docs' }}\n{line}"), &["ship"], 2, says);
+    };
+    usage("env = { 'A B' = 'x' }", &["`service.a.env`: `A B` can not be a variable", "hint: names have no spaces"]);
+    usage("workdir = 'srv'", &["`srv` is no absolute path in the image", "hint: write `/srv`"]);
+    usage("env = { API_TOKEN = 'x' }", &["`API_TOKEN` is a credential by its name", "hint: give it to a step by"]);
+}
+
+#[test]
+fn places_of_other_tools_are_named_with_what_to_do() {
+    let project = Project::two_services();
+    for (place, said) in [
+        ("https://ghcr.io/a/b:1", "leave everything up to `://` away"),
+        ("docker://ghcr.io/a/b:1", "a registry is named without `docker://`"),
+        ("dir:images", "`skopeo copy` makes an `oci:` layout of it"),
+        ("containers-storage:localhost/a", "`skopeo copy` makes an `oci:` layout of it"),
+    ] {
+        project.run(["inspect", place]).exits(2).says(said);
+    }
+}
+
+#[test]
+fn a_pull_request_has_a_number() {
+    Project::two_services().run(["tags", "--pr", "0"]).exits(2).says("0 is not in 1..");
+}
+
+#[test]
+fn quiet_is_quiet() {
+    let project = Project::two_services();
+    let planned = project.run(["-q", "plan", "--check"]).exits(1);
+    assert_eq!(planned.stdout + &planned.stderr, "");
+    let shipped = project.run(["-q", "ship"]).ok();
+    assert_eq!(shipped.stderr, "");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_path_behind_a_link_names_the_link() {
+    let project = Project::new("[service.a]\nfiles = { '/a' = 'link/inner' }\n");
+    project.repo.write("real/inner/a", "a");
+    std::os::unix::fs::symlink("real", project.path().join("link")).expect("links");
+    project.run(["ship"]).exits(2).says("it lies behind a link").says("name what `link` stands for");
+}
+
+#[cfg(not(feature = "aws"))]
+#[test]
+fn a_build_without_aws_says_so() {
+    let project = Project::two_services();
+    for arguments in [["ecr-ready", "--stack"], ["ecr", "lifecycle"]] {
+        project.run(arguments).exits(2).says("this build of shipper leaves AWS out").says("hint: build it with");
+    }
+}

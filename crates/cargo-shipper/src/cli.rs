@@ -65,6 +65,14 @@ pub(crate) struct Global {
     pub(crate) no_progress: bool,
 }
 
+/// Arguments of a command that this build does not have.
+#[cfg(not(feature = "aws"))]
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Ignored {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<std::ffi::OsString>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
     Auto,
@@ -116,6 +124,14 @@ pub(crate) enum Command {
     /// Repositories and retention in Amazon ECR
     #[cfg(feature = "aws")]
     Ecr(aws::EcrArgs),
+    /// Left out of this build
+    #[cfg(not(feature = "aws"))]
+    #[command(hide = true, disable_help_flag = true)]
+    EcrReady(Ignored),
+    /// Left out of this build
+    #[cfg(not(feature = "aws"))]
+    #[command(hide = true, disable_help_flag = true)]
+    Ecr(Ignored),
     /// Write what a recorded run did as a report
     Report(ReportArgs),
     /// Print the facts of this run that names are made of
@@ -482,7 +498,7 @@ pub(crate) struct Run {
     #[arg(long = "ref", value_name = "REF")]
     pub(crate) git_ref: Option<String>,
     /// Name images as for the pull request with this number
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) pr: Option<u64>,
     /// Name images as for such a run
     #[arg(long, value_name = "KIND")]

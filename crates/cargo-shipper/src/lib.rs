@@ -56,6 +56,11 @@ fn run(arguments: Vec<OsString>) -> ExitCode {
     ExitCode::from(code)
 }
 
+#[cfg(not(feature = "aws"))]
+fn without_aws(action: &str) -> Failure {
+    shipper_engine::Error::WithoutAws { action: action.to_owned() }.into()
+}
+
 fn dispatch(global: &Global, command: &Command, terminal: &Terminal) -> Result<shipper_engine::ExitCode, Failure> {
     match command {
         Command::Init(args) => commands::init::run(global, args, terminal),
@@ -85,5 +90,9 @@ fn dispatch(global: &Global, command: &Command, terminal: &Terminal) -> Result<s
         Command::Completions(args) => commands::completions::run(args, terminal),
         #[cfg(feature = "aws")]
         Command::EcrReady(_) => unreachable!("handled by the caller"),
+        #[cfg(not(feature = "aws"))]
+        Command::EcrReady(_) => Err(without_aws("ask whether an image can be pushed")),
+        #[cfg(not(feature = "aws"))]
+        Command::Ecr(_) => Err(without_aws("work on repositories of Amazon ECR")),
     }
 }

@@ -182,7 +182,8 @@ fn libraries(
             continue;
         }
         if !wants_closure {
-            return Err(BuildError::DynamicOnScratch { path: path.clone(), interpreter });
+            let prebuilt = request.cargo.is_none();
+            return Err(BuildError::DynamicOnScratch { path: path.clone(), interpreter, prebuilt });
         }
         closure.extend(Libraries::new(Path::new("/"), machine).closure(path, BIN_DIR)?);
     }

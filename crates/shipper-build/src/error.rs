@@ -222,6 +222,8 @@ pub enum BuildError {
         path: PathBuf,
         /// Its `PT_INTERP`.
         interpreter: String,
+        /// Whether it was compiled elsewhere.
+        prebuilt: bool,
     },
     /// A shared object that a program needs is not on this machine.
     #[error("the shared library {library}, needed by {needed_by}, is nowhere on this machine")]
@@ -407,7 +409,10 @@ impl BuildError {
                 Some("path dependencies must lie in the repository, where they can be hashed".to_owned())
             }
             BuildError::EntrypointUnclear { .. } => Some("set `entrypoint`, or name one binary".to_owned()),
-            BuildError::DynamicOnScratch { .. } => Some(
+            BuildError::DynamicOnScratch { prebuilt: true, .. } => {
+                Some("link it statically, or set `base` to an image that has the loader and its libraries".to_owned())
+            }
+            BuildError::DynamicOnScratch { prebuilt: false, .. } => Some(
                 "link it statically (`link = \"static\"` or `\"musl\"`), set `link = \"dynamic\"` to copy the libraries, \
                  or set `base` to an image that has them"
                     .to_owned(),

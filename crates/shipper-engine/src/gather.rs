@@ -301,7 +301,10 @@ fn has_files(context: &Context, source: &str) -> bool {
 
 /// Why a named path gave no files, from a look at the disk.
 pub(crate) fn no_input(root: &Path, service: &Service, path: &str) -> Error {
-    let (problem, hint) = if std::fs::symlink_metadata(root.join(path)).is_ok() {
+    let link = Path::new(path).ancestors().skip(1).find(|above| root.join(above).is_symlink());
+    let (problem, hint) = if let Some(link) = link {
+        ("it lies behind a link", format!("links are not followed; name what `{}` stands for", link.display()))
+    } else if std::fs::symlink_metadata(root.join(path)).is_ok() {
         (
             "it has no files that git tracks",
             format!("git ignores it or it is empty; `inputs = [\"{path}/**\"]` makes ignored files count"),

@@ -48,12 +48,23 @@ pub(crate) async fn source(options: &Options, text: &str) -> Result<Place, Error
     Ok(Place { repository: archive.repository().clone(), selector, archive: Some(archive) })
 }
 
+/// Places of other tools (containers-transports(5)) that nothing is read from or written to here, and what to do.
+const FOREIGN: [(&str, &str); 4] = [
+    ("docker://", "a registry is named without `docker://`"),
+    ("dir:", "`dir:` is not read; `skopeo copy` makes an `oci:` layout of it"),
+    ("containers-storage:", "`containers-storage:` is not read; `skopeo copy` makes an `oci:` layout of it"),
+    ("tarball:", "`tarball:` is not read; `skopeo copy` makes an `oci:` layout of it"),
+];
+
 /// Reads `oci:DIR[:TAG|@DIGEST]` or a registry reference; a missing tag is `latest`.
 pub(crate) fn place(options: &Options, text: &str) -> Result<Place, Error> {
     let failed = failed(text);
     let latest = || -> Tag { "latest".parse().expect("a tag") };
     if text.starts_with("docker-archive:") || text.starts_with("oci-archive:") {
         return Err(Error::Place { place: text.to_owned(), problem: "an archive is a source only" });
+    }
+    if let Some((_, problem)) = FOREIGN.iter().find(|(transport, _)| text.starts_with(transport)) {
+        return Err(Error::Place { place: text.to_owned(), problem });
     }
     if let Some(layout) = text.strip_prefix("oci:") {
         let (directory, selector) = in_layout(layout).map_err(&failed)?;

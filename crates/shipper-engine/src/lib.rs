@@ -118,7 +118,7 @@ pub mod render {
 
 /// Numbers with units.
 pub mod units {
-    pub use shipper_report::{bytes, duration};
+    pub use shipper_report::{bytes, counted, duration};
 }
 
 /// The JSON schema of `shipper.toml`.

@@ -138,7 +138,7 @@ impl<'a> Parts<'a> {
             return Err(Error::invalid("reference", input, "it is empty"));
         }
         if input.contains("://") {
-            return Err(Error::invalid("reference", input, "it has a URL scheme; leave `https://` away"));
+            return Err(Error::invalid("reference", input, "it has a URL scheme; leave everything up to `://` away"));
         }
         let (rest, digest) = match input.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest)),

@@ -188,17 +188,7 @@ fn resolve(name: &str, config: &ServiceConfig, settings: &Settings, host: &str) 
             "use letters, digits, `.`, `_`, `-`, and `/` and `:` between them",
         ));
     }
-    for (field, values) in [("args", &config.args), ("env", &config.env), ("labels", &config.labels)] {
-        for (name, value) in values {
-            if let Some(look) = secret::look(name, value) {
-                return Err(Error::invalid_with(
-                    key(field),
-                    format!("`{name}` {look}, and an image tells it to everybody who has it"),
-                    "give it to a step by `secrets`, or to the program where it runs; rename it if it is none",
-                ));
-            }
-        }
-    }
+    check_image(config, &key)?;
     let mut platforms = config.platforms.clone();
     if platforms.is_empty() {
         match &recipe {
@@ -258,6 +248,40 @@ fn is_alias(name: &str) -> bool {
 /// Whether a builder takes `id` as the id of a secret or agent without quoting it.
 fn is_id(id: &str) -> bool {
     !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+}
+
+/// What an image's configuration can hold, and what everybody may read.
+fn check_image(config: &ServiceConfig, key: &dyn Fn(&str) -> String) -> Result<(), Error> {
+    for (field, values) in [("args", &config.args), ("env", &config.env), ("labels", &config.labels)] {
+        for (name, value) in values {
+            if let Some(look) = secret::look(name, value) {
+                return Err(Error::invalid_with(
+                    key(field),
+                    format!("`{name}` {look}, and an image tells it to everybody who has it"),
+                    "give it to a step by `secrets`, or to the program where it runs; rename it if it is none",
+                ));
+            }
+        }
+    }
+    for (name, value) in &config.env {
+        // What `execve(2)` can hand over, and a shell can name.
+        let is_odd = |character: char| character == '=' || character.is_whitespace() || character.is_control();
+        if name.is_empty() || name.contains(is_odd) || value.contains('\0') {
+            return Err(Error::invalid_with(
+                key("env"),
+                format!("`{}` can not be a variable", name.escape_default()),
+                "names have no spaces and no `=`, and values no NUL",
+            ));
+        }
+    }
+    if let Some(directory) = config.workdir.as_deref().filter(|directory| !directory.starts_with('/')) {
+        return Err(Error::invalid_with(
+            key("workdir"),
+            format!("`{directory}` is no absolute path in the image"),
+            format!("write `/{directory}`"),
+        ));
+    }
+    Ok(())
 }
 
 fn recipe(config: &ServiceConfig, key: &dyn Fn(&str) -> String) -> Result<Recipe, Error> {
@@ -473,6 +497,9 @@ mod tests {
             assert!(error.to_string().contains(expected), "{text}: {error}");
         };
         check("[service.api]", "`service.api.cargo`: the service says nothing");
+        check("[service.a]\nfiles = { '/a' = 'b' }\nenv = { 'A B' = 'x' }", "`service.a.env`: `A B` can not be");
+        check("[service.a]\nfiles = { '/a' = 'b' }\nenv = { '' = 'x' }", "`service.a.env`: `` can not be a variable");
+        check("[service.a]\nfiles = { '/a' = 'b' }\nworkdir = 'srv'", "`service.a.workdir`: `srv` is no absolute path");
         check("[service.Api]\nfiles = { '/a' = 'b' }", "`service.Api`: this is no name");
         check("[service.a]\ndockerfile = 'd'\nargs = { NPM_TOKEN = 'x' }", "`NPM_TOKEN` is a credential by its name");
         check("[service.a]\nfiles = { '/a' = 'b' }\nenv = { DB_PASSWORD = 'x' }", "`service.a.env`: `DB_PASSWORD` is");

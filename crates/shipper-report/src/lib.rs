@@ -16,5 +16,5 @@ pub use exit::ExitCode;
 pub use reason::{Action, FileChange, Reason, ValueChange};
 pub use render::{Summary, chrome_trace, html, json, markdown, svg};
 pub use run::{End, Failed, Run, ServiceRun, Totals};
-pub use units::{bytes, duration, milliseconds};
+pub use units::{bytes, counted, duration, milliseconds};
 pub use variable::variable;

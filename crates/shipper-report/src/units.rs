@@ -27,6 +27,12 @@ pub fn duration(ms: u64) -> String {
     }
 }
 
+/// `1 file`, `2 files`.
+#[must_use]
+pub fn counted<N: From<u8> + PartialEq + std::fmt::Display>(count: N, noun: &str) -> String {
+    if count == N::from(1) { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
 /// Whole milliseconds of a duration, at most what fits.
 #[must_use]
 pub fn milliseconds(duration: std::time::Duration) -> u64 {

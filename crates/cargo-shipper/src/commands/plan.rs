@@ -33,7 +33,7 @@ pub(crate) fn run(global: &Global, args: &PlanArgs, terminal: &Terminal) -> Resu
     let mut out = terminal.stdout();
     if let Some(document) = document.filter(|_| global.json) {
         writeln!(out, "{document}")?;
-    } else {
+    } else if !global.quiet {
         out.write_all(plan_table(&planned.services, &planned.head, planned.saved_ms(), global.verbose > 0).as_bytes())?;
         for base in &planned.outdated {
             writeln!(out, "note: {}; `shipper base update` takes what is there now", base_line(base))?;

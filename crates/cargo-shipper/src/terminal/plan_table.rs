@@ -8,7 +8,7 @@ use super::{DIM, GOOD, escape_controls};
 
 /// The whole plan with its totals. With `verbose`, every file and value behind each reason.
 pub(crate) fn plan_table(services: &[PlannedService], head: &Head, saved_ms: u64, verbose: bool) -> String {
-    let mut text = format!("Plan for {}{}\n", count(services.len()), checked_out(head));
+    let mut text = format!("Plan for {}{}\n", units::counted(services.len(), "service"), checked_out(head));
     let width = services.iter().map(|service| service.service.chars().count()).max().unwrap_or_default();
     for service in services {
         let (symbol, style) = match service.action {
@@ -70,10 +70,6 @@ fn totals(services: &[PlannedService], saved_ms: u64) -> String {
     }
     text.push_str(".\n");
     text
-}
-
-fn count(number: usize) -> String {
-    if number == 1 { "1 service".to_owned() } else { format!("{number} services") }
 }
 
 /// `, main@abc1234`, or nothing where nothing is checked out.

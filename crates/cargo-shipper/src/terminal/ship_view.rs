@@ -127,8 +127,8 @@ impl ShipView {
             return;
         }
         let (files, bytes) = state.hashed;
-        let contexts = if services.len() == 1 { "context" } else { "contexts" };
-        self.line("Hashed", &format!("{} {contexts}, {files} files, {}", services.len(), units::bytes(bytes)));
+        let (contexts, files) = (units::counted(services.len(), "context"), units::counted(files, "file"));
+        self.line("Hashed", &format!("{contexts}, {files}, {}", units::bytes(bytes)));
         let table = plan_table(services, &state.head, 0, self.terminal.is_verbose());
         self.bars.suspend(|| self.terminal.people(&table));
     }

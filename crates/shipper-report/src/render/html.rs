@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::chart::{Chart, chart};
 use super::escape::Escaped;
-use super::parts::{counted, done, short, size, why};
+use super::parts::{done, short, size, why};
 use super::{Summary, head, outcome};
 use crate::{BlobCounts, Reason, Run, ServiceRun, units};
 
@@ -125,7 +125,7 @@ fn notes(page: &mut String, run: &Run) {
         let _ = writeln!(
             page,
             "<section class=\"note\" id=\"warnings\">\n<h2>{}</h2>",
-            counted(run.warnings.len(), "warning")
+            units::counted(run.warnings.len(), "warning")
         );
         for (service, text) in run.warnings.iter().take(SHOWN) {
             let about = service.as_ref().map(|service| format!("{service}: ")).unwrap_or_default();
@@ -151,7 +151,7 @@ fn services(page: &mut String, run: &Run) {
     let _ = writeln!(
         page,
         "<p class=\"sub\">{}: what was done for each, and why.</p>",
-        counted(run.services.len(), "service")
+        units::counted(run.services.len(), "service")
     );
     page.push_str(
         "<table>\n<thead><tr><th>Service</th><th>Action</th><th>Reason</th><th class=\"num\">Time</th>\
@@ -262,7 +262,7 @@ fn blobs(page: &mut String, run: &Run) {
             let _ = write!(
                 page,
                 "<rect class=\"f-{kind}\" x=\"{x}\" y=\"0\" width=\"{width}\" height=\"18\"><title>{kind}: {}, {}</title></rect>",
-                counted(usize::try_from(count).unwrap_or(usize::MAX), "blob"),
+                units::counted(count, "blob"),
                 units::bytes(bytes)
             );
             x += width;
@@ -314,7 +314,7 @@ fn details(page: &mut String, run: &Run) {
         pair("Context", &service.context.as_deref().map(context).unwrap_or_default());
         if service.files > 0 {
             let files = usize::try_from(service.files).unwrap_or(usize::MAX);
-            pair("Files", &format!("{}, {}", counted(files, "file"), units::bytes(service.context_bytes)));
+            pair("Files", &format!("{}, {}", units::counted(files, "file"), units::bytes(service.context_bytes)));
         }
         pair("Platforms", &service.platforms.join(", "));
         pair("Built on", &service.needs.join(", "));

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::escape::steers;
-use super::parts::{counted, done, short, size, why};
+use super::parts::{done, short, size, why};
 use super::{head, outcome};
 use crate::{Run, units};
 
@@ -64,7 +64,7 @@ pub fn markdown(run: &Run) -> String {
         );
     }
     if run.services.len() > ROWS {
-        let _ = write!(out, "\nand {} more\n", counted(run.services.len() - ROWS, "service"));
+        let _ = write!(out, "\nand {} more\n", units::counted(run.services.len() - ROWS, "service"));
     }
     for failed in &run.failures {
         let _ = write!(out, "\n**{}**\n", text(failed.chain.first().map_or("error", String::as_str)));

@@ -32,8 +32,3 @@ pub(super) fn short(digest: &str) -> String {
 pub(super) fn size(bytes: u64) -> String {
     if bytes == 0 { String::new() } else { units::bytes(bytes) }
 }
-
-/// `1 service`, `2 services`.
-pub(super) fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
-}
