@@ -107,3 +107,27 @@ fn settings_are_told_with_their_origin() {
     assert_eq!(row("project.registry")["origin"], "environment SHIPPER_REGISTRY");
     assert_eq!(row("project.repository")["origin"], "default");
 }
+
+#[test]
+fn an_error_is_json_too() {
+    let project = Project::two_services();
+    for (arguments, code) in [
+        (["plan", "--json", "doc"], 2),
+        (["plan", "--json", "--registry=127.0.0.1:1"], 3),
+        (["ship", "--json", "--registry=127.0.0.1:1"], 3),
+        (["inspect", "--json", "oci:nowhere:x"], 1),
+        (["why", "--json", "doc"], 2),
+        (["hash", "--json", "nowhere"], 2),
+    ] {
+        let ran = project.run(arguments).exits(code);
+        let mut events = ran.events();
+        // A run ends with what became of it.
+        let finished = if arguments[0] == "ship" { events.pop() } else { None };
+        let error = events.pop().expect("a line");
+        assert_eq!(finished.as_ref().unwrap_or(&error)["exit-code"], code, "{}", ran.stdout);
+        assert_eq!(error["event"], "error", "{}", ran.stdout);
+        let first = error["chain"][0].as_str().expect("a text");
+        assert!(first.starts_with("cannot "), "{error}");
+        assert!(finished.is_some() || ran.stderr.contains(first), "{error}: {}", ran.stderr);
+    }
+}

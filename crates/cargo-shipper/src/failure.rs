@@ -1,7 +1,8 @@
 //! What a command failed with, ready to be shown.
 
-use std::io;
+use std::io::{self, Write};
 
+use serde_json::json;
 use shipper_engine::{Error, ExitCode};
 
 /// A failure: what the process returns, and what a person reads.
@@ -17,6 +18,22 @@ impl Failure {
     /// A failure whose events have been shown.
     pub(crate) fn told(exit_code: ExitCode) -> Self {
         Self { exit_code, chain: Vec::new(), hint: None }
+    }
+
+    /// The last line of `--json`, as commands with events tell of an error: what people are told on stderr.
+    pub(crate) fn write_json(&self, out: &mut impl Write) {
+        if self.chain.is_empty() {
+            return;
+        }
+        let line = json!({
+            "event": "error",
+            "format": shipper_engine::FORMAT,
+            "exit-code": self.exit_code.code(),
+            "chain": self.chain,
+            "hint": self.hint,
+        });
+        // Who does not listen is told by the exit code.
+        let _ = writeln!(out, "{line}");
     }
 }
 

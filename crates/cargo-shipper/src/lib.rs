@@ -51,6 +51,9 @@ fn run(arguments: Vec<OsString>) -> ExitCode {
     };
     let code = result.unwrap_or_else(|failure: Failure| {
         terminal.failure(&failure);
+        if cli.global.json {
+            failure.write_json(&mut terminal.stdout());
+        }
         failure.exit_code.code()
     });
     ExitCode::from(code)
