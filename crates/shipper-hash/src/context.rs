@@ -10,6 +10,7 @@ use crate::content::Known;
 use crate::fold::{Pairs, pairs};
 use crate::found::Found;
 use crate::fs::Root;
+use crate::listing::{Dir, Node};
 use crate::manifest::Writer;
 use crate::path::{escape, is_within, join};
 use crate::walk::{Filter, Strictness};
@@ -176,17 +177,19 @@ impl<'t> ContextBuilder<'t> {
     /// [`Error::Overlap`] if a synthesised file and a file on disk exclude each other.
     pub fn finish(mut self) -> Result<Context, Error> {
         self.tree.reader().look(&self.found.unknown())?;
-        let mode_on_disk = self.found.files().all(|(directory, _)| !directory.repository().mode_from_index);
-        self.warn();
-        let (manifest, mut folded) = match self.in_order()? {
+        let mode_on_disk = self.found.mode_on_disk();
+        let mut warnings = Vec::new();
+        let (manifest, mut folded) = match self.in_order(&mut warnings)? {
             Some(whole) => whole,
             None => {
-                let manifest = Manifest::new(self.entries())?;
+                warnings.clear();
+                let manifest = Manifest::new(self.entries(&mut warnings))?;
                 let paths: Vec<&[u8]> = manifest.entries().iter().map(|entry| entry.path.as_bytes()).collect();
                 let folded = pairs(&paths);
                 (manifest, folded)
             }
         };
+        self.warnings.append(&mut warnings);
         if !folded.is_empty() {
             let more = folded.len() - 1;
             let (path, other) = folded.swap_remove(0);
@@ -205,7 +208,7 @@ impl<'t> ContextBuilder<'t> {
 
     /// The manifest of what one walk found, which comes in order, and the names in it that differ in case only; `None` if
     /// there is more to put together.
-    fn in_order(&self) -> Result<Option<(Manifest, Pairs)>, Error> {
+    fn in_order(&self, warnings: &mut Vec<Warning>) -> Result<Option<(Manifest, Pairs)>, Error> {
         if self.found.walks != 1 || !self.synthesised.is_empty() || !self.found.empty.is_empty() {
             return Ok(None);
         }
@@ -217,6 +220,7 @@ impl<'t> ContextBuilder<'t> {
             if !writer.push((path, &node.name), facts)? {
                 return Ok(None);
             }
+            warnings.extend(self.warning(directory, node));
             if directory.below_folded {
                 suspects.push(join(path, &node.name));
             }
@@ -226,13 +230,14 @@ impl<'t> ContextBuilder<'t> {
     }
 
     /// The entries of everything that was added, without duplicates; empty directories come last.
-    fn entries(&self) -> Vec<Entry> {
+    fn entries(&self, warnings: &mut Vec<Warning>) -> Vec<Entry> {
         let mut entries = Vec::with_capacity(self.found.len() + self.synthesised.len());
         for (directory, node) in self.found.files() {
             let path = RelPath::trusted(join(self.in_context(&directory.path), &node.name));
             if let Some((kind, size, digest)) = node.facts(directory.repository(), self.tree.cache())
                 && !self.synthesised.contains_key(&path)
             {
+                warnings.extend(self.warning(directory, node));
                 entries.push(Entry { path, kind, size, digest });
             }
         }
@@ -255,21 +260,16 @@ impl<'t> ContextBuilder<'t> {
         entries
     }
 
-    /// Warns of links and files that are probably not meant, in the order in which they were found.
-    fn warn(&mut self) {
-        for (directory, node) in self.found.files() {
-            let path = || RelPath::trusted(join(self.in_context(&directory.path), &node.name));
-            let warning = match node.known.get() {
-                Some(Known::Link(link)) if leaves(path().as_bytes(), &link.target) => {
-                    Warning::LinkLeavesContext { path: path(), target: escape(&link.target) }
-                }
-                Some(Known::File(file)) if file.lfs_pointer => Warning::LfsPointer { path: path() },
-                Some(Known::Remembered(file)) if file.lfs_pointer => Warning::LfsPointer { path: path() },
-                _ => continue,
-            };
-            if !self.synthesised.contains_key(&path()) {
-                self.warnings.push(warning);
+    /// What is probably not meant about a link or file.
+    fn warning(&self, directory: &Dir, node: &Node) -> Option<Warning> {
+        let path = || RelPath::trusted(join(self.in_context(&directory.path), &node.name));
+        match node.known.get()? {
+            Known::Link(link) if leaves(path().as_bytes(), &link.target) => {
+                Some(Warning::LinkLeavesContext { path: path(), target: escape(&link.target) })
             }
+            Known::File(file) if file.lfs_pointer => Some(Warning::LfsPointer { path: path() }),
+            Known::Remembered(file) if file.lfs_pointer => Some(Warning::LfsPointer { path: path() }),
+            _ => None,
         }
     }
 

@@ -11,6 +11,8 @@ pub(crate) struct Found {
     directories: Vec<Arc<Dir>>,
     /// Place in `directories`, place among its nodes.
     files: Vec<(u32, u32)>,
+    /// Whether some of them are still to be looked at.
+    unknown: bool,
     /// How many walks added something.
     pub(crate) walks: usize,
     /// Directories that have nothing of the context in them, relative to the tree's root.
@@ -29,6 +31,7 @@ impl Found {
             self.directories.push(directory.clone());
             self.directories.len() - 1
         });
+        self.unknown |= directory.nodes[node].known.get().is_none();
         self.files.push((narrow(at), narrow(node)));
     }
 
@@ -38,6 +41,7 @@ impl Found {
         self.directories.extend(other.directories);
         self.files.extend(other.files.into_iter().map(|(directory, node)| (directory + offset, node)));
         self.empty.extend(other.empty);
+        self.unknown |= other.unknown;
         self.walks += other.walks.max(1);
     }
 
@@ -51,6 +55,11 @@ impl Found {
         });
     }
 
+    /// Whether all repositories that files are from let the disk say which are executable.
+    pub(crate) fn mode_on_disk(&self) -> bool {
+        self.directories.iter().all(|directory| !directory.repository().mode_from_index)
+    }
+
     /// All files and links with their directories.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&Dir, &Node)> {
         self.files.iter().map(|&(directory, node)| {
@@ -61,6 +70,9 @@ impl Found {
 
     /// The files and links that are not known yet, by directory, so that each is opened once.
     pub(crate) fn unknown(&self) -> Vec<Wanted<'_>> {
+        if !self.unknown {
+            return Vec::new();
+        }
         let mut groups: Vec<Wanted<'_>> =
             self.directories.iter().map(|directory| Wanted { directory, nodes: Vec::new() }).collect();
         for &(directory, node) in &self.files {
