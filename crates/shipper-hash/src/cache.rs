@@ -124,6 +124,13 @@ struct Stored<'a> {
     digest: Option<(u32, &'a [u8; RECORD])>,
 }
 
+/// A file whose digest is stored; whether it still counts is to be seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Digested<'a> {
+    at: u32,
+    record: &'a [u8; RECORD],
+}
+
 /// A file whose digest is stored, and what was seen of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Remembered {
@@ -305,13 +312,13 @@ impl<'a> DirRecords<'a> {
 
     /// The file `name`, if it looks exactly as it did when its digest was stored.
     pub(crate) fn find(&mut self, name: &[u8], stat: &Stat) -> Option<Remembered> {
+        self.digested(name)?.matches(stat)
+    }
+
+    /// What the file `name` looked like when its digest was stored, if one is.
+    pub(crate) fn digested(&mut self, name: &[u8]) -> Option<Digested<'a>> {
         let (at, record) = self.get(name)?.digest?;
-        let (fields, rest) = record.split_at(FIELDS);
-        if fields != fields_of(stat) {
-            return None;
-        }
-        let lfs_pointer = rest[0] & LFS_POINTER != 0;
-        Some(Remembered { at, size: stat.size, executable: stat.is_executable(), lfs_pointer })
+        Some(Digested { at, record })
     }
 
     /// What is stored about the file `name`, unseen.
@@ -326,6 +333,16 @@ impl<'a> DirRecords<'a> {
         }
         self.next += 1;
         self.records.get(self.next - 1).copied()
+    }
+}
+
+impl Digested<'_> {
+    /// The file, if it looks exactly as it did when its digest was stored.
+    pub(crate) fn matches(self, stat: &Stat) -> Option<Remembered> {
+        let (fields, rest) = self.record.split_at(FIELDS);
+        let lfs_pointer = rest[0] & LFS_POINTER != 0;
+        let remembered = Remembered { at: self.at, size: stat.size, executable: stat.is_executable(), lfs_pointer };
+        (stat.file_type == FileType::File && fields == fields_of(stat)).then_some(remembered)
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::cache::{DirRecords, Remembered, Settled, StatCache};
 use crate::commit::Commit;
-use crate::fs::{Directory, FileType, Root, Stat, is_absent, stat_of};
+use crate::fs::{Directory, FileType, Root, Stat, is_absent, stat_of_file};
 use crate::listing::{Dir, Lister, Node, NodeKind};
 use crate::path::{join, platform_path};
 use crate::{Error, FileDigest, RelPath};
@@ -194,6 +194,15 @@ impl Reader<'_> {
             Ok(path) => Error::io("read", &path, source),
             Err(error) => error,
         };
+        // What is not in the cache is read whatever it looks like, if it is still the file that was listed.
+        let is_new = node.seen.is_none() && node.kind == NodeKind::File && records.digested(&node.name).is_none();
+        if is_new
+            && let Ok(file) = directory.open(&node.name)
+            && let Ok(Some(known)) = self.read(file, buffer, |_| {})
+        {
+            self.counters.stats.fetch_add(1, Ordering::Relaxed);
+            return Ok(known);
+        }
         let stat = match &node.seen {
             Some(stat) => **stat,
             None => {
@@ -279,7 +288,7 @@ impl Reader<'_> {
 
     /// Reads one open file; `None` if it changed meanwhile. `piece` sees the bytes, also of a failed attempt.
     fn read(&self, mut file: File, buffer: &mut Vec<u8>, mut piece: impl FnMut(&[u8])) -> io::Result<Option<Known>> {
-        let before = stat_of(&file.metadata()?);
+        let before = stat_of_file(&file)?;
         if before.file_type != FileType::File {
             return Ok(None);
         }
@@ -291,7 +300,7 @@ impl Reader<'_> {
             piece(bytes);
             Ok(())
         })?;
-        let after = stat_of(&file.metadata()?);
+        let after = stat_of_file(&file)?;
         self.counters.read.fetch_add(1, Ordering::Relaxed);
         self.counters.bytes.fetch_add(length, Ordering::Relaxed);
         if before != after || length != after.size {
@@ -327,6 +336,10 @@ pub(crate) fn digest_of(
                 length += count as u64;
                 hasher.update(&buffer[..count]);
                 piece(&buffer[..count])?;
+                // A read that comes back short has met the end of a file; that of `/proc` is not where its size says.
+                if length == expected && count < buffer.len() {
+                    return Ok((FileDigest(hasher.finalize().into()), length));
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

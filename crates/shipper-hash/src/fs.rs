@@ -13,7 +13,7 @@ mod platform;
 
 use std::io;
 
-pub(crate) use platform::{Directory, Root, probe_time, stat_of};
+pub(crate) use platform::{Directory, Root, probe_time, stat_of, stat_of_file};
 
 /// What a name in a directory stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -276,12 +276,15 @@ impl Dir {
 impl Lister<'_> {
     /// `lstat` of a file or link in an open directory, and its digest if the cache has it.
     fn look(self, directory: &Directory, node: &mut Node, records: &mut DirRecords<'_>) {
+        let digested = records.digested(&node.name);
+        // It will be opened in any case, and looked at then.
+        if digested.is_none() && node.kind == NodeKind::File {
+            return;
+        }
         self.counters.stats.fetch_add(1, Ordering::Relaxed);
         // Whatever fails here is tried again when the file is looked at.
         let Ok(stat) = directory.stat(&node.name) else { return };
-        if stat.file_type == FileType::File
-            && let Some(remembered) = records.find(&node.name, &stat)
-        {
+        if let Some(remembered) = digested.and_then(|digested| digested.matches(&stat)) {
             self.counters.cached.fetch_add(1, Ordering::Relaxed);
             node.known = OnceLock::from(Known::Remembered(remembered));
         } else {

@@ -48,7 +48,7 @@ pub struct TreeStats {
     pub directories: usize,
     /// Names found in them, directories included.
     pub listed: usize,
-    /// Files and links looked at (`lstat`).
+    /// Files and links looked at (`lstat`, or `fstat` of a file that is read).
     pub stats: usize,
     /// Files whose bytes were read.
     pub read: usize,

@@ -108,6 +108,11 @@ fn file_type(raw: std::fs::FileType) -> FileType {
     }
 }
 
+/// What an open file looks like.
+pub(crate) fn stat_of_file(file: &File) -> io::Result<Stat> {
+    Ok(stat_of(&file.metadata()?))
+}
+
 /// The same from the standard library's view of a file.
 pub(crate) fn stat_of(metadata: &std::fs::Metadata) -> Stat {
     let modified = metadata

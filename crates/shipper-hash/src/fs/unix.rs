@@ -167,6 +167,11 @@ pub(crate) fn probe_time(_: &Root) -> Option<(u64, Time)> {
     None
 }
 
+/// What an open file looks like.
+pub(crate) fn stat_of_file(file: &File) -> io::Result<Stat> {
+    Ok(stat(&rustix::fs::fstat(file)?))
+}
+
 /// The same from the standard library's view of a file.
 pub(crate) fn stat_of(metadata: &std::fs::Metadata) -> Stat {
     use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
