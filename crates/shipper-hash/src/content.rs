@@ -327,17 +327,23 @@ pub(crate) fn digest_of(
     if buffer.len() < wanted {
         buffer.resize(wanted, 0);
     }
-    let mut hasher = blake3::Hasher::new();
+    // A file that is read at once needs none.
+    let mut hasher: Option<blake3::Hasher> = None;
     let mut length = 0;
     loop {
         match file.read(buffer) {
-            Ok(0) => return Ok((FileDigest(hasher.finalize().into()), length)),
+            Ok(0) => return Ok((FileDigest(hasher.unwrap_or_default().finalize().into()), length)),
             Ok(count) => {
                 length += count as u64;
-                hasher.update(&buffer[..count]);
                 piece(&buffer[..count])?;
                 // A read that comes back short has met the end of a file; that of `/proc` is not where its size says.
-                if length == expected && count < buffer.len() {
+                let is_last = length == expected && count < buffer.len();
+                if is_last && length == count as u64 {
+                    return Ok((FileDigest::of(&buffer[..count]), length));
+                }
+                let hasher = hasher.get_or_insert_with(blake3::Hasher::new);
+                hasher.update(&buffer[..count]);
+                if is_last {
                     return Ok((FileDigest(hasher.finalize().into()), length));
                 }
             }
