@@ -15,11 +15,14 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Write as _;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fs::{FileType, Names, Root, Special, Stat, Time, probe_time, stat_of};
 use crate::path::platform_path;
+use crate::repository::Tracked;
 use crate::{Error, FileDigest};
 
 /// First bytes of the file; the version changes with the layout.
@@ -101,16 +104,17 @@ fn probe_beside(cache: &Path) -> Option<(u64, Time)> {
 /// Digests by directory and name.
 #[derive(Debug, Default)]
 pub(crate) struct StatCache {
-    content: Vec<u8>,
+    content: Arc<Vec<u8>>,
     /// For each directory, where its part of `content` lies.
-    directories: HashMap<Vec<u8>, std::ops::Range<usize>>,
+    directories: HashMap<Vec<u8>, Range<usize>>,
 }
 
 /// What is stored about one directory; records are sorted by name, asked for in any order, fastest in theirs.
 #[derive(Debug, Default)]
 pub(crate) struct DirRecords<'a> {
     listed: Option<&'a [u8; FIELDS]>,
-    index: Option<(&'a [u8; FIELDS], &'a [u8])>,
+    /// And where the file has what was tracked.
+    index: Option<(&'a [u8; FIELDS], Range<usize>)>,
     folded: bool,
     records: Vec<Stored<'a>>,
     next: usize,
@@ -189,8 +193,7 @@ impl StatCache {
             at = range.end;
             Some(range)
         };
-        let number =
-            |range: std::ops::Range<usize>| Some(u32::from_le_bytes(content.get(range)?.try_into().ok()?) as usize);
+        let number = |range: Range<usize>| Some(u32::from_le_bytes(content.get(range)?.try_into().ok()?) as usize);
         if content[take(DIGEST)?] != *tree {
             return None;
         }
@@ -202,7 +205,7 @@ impl StatCache {
             let length = number(take(4)?)?;
             directories.insert(path, take(length)?);
         }
-        Some(Self { content, directories })
+        Some(Self { content: Arc::new(content), directories })
     }
 
     /// The directories that something is stored about, in no order.
@@ -215,6 +218,11 @@ impl StatCache {
     pub(crate) fn directory(&self, path: &[u8]) -> DirRecords<'_> {
         let Some(range) = self.directories.get(path) else { return DirRecords::default() };
         DirRecords::parse(&self.content[range.clone()], range.start).unwrap_or_default()
+    }
+
+    /// What was tracked, which lies at a place that was found in this cache.
+    pub(crate) fn tracked(&self, at: Range<usize>) -> Tracked {
+        Tracked::remembered(self.content.clone(), at)
     }
 
     /// The digest of a file that was found in this cache.
@@ -275,8 +283,9 @@ impl<'a> DirRecords<'a> {
         if flags & INDEX != 0 {
             let (fields, after) = rest.split_first_chunk()?;
             let (length, after) = after.split_first_chunk()?;
+            let at = start + content.len() - after.len();
             let (tracked, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-            (index, rest) = (Some((fields, tracked)), after);
+            (index, rest) = (Some((fields, at..at + tracked.len())), after);
         }
         let mut records = Vec::with_capacity(rest.len() / (RECORD + 16));
         while let Some((head, after)) = rest.split_first_chunk::<2>() {
@@ -305,9 +314,9 @@ impl<'a> DirRecords<'a> {
         (*self.listed? == fields_of(own)).then(|| Names { names: names(), folded: self.folded })
     }
 
-    /// What was tracked when the index of the directory's repository looked exactly like `stat`.
-    pub(crate) fn tracked(&self, stat: &Stat) -> Option<&'a [u8]> {
-        self.index.filter(|(index, _)| **index == fields_of(stat)).map(|(_, tracked)| tracked)
+    /// Where the file has what was tracked when the index of the directory's repository looked exactly like `stat`.
+    pub(crate) fn tracked(&self, stat: &Stat) -> Option<Range<usize>> {
+        self.index.as_ref().filter(|(index, _)| **index == fields_of(stat)).map(|(_, tracked)| tracked.clone())
     }
 
     /// The file `name`, if it looks exactly as it did when its digest was stored.

@@ -11,8 +11,8 @@ pub(crate) struct Found {
     directories: Vec<Arc<Dir>>,
     /// Place in `directories`, place among its nodes.
     files: Vec<(u32, u32)>,
-    /// Whether some of them are still to be looked at.
-    unknown: bool,
+    /// Those that were not known when they were added, in the same order.
+    unknown: Vec<(u32, u32)>,
     /// How many walks added something.
     pub(crate) walks: usize,
     /// Directories that have nothing of the context in them, relative to the tree's root.
@@ -31,17 +31,21 @@ impl Found {
             self.directories.push(directory.clone());
             self.directories.len() - 1
         });
-        self.unknown |= directory.nodes[node].known.get().is_none();
-        self.files.push((narrow(at), narrow(node)));
+        let file = (narrow(at), narrow(node));
+        self.files.push(file);
+        if directory.nodes[node].known.get().is_none() {
+            self.unknown.push(file);
+        }
     }
 
     /// Adds everything in `other`.
     pub(crate) fn append(&mut self, other: Self) {
         let offset = narrow(self.directories.len());
         self.directories.extend(other.directories);
-        self.files.extend(other.files.into_iter().map(|(directory, node)| (directory + offset, node)));
+        let moved = |(directory, node): (u32, u32)| (directory + offset, node);
+        self.files.extend(other.files.into_iter().map(moved));
+        self.unknown.extend(other.unknown.into_iter().map(moved));
         self.empty.extend(other.empty);
-        self.unknown |= other.unknown;
         self.walks += other.walks.max(1);
     }
 
@@ -49,10 +53,12 @@ impl Found {
     /// Keeps only the files and links whose paths (relative to the tree's root) `wanted` takes.
     pub(crate) fn retain(&mut self, wanted: impl Fn(&[u8]) -> bool) {
         let directories = &self.directories;
-        self.files.retain(|&(directory, node)| {
+        let is_wanted = |&(directory, node): &(u32, u32)| {
             let directory = &directories[directory as usize];
             wanted(&crate::path::join(&directory.path, &directory.nodes[node as usize].name))
-        });
+        };
+        self.files.retain(is_wanted);
+        self.unknown.retain(is_wanted);
     }
 
     /// Whether all repositories that files are from let the disk say which are executable.
@@ -70,18 +76,13 @@ impl Found {
 
     /// The files and links that are not known yet, by directory, so that each is opened once.
     pub(crate) fn unknown(&self) -> Vec<Wanted<'_>> {
-        if !self.unknown {
-            return Vec::new();
+        let mut groups: Vec<Wanted<'_>> = Vec::new();
+        for of_directory in self.unknown.chunk_by(|a, b| a.0 == b.0) {
+            let directory = &*self.directories[of_directory[0].0 as usize];
+            let nodes = of_directory.iter().map(|&(_, node)| &directory.nodes[node as usize]);
+            let nodes: Vec<&Node> = nodes.filter(|node| node.known.get().is_none()).collect();
+            groups.push(Wanted { directory, nodes });
         }
-        let mut groups: Vec<Wanted<'_>> =
-            self.directories.iter().map(|directory| Wanted { directory, nodes: Vec::new() }).collect();
-        for &(directory, node) in &self.files {
-            let node = &self.directories[directory as usize].nodes[node as usize];
-            if node.known.get().is_none() {
-                groups[directory as usize].nodes.push(node);
-            }
-        }
-        groups.retain(|group| !group.nodes.is_empty());
         groups
     }
 }

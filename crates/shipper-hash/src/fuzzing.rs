@@ -34,7 +34,7 @@ fn contents(cache: &StatCache, bytes: &[u8]) {
         let records = cache.directory(&path);
         let names = records.names(&looks);
         assert!(names.is_none() && records.tracked(&looks).is_none() || holds(&fields), "used for another directory");
-        let tracked = records.tracked(&looks).map(Tracked::remembered).unwrap_or_default();
+        let tracked = records.tracked(&looks).map(|at| cache.tracked(at)).unwrap_or_default();
         for (_, child) in tracked.children(tracked.top()) {
             if let Child::Directory { at, .. } = child {
                 tracked.children(at).for_each(drop);

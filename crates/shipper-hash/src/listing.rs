@@ -16,7 +16,7 @@ use crate::fs::{Directory, FileName, FileType, Name, Names, Root, Special, Stat,
 use crate::gitignore::Rules;
 use crate::path::{escape, join, platform_path};
 use crate::repository::{
-    Child, Flags, MAX_IGNORE_FILE, Repository, Tracked, is_nested_repository, is_work_tree, read_ignore_file,
+    Child, Flags, MAX_IGNORE_FILE, Repository, is_nested_repository, is_work_tree, read_ignore_file,
 };
 use crate::{Error, FileDigest, Kind};
 
@@ -266,8 +266,10 @@ impl Dir {
             }
         }
         let order = |a: &Node, b: &Node| compare((&a.name, a.is_directory()), (&b.name, b.is_directory()));
-        // Names of directories are the few that are out of place.
-        nodes.sort_by(order);
+        // Names of directories, and what is missing, are the few that are out of place.
+        if nodes.iter().any(|node| node.is_directory() || node.on_disk.is_none()) {
+            nodes.sort_by(order);
+        }
         let exists = directory.is_some();
         Ok(Self { path, nodes, exists, listed, index: None, folded, below_folded: folded, git, place })
     }
@@ -296,7 +298,7 @@ impl Lister<'_> {
     /// like, if the cache may remember what is in it.
     fn open_repository(self, top: &std::path::Path, path: &[u8]) -> Result<(Place, Option<Stat>), Error> {
         let records = self.cache.directory(path);
-        let repository = Repository::open(top, &|stat| records.tracked(stat).map(Tracked::remembered))?;
+        let repository = Repository::open(top, &|stat| records.tracked(stat).map(|at| self.cache.tracked(at)))?;
         let is_new = |stat: Option<Stat>| usize::from(stat.is_some_and(|stat| records.tracked(&stat).is_none()));
         let index = repository.index.filter(|stat| self.settled.holds(stat));
         self.counters.indexes.fetch_add(is_new(repository.index), Ordering::Relaxed);

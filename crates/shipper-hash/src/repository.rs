@@ -5,6 +5,7 @@
 //! the index serves as a list of paths only: neither its times nor its object ids nor its flags say anything about
 //! content (`docs/threat-model.md`, R6, R7 and R10).
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -195,7 +196,11 @@ impl Flags {
 /// length of the name, for a directory the place of its block, name. Numbers are little-endian. Whatever else the bytes
 /// hold ends a block.
 #[derive(Default)]
-pub(crate) struct Tracked(Vec<u8>);
+pub(crate) struct Tracked {
+    content: Arc<Vec<u8>>,
+    /// Where in `content`, which may be the whole stat cache.
+    at: Range<usize>,
+}
 
 /// A directory that is being put together.
 #[derive(Default)]
@@ -255,22 +260,22 @@ impl Tracked {
             let at = put_block(&mut bytes, &top.children).ok_or_else(large)?;
             bytes[..4].copy_from_slice(&at.to_le_bytes());
         }
-        Ok(Self(bytes))
+        Ok(Self { at: 0..bytes.len(), content: Arc::new(bytes) })
     }
 
-    /// What [`bytes`](Self::bytes) gave.
-    pub(crate) fn remembered(bytes: &[u8]) -> Self {
-        Self(bytes.to_vec())
+    /// What [`bytes`](Self::bytes) gave and is now at a place in `content`.
+    pub(crate) fn remembered(content: Arc<Vec<u8>>, at: Range<usize>) -> Self {
+        Self { content, at }
     }
 
     /// Everything, for the stat cache.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
+        self.content.get(self.at.clone()).unwrap_or_default()
     }
 
     /// The place of the top level: what [`children`](Self::children) takes.
     pub(crate) fn top(&self) -> u32 {
-        self.0.first_chunk().map_or(0, |at| u32::from_le_bytes(*at))
+        self.bytes().first_chunk().map_or(0, |at| u32::from_le_bytes(*at))
     }
 
     /// The place of the directory `path`; 0 if nothing below it is tracked.
@@ -288,7 +293,7 @@ impl Tracked {
     /// What the index has in the directory whose place is `at`, in the order of paths; in place 0 there is nothing.
     pub(crate) fn children(&self, at: u32) -> Children<'_> {
         let block = || {
-            let (length, rest) = self.0.get(at as usize..)?.split_first_chunk()?;
+            let (length, rest) = self.bytes().get(at as usize..)?.split_first_chunk()?;
             rest.get(..u32::from_le_bytes(*length) as usize)
         };
         Children(if at == 0 { b"" } else { block().unwrap_or_default() })
@@ -297,7 +302,7 @@ impl Tracked {
 
 impl std::fmt::Debug for Tracked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tracked").field("bytes", &self.0.len()).finish_non_exhaustive()
+        f.debug_struct("Tracked").field("bytes", &self.at.len()).finish_non_exhaustive()
     }
 }
 
