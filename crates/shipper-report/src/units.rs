@@ -29,7 +29,7 @@ pub fn duration(ms: u64) -> String {
 
 /// `1 file`, `2 files`.
 #[must_use]
-pub fn counted<N: From<u8> + PartialEq + std::fmt::Display>(count: N, noun: &str) -> String {
+pub fn counted<N: From<u8> + PartialEq + Copy + std::fmt::Display>(count: N, noun: &str) -> String {
     if count == N::from(1) { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
