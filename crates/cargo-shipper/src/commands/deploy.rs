@@ -9,10 +9,10 @@ use shipper_engine::{
 };
 
 use crate::cli::{DeployArgs, Global, Lock, RollbackArgs};
-use crate::commands::ship::interrupted;
 use crate::commands::tags::overrides;
 use crate::commands::{block_on, options};
 use crate::failure::Failure;
+use crate::signals::interrupted;
 use crate::terminal::{JsonLines, ShipView, Terminal};
 
 pub(crate) fn run(global: &Global, args: &DeployArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {

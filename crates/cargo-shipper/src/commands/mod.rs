@@ -31,6 +31,7 @@ use std::time::Duration;
 use shipper_engine::{Options, Overrides};
 
 use crate::cli::{Global, Services};
+use crate::signals;
 
 /// What every command that opens a project says about it.
 fn options(global: &Global) -> Options {
@@ -55,16 +56,6 @@ fn service_options(global: &Global, services: &Services, concurrency: Option<u16
     }
 }
 
-/// A file that grows beyond `ulimit -f` is an error of the write; the signal that would end the process first is caught.
-fn fail_at_file_limits() {
-    #[cfg(unix)]
-    {
-        let signal = tokio::signal::unix::SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
-        // Where it can not be caught, it ends the process as before.
-        let _ = tokio::signal::unix::signal(signal);
-    }
-}
-
 /// How long a command that has its answer waits for threads that still block.
 const WIND_UP: Duration = Duration::from_secs(2);
 
@@ -73,7 +64,7 @@ const WIND_UP: Duration = Duration::from_secs(2);
 fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
-        fail_at_file_limits();
+        signals::fail_at_file_limits();
         future.await
     });
     runtime.shutdown_timeout(WIND_UP);

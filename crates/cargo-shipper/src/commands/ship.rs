@@ -8,6 +8,7 @@ use crate::cli::{Global, ShipArgs};
 use crate::commands::tags::overrides;
 use crate::commands::{block_on, service_options};
 use crate::failure::Failure;
+use crate::signals::interrupted;
 use crate::terminal::{JsonLines, ShipView, Terminal};
 
 pub(crate) fn run(global: &Global, args: &ShipArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
@@ -42,24 +43,4 @@ pub(crate) fn run(global: &Global, args: &ShipArgs, terminal: &Terminal) -> Resu
         // The view has shown it.
         Err(error) => Err(Failure::told(error.exit_code())),
     }
-}
-
-/// Returns when the user or the system asks to stop.
-pub(crate) async fn interrupted() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        match (signal(SignalKind::terminate()), signal(SignalKind::hangup())) {
-            (Ok(mut terminated), Ok(mut hung_up)) => {
-                tokio::select! {
-                    _ = tokio::signal::ctrl_c() => (),
-                    _ = terminated.recv() => (),
-                    _ = hung_up.recv() => (),
-                }
-            }
-            _ => drop(tokio::signal::ctrl_c().await),
-        }
-    }
-    #[cfg(not(unix))]
-    drop(tokio::signal::ctrl_c().await);
 }
