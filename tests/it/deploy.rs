@@ -101,10 +101,31 @@ fn story(registry: Option<&str>) {
         "{}",
         planned.stdout
     );
+    assert!(planned.stdout.contains("-> to be built"), "{}", planned.stdout);
     assert_eq!(runs(&project, "main"), 2, "a dry run runs nothing");
+    deploy(&project, &["--no-build"]).exits(1).says("docs");
+    project.run(["ship"]).ok().says("1 built");
+    let planned = deploy(&project, &["--dry-run"]).ok();
+    assert!(planned.stdout.contains("-> sha256:"), "{}", planned.stdout);
     deploy(&project, &["--no-build"]).ok();
     assert_ne!(seen(&project)["SHIPPER_DIGEST_DOCS"], digests[0]);
     assert_eq!(seen(&project)["SHIPPER_DIGEST_SITE"], digests[1]);
+}
+
+#[test]
+fn a_dry_run_of_the_first_deployment_changes_nothing() {
+    let registry = FakeRegistry::start();
+    for name in ["demo/docs", "demo/site", "shipper-records"] {
+        registry.create_repository(name);
+    }
+    let project = project(Some(registry.host()));
+    let planned = deploy(&project, &["--dry-run"]).ok();
+    for line in ["docs to be built", "site to be built", "+ main never run here", "+ policies never run here"] {
+        assert!(planned.stdout.contains(line), "{line}: {}", planned.stdout);
+    }
+    registry.log().assert_no_writes();
+    assert_eq!((runs(&project, "main"), runs(&project, "policies")), (0, 0));
+    deploy(&project, &[]).ok().says("2 built");
 }
 
 #[test]

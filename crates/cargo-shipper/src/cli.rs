@@ -218,7 +218,7 @@ pub(crate) struct DeployArgs {
     /// Deploy this image of a service, those of others stay: `SERVICE=REF`; repeatable
     #[arg(long, value_name = "SERVICE=REF", value_parser = image_of, conflicts_with = "no_build")]
     pub(crate) image: Vec<(String, String)>,
-    /// Show what would be done and do nothing but build and push what is due; nothing at all with `--no-build`
+    /// Show what would be done and do nothing: not even what is due is built
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Run every target, whatever the last record says

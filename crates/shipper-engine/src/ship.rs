@@ -405,21 +405,25 @@ pub(crate) async fn shipped(
     Ok((shipped, repositories, saved_ms))
 }
 
-/// The images that are there, and where each of them is. Nothing is built, and nothing is written.
+/// The images that are there.
+pub(crate) struct Looked {
+    pub(crate) images: BTreeMap<String, ShippedImage>,
+    /// Services whose image is not there.
+    pub(crate) missing: BTreeSet<String>,
+    /// Where each image is, or would be.
+    pub(crate) repositories: BTreeMap<String, Repository>,
+    /// The build time that was saved, in milliseconds.
+    pub(crate) saved_ms: u64,
+}
+
+/// Looks for the images. Nothing is built, and nothing is written.
 ///
 /// # Errors
-/// [`Error::NotBuilt`] where one is not there.
-pub(crate) async fn existing(
-    project: &Project,
-    options: &ShipOptions,
-    events: &Events,
-) -> Result<(BTreeMap<String, ShippedImage>, BTreeMap<String, Repository>, u64), Error> {
+/// What keeps the plan from being made.
+pub(crate) async fn existing(project: &Project, options: &ShipOptions, events: &Events) -> Result<Looked, Error> {
     let planned = planned(project, options, events, Purpose::Look).await?;
     let missing = planned.services.iter().filter(|service| service.image.is_none());
-    let missing: Vec<String> = missing.map(|service| service.service.clone()).collect();
-    if !missing.is_empty() {
-        return Err(Error::NotBuilt { services: missing });
-    }
+    let missing = missing.map(|service| service.service.clone()).collect();
     let saved_ms = planned.saved_ms();
     let named = planned.services.iter().filter_map(|service| {
         let names = planned.naming[&service.service].unchanged();
@@ -428,7 +432,7 @@ pub(crate) async fn existing(
     let images = named.collect();
     let mut repositories = planned.repositories;
     repositories.extend(planned.elsewhere);
-    Ok((images, repositories, saved_ms))
+    Ok(Looked { images, missing, repositories, saved_ms })
 }
 
 /// Loads what was shipped into the container engine, as `<repository>:<identity>` and `<repository>:latest`.

@@ -258,8 +258,9 @@ pub struct FailedStep {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct PlannedImage {
-    /// `repository@digest`.
-    pub image: String,
+    /// `repository@digest`; of a dry run, absent where the image is still to be built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// Digest that the last deployment brought out, where it is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub was: Option<String>,

@@ -10,8 +10,8 @@ use super::{DIM, GOOD, NOTE, escape_controls};
 pub(super) fn plan(environment: &str, images: &BTreeMap<String, PlannedImage>, steps: &[PlannedStep]) -> String {
     let mut text = format!("{}:\n", escape_controls(environment));
     for (service, planned) in images {
-        let digest = planned.image.rsplit_once('@').map_or(planned.image.as_str(), |(_, digest)| digest);
-        let digest = escape_controls(digest);
+        let image = planned.image.as_deref().unwrap_or("to be built");
+        let digest = escape_controls(image.rsplit_once('@').map_or(image, |(_, digest)| digest));
         text.push_str(&match &planned.was {
             Some(was) => format!("  {NOTE}~{NOTE:#} {service} {} -> {digest}\n", short(was)),
             None => format!("    {service} {digest}\n"),

@@ -3,7 +3,7 @@
 //! A target is as it should be only if it was last given these digests, and its command, its declared variables and its
 //! files are those of then. What was interrupted or failed is due, whatever it was given.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use shipper_deploy::{Image, Record, Role, Step, StepOutcome, Success};
@@ -18,6 +18,8 @@ use crate::{Error, Events, Project};
 pub(super) struct Context<'a> {
     pub(super) environment: &'a Environment,
     pub(super) images: &'a BTreeMap<String, Image>,
+    /// Services whose images are still to be built: in a dry run.
+    pub(super) unbuilt: &'a BTreeSet<String>,
     /// By the names of the steps.
     pub(super) fingerprints: &'a BTreeMap<String, String>,
     /// The last record.
@@ -100,15 +102,16 @@ pub(super) fn steps(context: &Context<'_>) -> Result<Vec<(Step, PlannedStep)>, E
 }
 
 fn step(context: &Context<'_>, hand: &Hand, role: Role) -> Result<Step, Error> {
-    let all = || context.images.keys().cloned().collect();
+    let all = || context.images.keys().chain(context.unbuilt).cloned().collect();
     let services: Vec<String> = match role {
         Role::Target => hand.services.clone().unwrap_or_else(all),
         Role::After => Vec::new(),
     };
-    if !context.images.is_empty() {
+    if !context.images.is_empty() || !context.unbuilt.is_empty() {
         let texts = hand.run.iter().chain(hand.env.values()).chain(&hand.check);
         let named = texts.flat_map(|text| shipper_deploy::placeholders(text)).map(str::to_owned);
-        let missing = named.chain(services.iter().cloned()).find(|service| !context.images.contains_key(service));
+        let is_known = |service: &String| context.images.contains_key(service) || context.unbuilt.contains(service);
+        let missing = named.chain(services.iter().cloned()).find(|service| !is_known(service));
         if let Some(service) = missing {
             return Err(Error::NoImageOf { service, step: hand.name.clone() });
         }
@@ -154,8 +157,10 @@ fn why(context: &Context<'_>, hand: &Hand, step: &Step, any_target: bool) -> Opt
     };
     let digests = context.digests(&step.services);
     if step.role == Role::Target && success.images != digests {
-        let changed = digests.iter().filter(|(service, digest)| success.images.get(*service) != Some(digest));
-        let changed: Vec<&str> = changed.map(|(service, _)| service.as_str()).collect();
+        let is_other = |service: &&String| {
+            context.unbuilt.contains(*service) || success.images.get(*service) != digests.get(*service)
+        };
+        let changed: Vec<&str> = step.services.iter().filter(is_other).map(String::as_str).collect();
         return Some(match changed.as_slice() {
             [] => "it deploys fewer services".to_owned(),
             changed => format!("another image of {}", changed.join(", ")),

@@ -12,7 +12,7 @@ mod records;
 mod rollback;
 mod sources;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::pin::Pin;
 
@@ -188,13 +188,17 @@ async fn deploy(
     let places = sources::places(project, &store, &own);
     let fingerprints = due::fingerprints(project, &environment, events)?;
     for _ in 0..ROUNDS {
-        let standing = execute::standing(&ledger, &environment.name, options.lock, events, stop.as_mut()).await?;
+        // Who changes nothing is in nobody's way.
+        let lock = if options.dry_run { WhileHeld::TakeOver } else { options.lock };
+        let standing = execute::standing(&ledger, &environment.name, lock, events, stop.as_mut()).await?;
         let Some(standing) = standing else { return Ok(ended(DeployResult::Interrupted, None, BTreeMap::new())) };
         let base = standing.base.as_ref();
-        let images = merged(standing.running.as_ref(), &own, way);
+        let mut images = merged(standing.running.as_ref(), &own, way);
+        images.retain(|service, _| !located.unbuilt.contains(service));
         let context = due::Context {
             environment: &environment,
             images: &images,
+            unbuilt: &located.unbuilt,
             fingerprints: &fingerprints,
             base,
             force: options.force || way == Path::Inline,
@@ -212,7 +216,7 @@ async fn deploy(
         }
         events.emit(Event::DeployPlanned {
             environment: environment.name.clone(),
-            images: planned_images(base, &images),
+            images: planned_images(base, &images, &located.unbuilt),
             steps: steps.iter().map(|(_, planned)| planned.clone()).collect(),
         });
         let references = references(&images);
@@ -255,16 +259,18 @@ fn references(images: &BTreeMap<String, Image>) -> BTreeMap<String, String> {
     images.iter().map(|(service, image)| (service.clone(), image.reference.clone())).collect()
 }
 
-fn planned_images(base: Option<&Record>, images: &BTreeMap<String, Image>) -> BTreeMap<String, PlannedImage> {
-    let was = |service: &String, digest: &String| {
-        let was = base.and_then(|base| base.images.get(service)).map(|image| image.digest.clone());
-        was.filter(|was| was != digest)
-    };
-    let planned = images.iter().map(|(service, image)| {
-        let planned = PlannedImage { image: image.reference.clone(), was: was(service, &image.digest) };
-        (service.clone(), planned)
+fn planned_images(
+    base: Option<&Record>,
+    images: &BTreeMap<String, Image>,
+    unbuilt: &BTreeSet<String>,
+) -> BTreeMap<String, PlannedImage> {
+    let was = |service: &String| base.and_then(|base| base.images.get(service)).map(|image| image.digest.clone());
+    let known = images.iter().map(|(service, image)| {
+        let was = was(service).filter(|was| *was != image.digest);
+        (service.clone(), PlannedImage { image: Some(image.reference.clone()), was })
     });
-    planned.collect()
+    let unknown = unbuilt.iter().map(|service| (service.clone(), PlannedImage { image: None, was: was(service) }));
+    known.chain(unknown).collect()
 }
 
 /// Repositories by service.

@@ -1,7 +1,7 @@
 //! `rollback`: what ran before, from the records alone. No checkout, no builder and no git is needed; the images are proven
 //! to be whole before anything is changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 
 use shipper_build::Environment as Variables;
@@ -94,7 +94,7 @@ async fn rollback(
         });
         events.emit(Event::DeployPlanned {
             environment: name.clone(),
-            images: planned_images(Some(base), &target.images),
+            images: planned_images(Some(base), &target.images, &BTreeSet::new()),
             steps: planned.collect(),
         });
         let references = references(&target.images);

@@ -1,6 +1,6 @@
 //! Which images are deployed, and where they have to be: in the registry of the environment, under the same digest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 
 use shipper_deploy::Image;
@@ -18,6 +18,8 @@ use crate::{Error, Events, Options, Project, probe, registries};
 #[derive(Debug, Default)]
 pub(crate) struct Located {
     images: BTreeMap<String, Source>,
+    /// Services whose image would have to be built first; of a dry run only.
+    pub(crate) unbuilt: BTreeSet<String>,
     pub(crate) saved_ms: u64,
 }
 
@@ -45,7 +47,7 @@ pub(crate) async fn store_of(project: &Project, environment: &Environment, run: 
     }
 }
 
-/// Finds or builds the images that are to be brought out; `None` where the run was asked to stop.
+/// Finds or builds the images that are to be brought out, or finds out which would be built; `None` where the run was asked to stop.
 ///
 /// # Errors
 /// [`Error::Ship`], [`Error::NotBuilt`], [`Error::NoImage`]; [`Error::Store`] where it could not be told.
@@ -62,6 +64,11 @@ pub(super) async fn locate(
         ..ShipOptions::default()
     };
     match &options.source {
+        ImageSource::Ship if options.dry_run => {
+            let found = ship::existing(project, &wanted, events).await?;
+            let located = built(found.images, &found.repositories, found.saved_ms).await?;
+            Ok(Some(Located { unbuilt: found.missing, ..located }))
+        }
         ImageSource::Ship => {
             let (shipped, repositories, saved_ms) = ship::shipped(project, &wanted, events, stop).await?;
             if shipped.interrupted {
@@ -75,8 +82,11 @@ pub(super) async fn locate(
             built(shipped.images, &repositories, saved_ms).await.map(Some)
         }
         ImageSource::Existing => {
-            let (images, repositories, saved_ms) = ship::existing(project, &wanted, events).await?;
-            built(images, &repositories, saved_ms).await.map(Some)
+            let found = ship::existing(project, &wanted, events).await?;
+            if !found.missing.is_empty() {
+                return Err(Error::NotBuilt { services: found.missing.into_iter().collect() });
+            }
+            built(found.images, &found.repositories, found.saved_ms).await.map(Some)
         }
         ImageSource::Tag(tag) => tagged(project, options, tag).await.map(Some),
         ImageSource::Images(images) => named(project, images).await.map(Some),

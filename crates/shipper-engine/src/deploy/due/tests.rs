@@ -54,7 +54,8 @@ fn due(
     fingerprints: &BTreeMap<String, String>,
 ) -> Vec<String> {
     let environment = environment();
-    let context = Context { environment: &environment, images, fingerprints, base, force: false };
+    let unbuilt = BTreeSet::new();
+    let context = Context { environment: &environment, images, unbuilt: &unbuilt, fingerprints, base, force: false };
     let steps = steps(&context).expect("every image is there");
     steps.into_iter().filter(|(_, planned)| planned.due).map(|(step, _)| step.name).collect()
 }
@@ -63,7 +64,15 @@ fn due(
 fn record(images: &BTreeMap<String, Image>, outcome: StepOutcome) -> Record {
     let environment = environment();
     let fingerprints = fingerprints(&environment, "f");
-    let context = Context { environment: &environment, images, fingerprints: &fingerprints, base: None, force: false };
+    let unbuilt = BTreeSet::new();
+    let context = Context {
+        environment: &environment,
+        images,
+        unbuilt: &unbuilt,
+        fingerprints: &fingerprints,
+        base: None,
+        force: false,
+    };
     let steps = steps(&context).expect("every image is there").into_iter().map(|(mut step, _)| {
         let images = context.digests(&step.services);
         step.success = Some(Success { fingerprint: step.fingerprint.clone(), images });
@@ -121,7 +130,34 @@ fn a_step_without_its_image_is_refused() {
     let fingerprints = fingerprints(&environment, "f");
     let mut images = images("1", "1");
     images.remove("web");
-    let context =
-        Context { environment: &environment, images: &images, fingerprints: &fingerprints, base: None, force: false };
+    let nothing = BTreeSet::new();
+    let context = Context {
+        environment: &environment,
+        images: &images,
+        unbuilt: &nothing,
+        fingerprints: &fingerprints,
+        base: None,
+        force: false,
+    };
     assert!(matches!(steps(&context), Err(Error::NoImageOf { service, .. }) if service == "web"));
+}
+
+#[test]
+fn what_deploys_an_image_that_is_still_to_be_built_is_due() {
+    let environment = environment();
+    let fingerprints = fingerprints(&environment, "f");
+    let done = record(&images("1", "1"), StepOutcome::Ok);
+    let mut images = images("1", "1");
+    images.remove("api");
+    let context = Context {
+        environment: &environment,
+        images: &images,
+        unbuilt: &BTreeSet::from(["api".to_owned()]),
+        fingerprints: &fingerprints,
+        base: Some(&done),
+        force: false,
+    };
+    let steps = steps(&context).expect("an image that will be there is no missing one");
+    let due: Vec<_> = steps.iter().filter(|(_, step)| step.due).map(|(_, step)| step.why.as_str()).collect();
+    assert_eq!(due, ["another image of api", "something is deployed"]);
 }
