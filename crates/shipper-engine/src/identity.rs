@@ -127,12 +127,20 @@ impl Identity<'_> {
     /// `false` where the name is on something else by then. The caller has looked; only a layout can look again and write
     /// in one step.
     async fn put(&self, manifest: &Manifest, name: &Tag, replace: bool) -> Result<bool, Error> {
-        let put = if replace || self.repository.store().is_remote() {
-            self.repository.put_manifest(manifest, Some(name)).await
-        } else {
-            self.repository.put_immutable(manifest, name).await
+        let put = async || {
+            if replace || self.repository.store().is_remote() {
+                self.repository.put_manifest(manifest, Some(name)).await
+            } else {
+                self.repository.put_immutable(manifest, name).await
+            }
         };
-        match put {
+        let mut result = put().await;
+        if let Err(shipper_oci::Error::Incomplete { .. }) = result {
+            // Everything is there: while another run pushes the same blob, Distribution's file store hides it.
+            tokio::time::sleep(self.patience.pause).await;
+            result = put().await;
+        }
+        match result {
             Ok(()) => Ok(true),
             Err(error) if error.is_conflict() => Ok(false),
             Err(error) => Err(self.failed(error)),

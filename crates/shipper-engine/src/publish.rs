@@ -127,8 +127,9 @@ pub(crate) async fn publish(
     let earlier = earlier(repository, branch).await;
     let mut sent = counts(&push_blobs(repository, blobs.clone(), &earlier).await.map_err(failed)?);
     match put_images(repository, images).await {
-        // The registry has lost a blob that the earlier image proved: everything is asked for.
-        Err(shipper_oci::Error::Incomplete { .. }) if !earlier.is_empty() => {
+        // The registry has lost a blob that the earlier image proved, or hides one that another run pushes, too: everything is
+        // asked for.
+        Err(shipper_oci::Error::Incomplete { .. }) => {
             sent = sent_again(&sent, &counts(&push_blobs(repository, blobs, &[]).await.map_err(failed)?));
             put_images(repository, images).await.map_err(failed)?;
         }
