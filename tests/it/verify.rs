@@ -1,11 +1,11 @@
 //! `verify`: what is damaged after it was pushed is found, and what is not damaged is not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use shipper_testkit::{DockerRegistry, need, require_tool};
+use shipper_testkit::{DockerRegistry, FakeRegistry, Fault, Request, Rule, need, require_tool};
 
 use crate::support::{Project, program, text};
 
@@ -69,6 +69,62 @@ fn an_image_under_the_identity_of_another_is_wrong() {
     std::fs::write(layout.join("index.json"), index.replace(&after, "swap").replace(&before, &after)).expect("writes");
     let wrong = project.run(["verify", "docs"]).exits(1).stdout;
     assert!(wrong.contains("label dev.shipper.key"), "{wrong}");
+}
+
+/// The identity of the first platform's image of `tool`: one that has no inputs of its own.
+fn part_of_tool(registry: &FakeRegistry) -> String {
+    let tags: Vec<String> = registry.tags("demo/tool").into_iter().map(|(tag, _)| tag).collect();
+    let is_part = |tag: &&String| tag.starts_with("h-") && !tags.contains(&tag.replacen('h', "m", 1));
+    format!("{}/demo/tool:{}", registry.host(), tags.iter().find(is_part).expect("a platform's identity"))
+}
+
+/// G10: whichever request is refused, the answer is "could not tell" (3), never "wrong" (1) and never "right" (0).
+#[test]
+fn g10_what_a_registry_does_not_tell_is_neither_wrong_nor_right() {
+    let project = project();
+    let registry = FakeRegistry::start();
+    project.run(["ship", "--registry", registry.host(), "tool"]).ok();
+    let part = part_of_tool(&registry);
+    let whole = format!("{}/demo/tool:last-main", registry.host());
+    let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shipper-attest/tests/keys");
+    let (private, public) =
+        (keys.join("p256.pem").display().to_string(), keys.join("p256.pub.pem").display().to_string());
+    for reference in [&whole, &part] {
+        project.run(["sign", "--key", &private, reference]).ok();
+        registry.clear_log();
+        let arguments = ["verify", "--key", public.as_str(), reference.as_str()];
+        project.run(arguments).ok();
+        let asked: BTreeSet<(String, String)> =
+            registry.log().requests.into_iter().map(|request| (request.method, request.path)).collect();
+        assert!(asked.len() >= 8, "{asked:?}");
+        for (method, path) in asked {
+            let of = (method.clone(), path.clone());
+            let refused = move |request: &Request| (&request.method, &request.path) == (&of.0, &of.1);
+            registry.fault(Rule::new(Fault::status(403)).when(refused));
+            let ran = project.run(arguments);
+            assert_eq!(ran.code, Some(3), "{method} {path}\n{}{}", ran.stdout, ran.stderr);
+            registry.clear_faults();
+        }
+    }
+}
+
+/// Inputs of a platform's image lie beside the whole image: without that, they are missing.
+#[test]
+fn a_part_whose_whole_image_is_gone_has_lost_its_inputs() {
+    let project = project();
+    let registry = FakeRegistry::start();
+    project.run(["ship", "--registry", registry.host(), "tool"]).ok();
+    let part = part_of_tool(&registry);
+    registry.clear_log();
+    project.run(["verify", &part]).ok();
+    registry.log().assert_count("GET", "/manifests/h-", 2);
+    for (tag, _) in registry.tags("demo/tool") {
+        if tag.starts_with("m-") {
+            registry.delete_tag("demo/tool", &tag);
+        }
+    }
+    let wrong = project.run(["verify", &part]).exits(1).stdout;
+    assert!(wrong.contains("the inputs artifact is not there"), "{wrong}");
 }
 
 /// A small generator: the same corruptions on every run.

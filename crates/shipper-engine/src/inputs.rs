@@ -75,17 +75,31 @@ pub(crate) async fn read(
     read.map(|(document, manifest)| (document.platform.clone(), (document, manifest.ok()))).collect()
 }
 
+/// Why a stored document is of no use.
+pub(crate) enum Problem {
+    /// It could not be read.
+    Unread(shipper_oci::Error),
+    /// It was read, and is not what it should be.
+    Wrong(String),
+}
+
+impl Problem {
+    fn wrong(problem: impl std::fmt::Display) -> Self {
+        Self::Wrong(problem.to_string())
+    }
+}
+
 /// A stored context manifest, or what is wrong with it.
-type StoredContext = Result<ContextManifest, String>;
+type StoredContext = Result<ContextManifest, Problem>;
 
 /// Each pair of documents of a stored artifact, or what is wrong with it, in their order. A context manifest is the one that
 /// the inputs document beside it names.
 pub(crate) async fn documents(
     repository: &Repository,
     artifact: &Manifest,
-) -> Vec<Result<(InputsDocument, StoredContext), String>> {
+) -> Vec<Result<(InputsDocument, StoredContext), Problem>> {
     let Some(image) = artifact.as_image().filter(|_| artifact.artifact_type() == Some(INPUTS_ARTIFACT)) else {
-        return vec![Err("it is no inputs artifact".to_owned())];
+        return vec![Err(Problem::wrong("it is no inputs artifact"))];
     };
     let mut found = Vec::new();
     for pair in image.layers.chunks(2) {
@@ -93,7 +107,7 @@ pub(crate) async fn documents(
             [document, stored] if document.media_type == INPUTS_DOCUMENT && stored.media_type == CONTEXT_MANIFEST => {
                 pair_of(repository, document, stored).await
             }
-            _ => Err("it is not made of inputs documents and context manifests in turn".to_owned()),
+            _ => Err(Problem::wrong("it is not made of inputs documents and context manifests in turn")),
         });
     }
     found
@@ -103,23 +117,24 @@ async fn pair_of(
     repository: &Repository,
     document: &Descriptor,
     stored: &Descriptor,
-) -> Result<(InputsDocument, StoredContext), String> {
-    let bytes = repository.blob(document).await.map_err(|error| error.to_string())?;
-    let document = InputsDocument::from_json(&bytes).map_err(|error| error.to_string())?;
+) -> Result<(InputsDocument, StoredContext), Problem> {
+    let bytes = repository.blob(document).await.map_err(Problem::Unread)?;
+    let document = InputsDocument::from_json(&bytes).map_err(Problem::wrong)?;
     let manifest = match repository.blob(stored).await {
         Ok(bytes) => context(&bytes, &document),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(Problem::Unread(error)),
     };
     Ok((document, manifest))
 }
 
 fn context(compressed: &[u8], document: &InputsDocument) -> StoredContext {
-    let body = zstd::bulk::decompress(compressed, LIMIT).map_err(|error| format!("its context manifest: {error}"))?;
-    let manifest = ContextManifest::decode(&body).map_err(|error| format!("its context manifest: {error}"))?;
+    let wrong = |what: &dyn std::fmt::Display| Problem::Wrong(format!("its context manifest: {what}"));
+    let body = zstd::bulk::decompress(compressed, LIMIT).map_err(|error| wrong(&error))?;
+    let manifest = ContextManifest::decode(&body).map_err(|error| wrong(&error))?;
     let hash = manifest.hash().to_string();
     if hash == document.context {
         Ok(manifest)
     } else {
-        Err(format!("its context manifest is that of {hash}, not of {}", document.context))
+        Err(Problem::Wrong(format!("its context manifest is that of {hash}, not of {}", document.context)))
     }
 }

@@ -54,6 +54,7 @@ mod sign;
 mod tagging;
 mod uploads;
 mod verify;
+mod whole;
 mod why;
 mod work;
 

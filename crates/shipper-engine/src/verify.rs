@@ -14,8 +14,10 @@ use shipper_plan::InputsDocument;
 
 use crate::bases::Bases;
 use crate::gather::{gather, selection};
+use crate::inputs::Problem;
 use crate::names::{INPUTS_ARTIFACT, KEY, SERVICE, tag};
 use crate::probe::stored_key;
+use crate::whole::{self, Part, chain};
 use crate::{Error, Events, Options, Project, Silent, images, inputs, registries, ship, sign};
 
 /// One thing that is not as it should be.
@@ -77,17 +79,22 @@ impl Verified {
         self.faults.push(VerifyFault { part: part.into(), problem: problem.into(), proven: true });
     }
 
+    fn unknown(&mut self, part: impl Into<String>, problem: impl Into<String>) {
+        self.faults.push(VerifyFault { part: part.into(), problem: problem.into(), proven: false });
+    }
+
     fn error(&mut self, part: impl Into<String>, error: &shipper_oci::Error) {
         let proven = error.is_corrupt()
             || error.is_not_found()
             || matches!(error, shipper_oci::Error::TooLarge { .. } | shipper_oci::Error::Incomplete { .. });
-        let mut problem = error.to_string();
-        let mut source = std::error::Error::source(error);
-        while let Some(cause) = source {
-            problem = format!("{problem}: {cause}");
-            source = cause.source();
+        self.faults.push(VerifyFault { part: part.into(), problem: chain(error), proven });
+    }
+
+    fn document(&mut self, part: impl Into<String>, problem: Problem) {
+        match problem {
+            Problem::Unread(error) => self.error(part, &error),
+            Problem::Wrong(problem) => self.wrong(part, problem),
         }
-        self.faults.push(VerifyFault { part: part.into(), problem, proven });
     }
 
     fn count(&mut self, report: &ContentReport, of: &str) {
@@ -247,7 +254,7 @@ async fn check_signatures(repository: &Repository, manifest: &Manifest, key: &Ve
     }
 }
 
-/// Whether the identity of `key` is in the repository; it must name this image.
+/// Whether the identity of `key` is known to be in the repository; it must name this image.
 async fn named_by_identity(repository: &Repository, key: &BuildKey, digest: &Digest, answer: &mut Verified) -> bool {
     let identity = key.identity_tag();
     match repository.manifest(&Selector::Tag(tag(&identity))).await {
@@ -255,16 +262,14 @@ async fn named_by_identity(repository: &Repository, key: &BuildKey, digest: &Dig
         Ok(Some(named)) if named.digest() == digest => true,
         // One of the images of an index, or another image.
         Ok(Some(named)) => {
-            let of_index =
-                named.as_index().is_some_and(|index| index.manifests.iter().any(|one| one.digest == *digest));
-            if !of_index {
+            if !whole::names(&named, digest) {
                 answer.wrong(identity, format!("it names {}, which carries the same key", named.digest()));
             }
             true
         }
         Err(error) => {
             answer.error(identity, &error);
-            true
+            false
         }
     }
 }
@@ -283,8 +288,12 @@ async fn check_inputs(
         Ok(Some(artifact)) => artifact,
         Ok(None) => {
             // A platform's own identity has its inputs in the artifact of the whole image.
-            if required && !is_part_of_another(repository, manifest).await {
-                answer.wrong(name, "the inputs artifact is not there");
+            if required {
+                match whole::part(repository, manifest.digest()).await {
+                    Part::OfWhole => {}
+                    Part::OfNone => answer.wrong(name, "the inputs artifact is not there"),
+                    Part::Unknown(why) => answer.unknown(name, format!("whether another image has the inputs: {why}")),
+                }
             }
             return;
         }
@@ -312,8 +321,8 @@ async fn check_inputs(
             Ok((document, Ok(_))) => {
                 keys.insert(document.platform.clone(), document);
             }
-            Ok((document, Err(problem))) => answer.wrong(format!("inputs of {}", document.platform), problem),
-            Err(problem) => answer.wrong(&name, problem),
+            Ok((document, Err(problem))) => answer.document(format!("inputs of {}", document.platform), problem),
+            Err(problem) => answer.document(&name, problem),
         }
     }
     let derived: Vec<BuildKey> = keys.values().map(InputsDocument::key).collect();
@@ -325,18 +334,6 @@ async fn check_inputs(
         check_labels(repository, image, &keys, answer).await;
     }
     answer.inputs = answer.faults.len() == before;
-}
-
-/// Whether some index of the repository's identities names the manifest: then it is one platform's image.
-async fn is_part_of_another(repository: &Repository, manifest: &Manifest) -> bool {
-    let Ok(tags) = repository.tags().await else { return false };
-    for name in tags.into_iter().filter(|name| name.as_str().starts_with("h-")) {
-        let Ok(Some(other)) = repository.manifest(&Selector::Tag(name)).await else { continue };
-        if other.as_index().is_some_and(|index| index.manifests.iter().any(|one| one.digest == *manifest.digest())) {
-            return true;
-        }
-    }
-    false
 }
 
 /// Compares what an image says of itself, as annotations and as labels, with the inputs of its platform.
