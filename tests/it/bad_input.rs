@@ -26,6 +26,7 @@ fn a_configuration_that_makes_no_sense_is_a_usage_error() {
         "[service.a]\nfiles = { '/a' = 'docs' }\nneeds = { b = 'b' }\n[service.b]\nfiles = { '/a' = 'docs' }\nneeds = { a = 'a' }",
         &["a -> b -> a is a cycle", "hint: remove one of the `needs`"],
     );
+    usage("[service.a]\nfiles = {}", &["use `service.a`: the service says nothing", "hint: give it `cargo`"]);
     usage("[service.a]\nfiles = { '/a' = 'nowhere' }", &["cannot find `nowhere` of `a`: it does not exist", "hint:"]);
     usage("[service.a]\ncargo = { package = 'nothing' }", &["cannot hash the context of `a`", "nothing"]);
 }
@@ -273,7 +274,37 @@ fn what_an_image_can_not_hold_is_refused() {
     };
     usage("env = { 'A B' = 'x' }", &["`service.a.env`: `A B` can not be a variable", "hint: names have no spaces"]);
     usage("workdir = 'srv'", &["`srv` is no absolute path in the image", "hint: write `/srv`"]);
+    usage("env = { A = \"x\\u0000\" }", &["`service.a.env`: the value of `A` has a NUL character"]);
+    for user in ["www-data", "1000:www-data", "nonroot:staff"] {
+        let unknown = format!("an image from scratch does not know `{user}`");
+        usage(&format!("user = '{user}'"), &[&unknown, "hint: write numbers"]);
+    }
+    for user in ["", "1:2:3", ":0", "a b"] {
+        usage(&format!("user = '{user}'"), &["is no user", "hint: write `user` or `user:group`"]);
+    }
     usage("env = { API_TOKEN = 'x' }", &["`API_TOKEN` is a credential by its name", "hint: give it to a step by"]);
+}
+
+#[test]
+fn users_that_an_image_from_scratch_knows_are_taken() {
+    for (user, files) in [
+        ("0", "'/a' = 'docs'"),
+        ("nobody:nonroot", "'/a' = 'docs'"),
+        ("www-data", "'/etc/passwd' = 'docs/a'"),
+        ("www-data", "'/etc' = 'docs'"),
+    ] {
+        let project = Project::new(&format!("[service.a]\nuser = '{user}'\nfiles = {{ {files} }}"));
+        project.repo.write("docs/a", "a");
+        project.ship();
+    }
+}
+
+#[test]
+fn two_sources_of_one_image_path_are_both_named() {
+    let project = Project::new("[service.a]\nfiles = { '/srv' = 'docs', '/srv/a' = 'site/a' }");
+    project.repo.write("docs/a", "docs");
+    project.repo.write("site/a", "site");
+    project.run(["ship"]).exits(4).says("`/srv/a` would come from `docs` and from `site/a`");
 }
 
 #[test]

@@ -247,6 +247,16 @@ pub enum BuildError {
         /// Why not.
         problem: &'static str,
     },
+    /// Two sources give the same path of the image different content.
+    #[error("`{image_path}` would come from `{first}` and from `{second}`")]
+    FilesConflict {
+        /// The path in the image.
+        image_path: String,
+        /// The source added first, relative to the stage.
+        first: String,
+        /// The other one.
+        second: String,
+    },
     /// Image assembly failed.
     #[error(transparent)]
     Image(#[from] shipper_oci::Error),

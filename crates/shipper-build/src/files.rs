@@ -13,6 +13,7 @@ use crate::error::BuildError;
 /// Adds each (image path, path in the stage). A directory's content goes below the image path; a file goes to the image
 /// path itself, or below it where that ends in `/`.
 pub(crate) fn add(layer: &mut LayerBuilder, stage: &Path, files: &[(String, String)]) -> Result<(), BuildError> {
+    let mut added: Vec<(Vec<u8>, &str)> = Vec::new();
     for (image_path, source) in files {
         let refuse = |problem| BuildError::FileRefused { path: source.clone(), problem };
         let path = inside(stage, source)?;
@@ -28,12 +29,39 @@ pub(crate) fn add(layer: &mut LayerBuilder, stage: &Path, files: &[(String, Stri
         } else {
             image_path.as_bytes().to_vec()
         };
-        if metadata.is_dir() && !image_path.is_empty() {
-            layer.add_dir(&image_path, 0o755)?;
-        }
-        add_one(layer, &path, &image_path, source)?;
+        add_root(layer, &path, &image_path, source).map_err(|error| match error {
+            BuildError::Image(shipper_oci::Error::LayerConflict { path, other }) => {
+                match added.iter().find(|(below, first)| brings(stage, first, below, &other)) {
+                    Some((_, first)) => BuildError::FilesConflict {
+                        image_path: path,
+                        first: (*first).to_owned(),
+                        second: source.clone(),
+                    },
+                    None => shipper_oci::Error::LayerConflict { path, other }.into(),
+                }
+            }
+            error => error,
+        })?;
+        added.push((image_path, source));
     }
     Ok(())
+}
+
+/// Whether a source that was added at `image_path` has brought `other`.
+fn brings(stage: &Path, source: &str, image_path: &[u8], other: &str) -> bool {
+    let below =
+        Path::new(other).strip_prefix(format!("/{}", String::from_utf8_lossy(image_path).trim_start_matches('/')));
+    below.is_ok_and(|below| match below.as_os_str().is_empty() {
+        true => true,
+        false => stage.join(source).join(below).symlink_metadata().is_ok(),
+    })
+}
+
+fn add_root(layer: &mut LayerBuilder, path: &Path, image_path: &[u8], source: &str) -> Result<(), BuildError> {
+    if path.is_dir() && !path.is_symlink() && !image_path.is_empty() {
+        layer.add_dir(image_path, 0o755)?;
+    }
+    add_one(layer, path, image_path, source)
 }
 
 /// The path below the stage, with no link on the way.
@@ -119,6 +147,21 @@ mod tests {
         add(&mut layer, stage, &files)?;
         let out = tempfile::tempdir().unwrap();
         Ok(layer.write(&LayerOptions::default(), out.path())?.diff_id)
+    }
+
+    #[test]
+    fn two_sources_of_one_path_are_both_named() {
+        let dir = stage();
+        fs::write(dir.path().join("other.html"), "other").unwrap();
+        let files = [("/srv/www", "web"), ("/srv/www/index.html", "other.html")];
+        for files in [files, [files[1], files[0]]] {
+            let error = digest(dir.path(), &files).unwrap_err();
+            let BuildError::FilesConflict { image_path, first, second } = error else { panic!("{error:?}") };
+            assert_eq!((&*image_path, &*first, &*second), ("/srv/www/index.html", files[0].1, files[1].1));
+        }
+        // A file where another source needs a directory.
+        let error = digest(dir.path(), &[("/srv", "other.html"), ("/srv/www", "web")]).unwrap_err();
+        assert_eq!(error.to_string(), "`/srv/www` would come from `other.html` and from `web`");
     }
 
     #[test]

@@ -24,6 +24,21 @@ const PASSWD: &str = "root:x:0:0:root:/root:/sbin/nologin\n\
     nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n";
 const GROUP: &str = "root:x:0:\nnobody:x:65534:\ntty:x:5:\nnonroot:x:65532:\n";
 
+/// Whether a container of an image from scratch can run as `user[:group]`: the names are numbers or those of its own
+/// `/etc/passwd` and `/etc/group`.
+///
+/// ```
+/// assert!(shipper_build::is_user_of_scratch("nonroot:0") && !shipper_build::is_user_of_scratch("www-data"));
+/// ```
+#[must_use]
+pub fn is_user_of_scratch(user: &str) -> bool {
+    let (user, group) = user.split_once(':').map_or((user, None), |(user, group)| (user, Some(group)));
+    let is_known = |name: &str, table: &str| {
+        name.parse::<u32>().is_ok() || table.lines().any(|line| line.split(':').next() == Some(name))
+    };
+    is_known(user, PASSWD) && group.is_none_or(|group| is_known(group, GROUP))
+}
+
 /// Adds users, groups, the home of `nonroot` and `/tmp`.
 pub(crate) fn add_users(layer: &mut LayerBuilder) -> Result<(), BuildError> {
     layer.add_file("/etc/passwd", text(PASSWD), 0o644)?;

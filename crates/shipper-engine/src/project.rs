@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use shipper_build::is_user_of_scratch;
 use shipper_hash::{FileDigest, Tree, TreeOptions, Untracked};
 use shipper_oci::{ClientOptions, Platform, Proxies};
-use shipper_plan::{Config, Discovered, Overrides, Service, Settings, UntrackedConfig};
+use shipper_plan::{Base, Config, Discovered, Overrides, Recipe, Service, Settings, UntrackedConfig};
 use shipper_tag::Policy;
 
 use crate::Error;
@@ -128,7 +129,7 @@ impl Project {
         };
         let processors = std::thread::available_parallelism().map_or(1, |n| u16::try_from(n.get()).unwrap_or(u16::MAX));
         let settings = Settings::resolve(&config, &options.overrides, &options.environment, &name, processors)?;
-        let services = config.services(&settings, &Platform::host().to_string())?;
+        let services = services_of(&config, &settings)?;
         let policy = config.policy()?;
         let environment = options.environment.clone();
         Ok(Self {
@@ -170,7 +171,7 @@ impl Project {
         let overrides = Overrides::default();
         let processors = self.settings.concurrency.value;
         let settings = Settings::resolve(&config, &overrides, &self.environment, &name, processors)?;
-        let services = config.services(&settings, &Platform::host().to_string())?;
+        let services = services_of(&config, &settings)?;
         let policy = config.policy()?;
         Ok(Self { config, settings, policy, services, ..self.clone() })
     }
@@ -235,6 +236,29 @@ fn locate(directory: &Path, config: Option<&Path>) -> (PathBuf, Option<PathBuf>)
         }
     }
     (directory.to_owned(), None)
+}
+
+/// The services of a configuration, as they can be run.
+fn services_of(config: &Config, settings: &Settings) -> Result<BTreeMap<String, Service>, Error> {
+    let services = config.services(settings, &Platform::host().to_string())?;
+    for service in services.values() {
+        let (Base::Scratch, Recipe::Assemble { files, .. }, Some(user)) =
+            (&service.base, &service.recipe, &service.image.user)
+        else {
+            continue;
+        };
+        // Who brings a file of users brings the users.
+        let brings_users = files.keys().any(|path| Path::new("/etc/passwd").starts_with(path));
+        if !brings_users && !is_user_of_scratch(user) {
+            return Err(shipper_plan::Error::Invalid {
+                key: format!("service.{}.user", service.name),
+                problem: format!("an image from scratch does not know `{user}`"),
+                hint: Some("write numbers, such as `1000:1000`, or put an `/etc/passwd` into `files`".to_owned()),
+            }
+            .into());
+        }
+    }
+    Ok(services)
 }
 
 fn found(root: &Path, directories: &Directories) -> Result<Discovered, Error> {

@@ -266,13 +266,27 @@ fn check_image(config: &ServiceConfig, key: &dyn Fn(&str) -> String) -> Result<(
     for (name, value) in &config.env {
         // What `execve(2)` can hand over, and a shell can name.
         let is_odd = |character: char| character == '=' || character.is_whitespace() || character.is_control();
-        if name.is_empty() || name.contains(is_odd) || value.contains('\0') {
+        if name.is_empty() || name.contains(is_odd) {
             return Err(Error::invalid_with(
                 key("env"),
                 format!("`{}` can not be a variable", name.escape_default()),
-                "names have no spaces and no `=`, and values no NUL",
+                "names have no spaces and no `=`",
             ));
         }
+        if value.contains('\0') {
+            let problem = format!("the value of `{name}` has a NUL character, which no variable can hold");
+            return Err(Error::invalid(key("env"), problem));
+        }
+    }
+    if let Some(user) = &config.user
+        && (user.split(':').count() > 2
+            || user.split(':').any(|part| part.is_empty() || part.contains(char::is_whitespace)))
+    {
+        return Err(Error::invalid_with(
+            key("user"),
+            format!("`{}` is no user", user.escape_default()),
+            "write `user` or `user:group`, names or numbers",
+        ));
     }
     if let Some(directory) = config.workdir.as_deref().filter(|directory| !directory.starts_with('/')) {
         return Err(Error::invalid_with(
@@ -306,7 +320,7 @@ fn recipe(config: &ServiceConfig, key: &dyn Fn(&str) -> String) -> Result<Recipe
         }
         if !assembled {
             return Err(Error::invalid_with(
-                key("cargo"),
+                key("").trim_end_matches('.'),
                 "the service says nothing that could be built",
                 "give it `cargo`, `binary`, `files` or `dockerfile`",
             ));
