@@ -131,3 +131,17 @@ fn an_error_is_json_too() {
         assert!(finished.is_some() || ran.stderr.contains(first), "{error}: {}", ran.stderr);
     }
 }
+
+#[test]
+fn arguments_that_mean_nothing_are_told_in_json_too() {
+    let project = Project::two_services();
+    for arguments in [["plan", "--json", "--lokced"], ["--json", "ship", "--lokced"], ["plan", "--json", "--format"]] {
+        let ran = project.run(arguments).exits(2);
+        let [error] = &ran.events()[..] else { panic!("{}", ran.stdout) };
+        assert_eq!((text(&error["event"]), &error["exit-code"]), ("error".to_owned(), &2.into()), "{error}");
+        assert!(text(&error["chain"][0]).starts_with("cannot read the arguments: unexpected argument"), "{error}");
+        assert!(ran.stderr.contains("Usage:"), "{}", ran.stderr);
+    }
+    // After `--` it is a name.
+    assert_eq!(project.run(["plan", "--", "--json"]).exits(2).stdout, "");
+}

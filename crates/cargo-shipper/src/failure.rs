@@ -43,6 +43,17 @@ impl From<Error> for Failure {
     }
 }
 
+impl From<clap::Error> for Failure {
+    /// Arguments that mean nothing: clap's text, whose later paragraphs are tips and the usage.
+    fn from(error: clap::Error) -> Self {
+        let text = error.render().to_string();
+        let first = text.split("\n\n").next().unwrap_or_default();
+        let problem = first.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
+        let tip = text.lines().find_map(|line| line.trim_start().strip_prefix("tip: ")).map(str::to_owned);
+        Self { exit_code: ExitCode::Usage, chain: vec![format!("cannot read the arguments: {problem}")], hint: tip }
+    }
+}
+
 impl From<io::Error> for Failure {
     /// Writing to stdout or starting the runtime failed.
     fn from(error: io::Error) -> Self {

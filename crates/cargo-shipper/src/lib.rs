@@ -32,14 +32,20 @@ pub fn cargo_main() -> ExitCode {
 }
 
 fn run(arguments: Vec<OsString>) -> ExitCode {
+    let json = arguments.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            let code =
-                if error.use_stderr() { shipper_engine::ExitCode::Usage } else { shipper_engine::ExitCode::Done };
             // The reader of the help may have gone; there is nobody left to tell.
             let _ = error.print();
-            return ExitCode::from(code.code());
+            if !error.use_stderr() {
+                return ExitCode::from(shipper_engine::ExitCode::Done.code());
+            }
+            let failure = Failure::from(error);
+            if json {
+                failure.write_json(&mut std::io::stdout());
+            }
+            return ExitCode::from(failure.exit_code.code());
         }
     };
     let terminal = Terminal::new(&cli.global);
