@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use shipper_testkit::{DockerRegistry, Skopeo, Umoci, need};
+use shipper_testkit::{Auth, DockerRegistry, FakeRegistry, Fault, Rule, Skopeo, Umoci, need};
 
 use crate::support::{Project, text};
 
@@ -79,4 +79,55 @@ fn what_is_not_there_is_a_no_and_what_is_no_name_is_usage() {
     project.run(["inspect", "UPPER/case"]).exits(2);
     project.run(["inspect", "127.0.0.1:1/x:1"]).exits(3);
     project.run(["copy", &docs(&project), "example.com/x@sha256:00"]).exits(2);
+}
+
+#[test]
+fn who_may_not_write_is_told_so_and_who_may_not_read_knows_nothing() {
+    let registry = FakeRegistry::builder().auth(Auth::basic("user", "password").read_only()).start();
+    registry.create_repository("shop/docs");
+    let project = Project::two_services();
+    let config = serde_json::json!({ "auths": { registry.host(): { "auth": "dXNlcjpwYXNzd29yZA==" } } });
+    std::fs::create_dir_all(project.repo.home().join(".docker")).expect("creates");
+    std::fs::write(project.repo.home().join(".docker/config.json"), config.to_string()).expect("writes");
+    project.ship();
+    let (source, target) = (docs(&project), format!("{}/shop/docs:v1", registry.host()));
+    for command in ["push", "copy", "promote"] {
+        project.run([command, &source, &target]).exits(5).says("access denied");
+    }
+    assert!(registry.tags("shop/docs").is_empty());
+    for status in [400, 405, 413] {
+        registry.clear_faults();
+        registry.fault(Rule::new(Fault::status(status)).method("POST"));
+        project.run(["copy", &source, &target]).exits(5).says(&status.to_string());
+    }
+    for status in [400, 403, 405] {
+        registry.clear_faults();
+        registry.fault(Rule::new(Fault::status(status)).method("GET").path("/manifests/"));
+        project.run(["copy", &target, "oci:copied"]).exits(3);
+    }
+    assert!(!project.path().join("copied").exists());
+}
+
+#[test]
+fn an_image_without_a_name_is_the_only_one_or_must_be_named() {
+    let skopeo = need!(Skopeo::find());
+    let project = Project::two_services();
+    let digests = project.ship_digests();
+    let (docs, layout) = (docs(&project), project.path().join("copied"));
+    // As skopeo writes it: without a tag.
+    let copied = format!("oci:{}", layout.display());
+    skopeo.copy(&docs, &copied);
+    assert_eq!(text(&project.run(["inspect", "--json", "oci:copied"]).ok().json()["digest"]), digests["docs"]);
+    project.run(["copy", "oci:copied", "oci:again:v1"]).ok();
+    // One image by several names, beside artifacts: what `ship` leaves.
+    let embedded = format!("oci:{}", project.layout("demo/docs").display());
+    assert_eq!(text(&project.run(["inspect", "--json", &embedded]).ok().json()["digest"]), digests["docs"]);
+    let site = project.plan()["services"][1]["tag"].clone();
+    let site = format!("oci:{}:{}", project.layout("demo/site").display(), text(&site));
+    project.run(["copy", &site, "oci:again:v2"]).ok();
+    let refused = project.run(["inspect", "oci:again"]).exits(2).says("holds 2 images, and none is named");
+    refused.says("hint: name one of").says("v1").says("v2");
+    project.run(["copy", &site, "oci:again"]).ok().says("again:latest");
+    assert_eq!(text(&project.run(["inspect", "--json", "oci:again"]).ok().json()["digest"]), digests["site"]);
+    project.run(["inspect", "oci:nowhere"]).exits(1).says("cannot find oci:nowhere");
 }

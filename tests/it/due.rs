@@ -214,3 +214,24 @@ fn the_same_inputs_give_the_same_digests_everywhere() {
         assert_eq!(last["images"][&service]["digest"], digest, "{service}");
     }
 }
+
+#[test]
+fn a_layout_that_lost_or_damaged_an_image_gets_it_again() {
+    let project = Project::two_services();
+    let first = project.ship_digests();
+    let manifest = project.layout("demo/docs").join("blobs/sha256").join(&first["docs"]["sha256:".len()..]);
+    let whole = std::fs::read(&manifest).expect("a manifest");
+    for damage in [None, Some(&whole[..whole.len() / 2]), Some(b"{}")] {
+        match damage {
+            None => std::fs::remove_file(&manifest).expect("removes"),
+            Some(bytes) => std::fs::write(&manifest, bytes).expect("writes"),
+        }
+        let due = project.due();
+        assert_eq!(due.keys().collect::<Vec<_>>(), ["docs"], "{due:?}");
+        assert!(due["docs"].starts_with("image-missing"), "{due:?}");
+        assert_eq!(project.ship_digests(), first);
+        assert_eq!(std::fs::read(&manifest).expect("a manifest"), whole);
+        assert!(project.due().is_empty());
+        project.run(["verify", "docs"]).ok();
+    }
+}

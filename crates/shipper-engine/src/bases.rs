@@ -144,7 +144,7 @@ impl<'a> Bases<'a> {
     /// # Errors
     /// [`Error::BaseName`].
     pub(crate) fn registry(&self, service: &Service, reference: &str) -> Result<(Repository, Selector), Error> {
-        located(self.project, reference).map_err(|source| invalid(service, reference, source))
+        located(&self.project.environment, reference).map_err(|source| invalid(service, reference, source))
     }
 
     /// What the lock adds to a service's salt: the value of the last `ship --refresh`.
@@ -168,9 +168,12 @@ impl<'a> Bases<'a> {
 }
 
 /// The repository and selector that a registry reference means; docker's short names expanded, no tag is `latest`.
-pub(crate) fn located(project: &Project, reference: &str) -> shipper_oci::Result<(Repository, Selector)> {
+pub(crate) fn located(
+    environment: &BTreeMap<String, String>,
+    reference: &str,
+) -> shipper_oci::Result<(Repository, Selector)> {
     let parsed = Reference::parse_docker(reference)?;
-    let store = Store::registry(&parsed.registry, None, client_options(&project.environment)?)?;
+    let store = Store::registry(&parsed.registry, None, client_options(environment)?)?;
     let selector = parsed.selector().unwrap_or_else(|| Selector::Tag(tag("latest")));
     Ok((store.repository(&parsed.repository), selector))
 }
@@ -192,24 +195,37 @@ pub(crate) enum Resolved {
 /// The image manifest of `platform` behind a reference that may be an index.
 ///
 /// # Errors
-/// [`Error::Store`] where it could not be told.
+/// Where it could not be told.
 pub(crate) async fn resolve(
-    reference: &str,
     repository: &Repository,
     selector: &Selector,
     platform: &str,
-) -> Result<Resolved, Error> {
-    let store = |source| Error::Store { action: format!("read the base image `{reference}`"), source };
-    let Some(manifest) = repository.manifest(selector).await.map_err(store)? else { return Ok(Resolved::Gone) };
+) -> shipper_oci::Result<Resolved> {
+    let Some(manifest) = repository.manifest(selector).await? else { return Ok(Resolved::Gone) };
     let ManifestKind::Index(index) = manifest.kind() else { return Ok(Resolved::Image(manifest)) };
-    let wanted: shipper_oci::Platform = platform.parse().map_err(store)?;
+    let wanted: shipper_oci::Platform = platform.parse()?;
     let matches = |have: &shipper_oci::Platform| wanted.matches(have);
     let Some(child) = index.manifests.iter().find(|child| child.platform.as_ref().is_some_and(matches)) else {
         let platforms = index.manifests.iter().filter_map(|child| child.platform.as_ref().map(ToString::to_string));
         return Ok(Resolved::Others(platforms.collect()));
     };
-    let child = repository.manifest(&Selector::Digest(child.digest.clone())).await.map_err(store)?;
+    let child = repository.manifest(&Selector::Digest(child.digest.clone())).await?;
     Ok(child.map_or(Resolved::Gone, Resolved::Image))
+}
+
+/// As [`resolve`], for a digest of which an image of `platform` is known to be there.
+///
+/// # Errors
+/// [`shipper_oci::Error::NotFound`] where it is there no longer, and where that could not be told.
+pub(crate) async fn image_of(repository: &Repository, digest: &str, platform: &str) -> shipper_oci::Result<Manifest> {
+    let selector = Selector::Digest(digest.parse()?);
+    match resolve(repository, &selector, platform).await? {
+        Resolved::Image(manifest) => Ok(manifest),
+        Resolved::Gone | Resolved::Others(_) => {
+            let what = format!("{} for {platform}", repository.reference(&selector));
+            Err(shipper_oci::Error::NotFound { what })
+        }
+    }
 }
 
 /// As [`resolve`], for an image that a service can not do without.
@@ -223,7 +239,8 @@ pub(crate) async fn platform_manifest(
     selector: &Selector,
     platform: &str,
 ) -> Result<Manifest, Error> {
-    let problem = match resolve(reference, repository, selector, platform).await? {
+    let store = |source| Error::Store { action: format!("read the base image `{reference}`"), source };
+    let problem = match resolve(repository, selector, platform).await.map_err(store)? {
         Resolved::Image(manifest) => return Ok(manifest),
         Resolved::Gone => "there is no such image".to_owned(),
         Resolved::Others(known) => format!("it has no image for {platform}, only for {}", known.join(", ")),

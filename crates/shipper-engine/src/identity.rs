@@ -195,7 +195,7 @@ impl Identity<'_> {
     }
 
     async fn manifest(&self, selector: &Selector) -> Result<Option<Manifest>, Error> {
-        self.repository.manifest(selector).await.map_err(|source| self.failed(source))
+        self.repository.sound_manifest(selector).await.map_err(|source| self.failed(source))
     }
 
     fn tag(&self) -> Tag {

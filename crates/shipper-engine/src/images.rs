@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use shipper_oci::{Archive, Engine, Manifest, ManifestKind, Reference, Repository, Selector, Store, Tag};
+use shipper_oci::{Archive, Engine, Manifest, ManifestKind, Repository, Selector};
 
-use crate::project::client_options;
+use crate::bases::located;
+use crate::names::tag;
 use crate::{Error, Options};
 
 /// Destinations that are a container engine on this machine.
@@ -24,7 +25,7 @@ fn failed(text: &str) -> impl Fn(shipper_oci::Error) -> Error + '_ {
 }
 
 /// Reads `oci:DIR[:TAG|@DIGEST]`, an archive, or a registry reference; a missing tag is `latest`, of an archive its only
-/// image.
+/// image, and so of a layout without `latest`.
 ///
 /// # Errors
 /// [`Error::NoImage`] for a name that an archive does not have, [`Error::Place`], [`Error::Store`].
@@ -32,19 +33,27 @@ pub(crate) async fn source(options: &Options, text: &str) -> Result<Place, Error
     if text.starts_with(DAEMON) {
         return Err(Error::Place { place: text.to_owned(), problem: "an engine is a destination only" });
     }
+    let missing = |source: shipper_oci::Error| match source {
+        source if source.is_not_found() => Error::NoImage { reference: text.to_owned() },
+        source => failed(text)(source),
+    };
     let (path, of_docker) = match (text.strip_prefix("docker-archive:"), text.strip_prefix("oci-archive:")) {
         (Some(path), _) => (path, true),
         (None, Some(path)) => (path, false),
-        (None, None) => return place(options, text),
+        (None, None) => {
+            let Named { repository, selector } = named(options, text)?;
+            let selector = match selector {
+                Some(selector) => selector,
+                None => repository.unnamed_image().await.map_err(missing)?,
+            };
+            return Ok(Place { repository, selector, archive: None });
+        }
     };
     let (path, name) = path.split_once(':').map_or((path, None), |(path, name)| (path, Some(name)));
     let path = options.directory.join(path);
     let archive = if of_docker { Archive::docker(&path).await } else { Archive::oci(&path).await };
     let archive = archive.map_err(failed(text))?;
-    let selector = archive.find(name).map_err(|source| match source {
-        source if source.is_not_found() => Error::NoImage { reference: text.to_owned() },
-        source => failed(text)(source),
-    })?;
+    let selector = archive.find(name).map_err(missing)?;
     Ok(Place { repository: archive.repository().clone(), selector, archive: Some(archive) })
 }
 
@@ -56,10 +65,20 @@ const FOREIGN: [(&str, &str); 4] = [
     ("tarball:", "`tarball:` is not read; `skopeo copy` makes an `oci:` layout of it"),
 ];
 
-/// Reads `oci:DIR[:TAG|@DIGEST]` or a registry reference; a missing tag is `latest`.
+/// Reads a destination, `oci:DIR[:TAG|@DIGEST]` or a registry reference; a missing tag is `latest`.
 pub(crate) fn place(options: &Options, text: &str) -> Result<Place, Error> {
+    let Named { repository, selector } = named(options, text)?;
+    Ok(Place { repository, selector: selector.unwrap_or_else(|| Selector::Tag(tag("latest"))), archive: None })
+}
+
+/// A repository, and what a text names in it.
+struct Named {
+    repository: Repository,
+    selector: Option<Selector>,
+}
+
+fn named(options: &Options, text: &str) -> Result<Named, Error> {
     let failed = failed(text);
-    let latest = || -> Tag { "latest".parse().expect("a tag") };
     if text.starts_with("docker-archive:") || text.starts_with("oci-archive:") {
         return Err(Error::Place { place: text.to_owned(), problem: "an archive is a source only" });
     }
@@ -69,14 +88,10 @@ pub(crate) fn place(options: &Options, text: &str) -> Result<Place, Error> {
     if let Some(layout) = text.strip_prefix("oci:") {
         let (directory, selector) = in_layout(layout).map_err(&failed)?;
         let repository = Repository::layout(options.directory.join(directory));
-        let selector = selector.unwrap_or_else(|| Selector::Tag(latest()));
-        return Ok(Place { repository, selector, archive: None });
+        return Ok(Named { repository, selector });
     }
-    let reference = Reference::parse_docker(text).map_err(&failed)?;
-    let client = client_options(&options.environment).map_err(&failed)?;
-    let store = Store::registry(&reference.registry, None, client).map_err(&failed)?;
-    let selector = reference.selector().unwrap_or_else(|| Selector::Tag(latest()));
-    Ok(Place { repository: store.repository(&reference.repository), selector, archive: None })
+    let (repository, selector) = located(&options.environment, text).map_err(&failed)?;
+    Ok(Named { repository, selector: Some(selector) })
 }
 
 /// `DIR`, `DIR:TAG` or `DIR@sha256:HEX`. A directory may have a colon or an `@` in its name, but in its last part only where

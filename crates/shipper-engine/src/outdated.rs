@@ -95,7 +95,7 @@ async fn states(project: &Project, lock: &Lock, wanted: impl Fn(&str) -> bool) -
     for (position, (reference, platform, locked)) in
         lock.entries().filter(|(reference, ..)| wanted(reference)).enumerate()
     {
-        let place = located(project, reference);
+        let place = located(&project.environment, reference);
         let (reference, platform, locked) = (reference.to_owned(), platform.to_owned(), locked.to_owned());
         let lookup = async move {
             let (repository, selector) = place.map_err(|source| Error::Locked {
@@ -103,7 +103,8 @@ async fn states(project: &Project, lock: &Lock, wanted: impl Fn(&str) -> bool) -
                 problem: source.to_string(),
                 hint: None,
             })?;
-            let state = match resolve(&reference, &repository, &selector, &platform).await? {
+            let failed = |source| Error::Store { action: format!("read the base image `{reference}`"), source };
+            let state = match resolve(&repository, &selector, &platform).await.map_err(failed)? {
                 Resolved::Image(manifest) if manifest.digest().to_string() == locked => BaseState::Current,
                 Resolved::Image(manifest) => BaseState::Moved { digest: manifest.digest().to_string() },
                 Resolved::Gone | Resolved::Others(_) => BaseState::Gone,

@@ -21,8 +21,17 @@ pub(crate) async fn existing(repository: &Repository, key: &BuildKey, platforms:
     let tag = tag(&key.identity_tag());
     let selector = Selector::Tag(tag);
     let failed = |source| Error::Store { action: format!("look up {}", repository.reference(&selector)), source };
-    let Some(manifest) = repository.manifest(&selector).await.map_err(failed)? else { return Ok(Existing::Absent) };
-    judge(repository, &manifest, &selector.to_string(), key, platforms).await
+    if let Some(manifest) = repository.sound_manifest(&selector).await.map_err(failed)? {
+        return judge(repository, &manifest, &selector.to_string(), key, platforms).await;
+    }
+    if repository.store().is_remote() {
+        return Ok(Existing::Absent);
+    }
+    // A layout can lose what it names; it is built again, and the reason says so.
+    Ok(match repository.manifest(&selector).await {
+        Err(damage) => Existing::Incomplete { what: damage.to_string() },
+        Ok(_) => Existing::Absent,
+    })
 }
 
 /// Whether a manifest that was read in this run is the image of `key` for `platforms`; `name` is for texts.
@@ -66,7 +75,9 @@ pub(crate) async fn judge(
                     continue;
                 }
                 let digest = Selector::Digest(child.digest.clone());
-                let Some(child) = repository.manifest(&digest).await.map_err(failed)? else { return incomplete(gone) };
+                let Some(child) = repository.sound_manifest(&digest).await.map_err(failed)? else {
+                    return incomplete(gone);
+                };
                 if let Some(missing) = missing_blob(repository, &child).await.map_err(failed)? {
                     return incomplete(missing);
                 }

@@ -52,7 +52,7 @@ pub async fn promote(options: &Options, from: &str, destination: &str, force: bo
         wanted: root.digest().to_string(),
     };
     // Before anything is sent: the tag says no at the cost of one request.
-    let existing = to.repository.manifest(&to.selector).await.map_err(failed)?;
+    let existing = to.repository.sound_manifest(&to.selector).await.map_err(failed)?;
     let other = existing.filter(|existing| existing.digest() != root.digest());
     if let Some(other) = other.as_ref().filter(|_| !force) {
         return Err(refused(other.digest()));

@@ -10,12 +10,12 @@ use shipper_report::{BlobCounts, Event, Name, Phase};
 
 use crate::attach::{self, Stated};
 use crate::attest::Attester;
+use crate::bases::image_of;
 use crate::claim::Patience;
 use crate::gather::Gathered;
 use crate::identity::Identity;
 use crate::names::{KEY, SERVICE, branch_tag, tag};
 use crate::naming::{Naming, move_tag};
-use crate::work::image_of;
 use crate::{Error, Events, inputs};
 
 /// One platform's image: built in this run, or already there under the platform's own identity.

@@ -15,12 +15,12 @@ use shipper_build::{
 use shipper_hash::CargoClosure;
 use shipper_oci::{BaseImage, Compression, Digest, Manifest, Repository, Selector};
 use shipper_plan::{Base, BuilderConfig, CompressionConfig, Existing, LinkConfig, NetworkConfig, Recipe, SecretConfig};
-use shipper_report::{Action, BlobCounts, Event, Name, Phase, PlannedService};
+use shipper_report::{Action, BlobCounts, Event, Name, Phase, PlannedService, counted};
 use shipper_tag::TagPlan;
 use tokio::sync::OnceCell;
 
 use crate::attest::Attester;
-use crate::bases::located;
+use crate::bases::{image_of, located};
 use crate::caches::Export;
 use crate::gather::{Gathered, Platform, environment};
 use crate::measured;
@@ -261,7 +261,7 @@ async fn build(job: &Job, platform: &Platform, directory: &Path) -> Result<(Plat
     let service = &job.gathered.service;
     let stage = directory.join("stage");
     let manifest = platform.context.manifest();
-    job.progress(Phase::Stage, format!("{} files", manifest.len()), 0, 0);
+    job.progress(Phase::Stage, counted(manifest.len(), "file"), 0, 0);
     let context = Arc::clone(&platform.context);
     let target = stage.clone();
     let staged = tokio::task::spawn_blocking(move || context.stage(&target)).await.expect("staging does not panic");
@@ -430,7 +430,7 @@ async fn base_image(job: &Job, platform: &Platform) -> Result<Option<(Repository
     let (reference, repository, digest) = match &service.base {
         Base::Scratch => return Ok(None),
         Base::Registry(reference) => {
-            let (repository, _) = located(&job.project, reference)
+            let (repository, _) = located(&job.project.environment, reference)
                 .map_err(|source| Error::Store { action: format!("read the base image `{reference}`"), source })?;
             (reference.clone(), repository, locked(reference))
         }
@@ -454,18 +454,6 @@ async fn base_image(job: &Job, platform: &Platform) -> Result<Option<(Repository
     };
     let base = BaseImage::new(&manifest, &config).map_err(store)?;
     Ok(Some((repository, base)))
-}
-
-/// The image manifest for a platform, behind a digest that may be an index's.
-pub(crate) async fn image_of(repository: &Repository, digest: &str, platform: &str) -> shipper_oci::Result<Manifest> {
-    let selector = Selector::Digest(digest.parse()?);
-    let missing = |selector: &Selector| shipper_oci::Error::NotFound { what: repository.reference(selector) };
-    let manifest = repository.manifest(&selector).await?.ok_or_else(|| missing(&selector))?;
-    let Some(index) = manifest.as_index() else { return Ok(manifest) };
-    let wanted: shipper_oci::Platform = platform.parse()?;
-    let child = index.manifests.iter().find(|child| child.platform.as_ref().is_some_and(|have| wanted.matches(have)));
-    let selector = Selector::Digest(child.ok_or_else(|| missing(&selector))?.digest.clone());
-    repository.manifest(&selector).await?.ok_or_else(|| missing(&selector))
 }
 
 /// The images that a Dockerfile uses by the names in `needs`, as layouts below `place` that a builder on this machine can

@@ -88,14 +88,17 @@ impl Archive {
     /// The image of that name, which may be a tag alone; without a name the only image.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is none of that name; [`Error::Archive`] when one must be named.
+    /// [`Error::NotFound`] when there is none of that name; [`Error::Ambiguous`] when one must be named.
     pub fn find(&self, name: Option<&str>) -> Result<Selector> {
         let found = match (name, self.images.as_slice()) {
             (None, [(_, only)]) => Some(only),
             (None, _) => {
-                let names: Vec<&str> = self.images.iter().flat_map(|(names, _)| names).map(String::as_str).collect();
-                let reason = format!("it holds {} images; name one of {}", self.images.len(), names.join(", "));
-                return Err(Error::Archive { path: self.path.clone(), reason: crate::error::shown(&reason) });
+                let name = |(names, digest): &(Vec<String>, Digest)| match names.first() {
+                    Some(name) => name.clone(),
+                    None => digest.to_string(),
+                };
+                let names = self.images.iter().map(name).collect();
+                return Err(Error::Ambiguous { what: self.path.display().to_string(), names });
             }
             (Some(name), images) => {
                 let matches = |own: &String| own == name || own.rsplit_once(':').is_some_and(|(_, tag)| tag == name);

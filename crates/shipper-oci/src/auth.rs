@@ -406,6 +406,7 @@ impl Authenticator {
                     what: "fetch a token".to_owned(),
                     status,
                     detail,
+                    write: false,
                 });
             }
         }

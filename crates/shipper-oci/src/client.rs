@@ -219,7 +219,9 @@ impl Client {
         let status = answer.reply.status.as_u16();
         if matches!(status, 401 | 403 | 404) && answer.reply.place() != crate::http::place(&self.base) {
             let detail = format!("{}, to which the registry redirects, says so", answer.reply.place());
-            return Err(Error::Registry { registry: self.host.clone(), what: ask.what.clone(), status, detail });
+            // Of another host nobody knows whether it may say so: this is no refusal of the registry.
+            let (registry, what) = (self.host.clone(), ask.what.clone());
+            return Err(Error::Registry { registry, what, status, detail, write: false });
         }
         if is_retryable_status(status) || matches!(status, 401 | 403) {
             return Err(self.failure(&mut answer.reply, ask).await);
@@ -288,7 +290,7 @@ impl Client {
                         }
                     }
                     404 => Err(reply.protocol("it does not answer `/v2/` as a registry does")),
-                    _ => Err(self.error_of(&mut reply, what).await),
+                    _ => Err(self.error_of(&mut reply, &Method::GET, what).await),
                 }
             })
             .await
@@ -313,7 +315,7 @@ impl Client {
         }
         let envelope = Envelope::read(&mut answer.reply).await;
         if !envelope.may_mean_absence() {
-            return Err(envelope.error(&self.host, &ask.what, 404));
+            return Err(envelope.error(&self.host, &ask.method, &ask.what, 404));
         }
         if answer.authorized || self.ping().await? == Api::Open {
             return Ok(None);
@@ -325,7 +327,7 @@ impl Client {
         }
         let envelope = Envelope::read(&mut answer.reply).await;
         if !envelope.may_mean_absence() {
-            return Err(envelope.error(&self.host, &ask.what, 404));
+            return Err(envelope.error(&self.host, &ask.method, &ask.what, 404));
         }
         if !answer.authorized {
             let detail = "it wants credentials, none were found, and the 404 that it gives to strangers proves nothing";
@@ -336,16 +338,16 @@ impl Client {
 
     /// The error that an answer means.
     pub(crate) async fn failure(&self, reply: &mut Reply, ask: &Ask<'_>) -> Error {
-        self.error_of(reply, &ask.what).await
+        self.error_of(reply, &ask.method, &ask.what).await
     }
 
-    async fn error_of(&self, reply: &mut Reply, what: &str) -> Error {
+    async fn error_of(&self, reply: &mut Reply, method: &Method, what: &str) -> Error {
         let status = reply.status.as_u16();
         let retry_after = retry_after(reply.headers());
         if status == 429 || (status == 503 && retry_after.is_some()) {
             return Error::RateLimited { registry: self.host.clone(), what: what.to_owned(), retry_after };
         }
-        Envelope::read(reply).await.error(&self.host, what, status)
+        Envelope::read(reply).await.error(&self.host, method, what, status)
     }
 }
 
@@ -405,12 +407,13 @@ impl Envelope {
         if text.is_empty() { "no details".to_owned() } else { text }
     }
 
-    pub(crate) fn error(&self, registry: &RegistryHost, what: &str, status: u16) -> Error {
+    pub(crate) fn error(&self, registry: &RegistryHost, method: &Method, what: &str, status: u16) -> Error {
+        let write = !matches!(*method, Method::GET | Method::HEAD);
         let (registry, what, detail) = (registry.clone(), what.to_owned(), self.detail());
         match status {
             401 => Error::Unauthorized { registry, detail: format!("{what}: {detail}") },
-            403 => Error::Denied { registry, what, detail },
-            _ => Error::Registry { registry, what, status, detail },
+            403 => Error::Denied { registry, what, detail, write },
+            _ => Error::Registry { registry, what, status, detail, write },
         }
     }
 }

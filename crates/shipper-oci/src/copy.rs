@@ -131,7 +131,7 @@ async fn put(to: &Repository, root: &Manifest, tag: &Tag) -> Result<()> {
 async fn peek(to: &Repository, tag: &Tag) -> Result<Option<Manifest>> {
     match &to.target {
         Target::Registry(registry) => registry.peek(tag).await,
-        Target::Layout(_) | Target::Refused => to.manifest(&Selector::Tag(tag.clone())).await,
+        Target::Layout(_) | Target::Refused => to.sound_manifest(&Selector::Tag(tag.clone())).await,
     }
 }
 

@@ -68,6 +68,8 @@ pub enum Error {
         what: String,
         /// What the registry said.
         detail: String,
+        /// Whether something was to be written.
+        write: bool,
     },
     /// Credentials could not be read.
     #[error("credentials for {registry} could not be read: {reason}")]
@@ -118,6 +120,8 @@ pub enum Error {
         status: u16,
         /// Error codes and messages of the answer, shortened and escaped.
         detail: String,
+        /// Whether something was to be written.
+        write: bool,
     },
     /// A peer broke the protocol.
     #[error("{host} broke the registry protocol ({what}): {reason}")]
@@ -200,6 +204,14 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it, or what must be said.
         reason: String,
+    },
+    /// One image was asked for without a name where there are several.
+    #[error("{what} holds {} images, and none is named", names.len())]
+    Ambiguous {
+        /// The layout or archive.
+        what: String,
+        /// The names of the images: tags, and digests of those without one.
+        names: Vec<String>,
     },
     /// A container engine on this machine did not do what was asked.
     #[error("the engine at {host} did not {what}: {reason}")]
@@ -297,7 +309,19 @@ impl Error {
             | Error::RateLimited { .. }
             | Error::Protocol { .. }
             | Error::UnsafePeer { .. } => true,
-            Error::Registry { status, .. } => *status >= 500 || *status == 404 || *status == 401 || *status == 403,
+            Error::Registry { status, write, .. } => !write || *status >= 500 || matches!(status, 401 | 403 | 404),
+            _ => false,
+        }
+    }
+
+    /// Whether a registry that was reached, and knows who asks, did not take what was to be written.
+    #[must_use]
+    pub fn is_refused_write(&self) -> bool {
+        match self {
+            Error::Denied { write, .. } => *write,
+            Error::Registry { status, write, .. } => {
+                *write && matches!(status, 400..=499) && !is_retryable_status(*status)
+            }
             _ => false,
         }
     }
@@ -365,11 +389,19 @@ impl Error {
                 Some("delete the manifest by digest, or use the registry's own interface".to_owned())
             }
             Error::Layout { .. } => Some("restore the directory, or delete it and ship again".to_owned()),
+            Error::Ambiguous { names, .. } => {
+                let more = if names.len() > MANY_NAMES { ", .." } else { "" };
+                let some: Vec<String> = names.iter().take(MANY_NAMES).map(|name| shown(name)).collect();
+                Some(format!("name one of {}{more}", some.join(", ")))
+            }
             Error::RateLimited { retry_after: Some(wait), .. } => Some(format!("try again in {}s", wait.as_secs())),
             _ => None,
         }
     }
 }
+
+/// Most names in a hint.
+const MANY_NAMES: usize = 8;
 
 /// Statuses after which the same request may succeed.
 pub(crate) fn is_retryable_status(status: u16) -> bool {
@@ -418,10 +450,20 @@ mod tests {
         let host: RegistryHost = "ghcr.io".parse().unwrap();
         let limited = Error::RateLimited { registry: host.clone(), what: "x".into(), retry_after: None };
         assert!(limited.is_unknown() && limited.is_retryable());
-        let status =
-            |status| Error::Registry { registry: host.clone(), what: "x".into(), status, detail: String::new() };
-        assert!(status(503).is_retryable() && status(503).is_unknown());
-        assert!(!status(400).is_retryable() && !status(400).is_unknown());
-        assert!(status(404).is_unknown(), "a 404 that proves nothing");
+        let status = |status, write| Error::Registry {
+            registry: host.clone(),
+            what: "x".into(),
+            status,
+            detail: String::new(),
+            write,
+        };
+        for write in [false, true] {
+            assert!(status(503, write).is_retryable() && status(503, write).is_unknown());
+            assert!(status(404, write).is_unknown(), "a 404 that proves nothing");
+            assert!(!status(503, write).is_refused_write() && !status(429, write).is_refused_write());
+            assert_eq!(status(413, write).is_refused_write(), write);
+            assert_eq!(status(400, write).is_unknown(), !write, "nothing is known of what could not be read");
+        }
+        assert!(!status(400, false).is_retryable());
     }
 }

@@ -12,7 +12,7 @@
 //!
 //! All functions block.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -27,6 +27,9 @@ use crate::{
     Descriptor, Digest, Error, ImageIndex, MAX_INDEX_DEPTH, MAX_MANIFEST_BYTES, Manifest, ManifestKind, RepositoryName,
     Result, Selector, Tag, media_type, referrers, verify,
 };
+
+/// The tag that is meant where none is named.
+pub(crate) const LATEST: &str = "latest";
 
 const LAYOUT_FILE: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
@@ -206,6 +209,21 @@ impl Layout {
         }
     }
 
+    /// As [`Layout::manifest`], but what is missing or damaged counts as absent.
+    pub(crate) fn sound_manifest(&self, selector: &Selector) -> Result<Option<Manifest>> {
+        let digest = match selector {
+            Selector::Tag(tag) => match self.index()?.find(tag)? {
+                Some(entry) => entry.digest,
+                None => return Ok(None),
+            },
+            Selector::Digest(digest) => digest.clone(),
+        };
+        match self.load(&digest, None) {
+            Err(error) if error.is_corrupt() || matches!(error, Error::TooLarge { .. }) => Ok(None),
+            found => found,
+        }
+    }
+
     fn load(&self, digest: &Digest, media_type: Option<&str>) -> Result<Option<Manifest>> {
         let Some(size) = self.blob_size(digest)? else { return Ok(None) };
         let path = self.blob_path(digest);
@@ -216,6 +234,31 @@ impl Layout {
         Manifest::parse_expecting(digest, media_type, bytes).map(Some)
     }
 
+    /// The image that is meant where none is named: `latest`, else the only one. Artifacts are no images.
+    pub(crate) fn unnamed_image(&self) -> Result<Selector> {
+        let latest: Tag = LATEST.parse()?;
+        let index = self.index()?;
+        if index.find(&latest)?.is_some() {
+            return Ok(Selector::Tag(latest));
+        }
+        let mut images: BTreeMap<Digest, Option<String>> = BTreeMap::new();
+        for (entry, tag) in index.entries()? {
+            if entry.artifact_type.is_none() && media_type::is_manifest(&entry.media_type) {
+                let name = images.entry(entry.digest).or_default();
+                *name = name.take().or(tag);
+            }
+        }
+        let what = self.root.display().to_string();
+        match images.len() {
+            0 => Err(Error::NotFound { what: format!("an image in {what}") }),
+            1 => Ok(Selector::Digest(images.into_keys().next().expect("because there is one"))),
+            _ => {
+                let names = images.into_iter().map(|(digest, tag)| tag.unwrap_or_else(|| digest.to_string()));
+                Err(Error::Ambiguous { what, names: names.collect() })
+            }
+        }
+    }
+
     /// All tags, sorted.
     pub(crate) fn tags(&self) -> Result<Vec<Tag>> {
         let tags: BTreeSet<Tag> =
@@ -224,7 +267,7 @@ impl Layout {
     }
 
     /// Stores a manifest whose blobs and children are all there, and points `tag` to it. With `keep` an existing tag that
-    /// names something else is a conflict; compare and change are one step.
+    /// names something else is a conflict, unless that is missing or damaged; compare and change are one step.
     pub(crate) fn put_manifest(&self, manifest: &Manifest, tag: Option<&Tag>, keep: bool) -> Result<Written> {
         self.prepare()?;
         let _held = self.lock()?;
@@ -256,7 +299,10 @@ impl Layout {
         };
         let mut index = self.index()?;
         let existing = tag.map(|tag| index.find(tag)).transpose()?.flatten();
-        if keep && let Some(existing) = existing.as_ref().filter(|existing| existing.digest != *manifest.digest()) {
+        if keep
+            && let Some(existing) = existing.as_ref().filter(|existing| existing.digest != *manifest.digest())
+            && self.sound_manifest(&Selector::Digest(existing.digest.clone()))?.is_some()
+        {
             return Err(Error::Conflict {
                 reference: what,
                 existing: existing.digest.clone(),

@@ -150,7 +150,7 @@ impl Registry {
                     if status == 400 && envelope.has_code(&["UNSUPPORTED"]) && entries.is_empty() {
                         return Ok(None);
                     }
-                    return Err(envelope.error(self.client.host(), &what, status));
+                    return Err(envelope.error(self.client.host(), &Method::GET, &what, status));
                 }
             }
             let next = reply.header(&LINK).and_then(next_link).map(str::to_owned);

@@ -361,7 +361,7 @@ impl Registry {
                 let what = format!("{}/{}", self.client.host(), self.at(selector));
                 return Err(Error::Incomplete { what, missing: envelope.detail() });
             }
-            return Err(envelope.error(self.client.host(), &ask.what, status));
+            return Err(envelope.error(self.client.host(), &ask.method, &ask.what, status));
         }
         match digest_header(&answer.reply)? {
             Some(found) if !found.matches(manifest.bytes()) => {
@@ -441,7 +441,7 @@ impl Registry {
                 by: self.client.host().to_string(),
             });
         }
-        Err(envelope.error(self.client.host(), &ask.what, status))
+        Err(envelope.error(self.client.host(), &ask.method, &ask.what, status))
     }
 }
 

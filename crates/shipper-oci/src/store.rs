@@ -226,6 +226,35 @@ impl Repository {
         }
     }
 
+    /// The image that is meant where none is named: `latest`; of a layout without it, the only image.
+    ///
+    /// # Errors
+    /// [`Error::Ambiguous`] and [`Error::NotFound`] of a layout with several images, or none.
+    pub async fn unnamed_image(&self) -> Result<Selector> {
+        match &self.target {
+            Target::Layout(layout) => {
+                let layout = layout.clone();
+                blocking(move || layout.unnamed_image()).await
+            }
+            Target::Registry(_) | Target::Refused => Ok(Selector::Tag(crate::layout::LATEST.parse()?)),
+        }
+    }
+
+    /// As [`Repository::manifest`], for callers that are about to write it: a manifest that a layout names but has lost, or
+    /// that is damaged there, counts as absent. What a registry sends is judged as always.
+    ///
+    /// # Errors
+    /// As [`Repository::manifest`].
+    pub async fn sound_manifest(&self, selector: &Selector) -> Result<Option<Manifest>> {
+        match &self.target {
+            Target::Layout(layout) => {
+                let (layout, selector) = (layout.clone(), selector.clone());
+                blocking(move || layout.sound_manifest(&selector)).await
+            }
+            Target::Registry(_) | Target::Refused => self.manifest(selector).await,
+        }
+    }
+
     /// Whether a manifest with this digest is there.
     ///
     /// # Errors

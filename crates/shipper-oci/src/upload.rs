@@ -177,7 +177,7 @@ impl Registry {
                 source: detail.into(),
             });
         }
-        Err(envelope.error(self.client.host(), &ask.what, status))
+        Err(envelope.error(self.client.host(), &ask.method, &ask.what, status))
     }
 }
 

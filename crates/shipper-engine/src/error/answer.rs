@@ -22,7 +22,7 @@ impl Error {
             Self::Build { source, .. } if source.is_unknown() => ExitCode::Unknown,
             Self::Build { .. } | Self::Check { .. } | Self::Need { .. } | Self::Stage { .. } => ExitCode::BuildFailed,
             Self::BaseAbsent { .. } => ExitCode::BuildFailed,
-            Self::Push { source, .. } if is_refused(source) => ExitCode::PushFailed,
+            Self::Push { source, .. } | Self::Copy { source, .. } if source.is_refused_write() => ExitCode::PushFailed,
             Self::Push { source, .. } | Self::Load { source, .. } if source.is_unknown() => ExitCode::Unknown,
             Self::Push { .. } | Self::Load { .. } | Self::Identity { .. } | Self::Anchor { .. } => ExitCode::PushFailed,
             Self::Copy { source, .. } if is_usage(source) => ExitCode::Usage,
@@ -102,8 +102,8 @@ impl Error {
                 }
             )),
             Self::Anchor { .. } => Some(
-                "the same commit gave another image, or two services share a repository; the name stays as it is, and the \
-                 image has its identity"
+                "the name stays as it is, and the image has its identity; one commit or version gave two images: it was built \
+                 of other inputs, a git tag was moved, or two services share a repository"
                     .to_owned(),
             ),
             Self::Store { source, .. } => source.hint(),
@@ -209,12 +209,8 @@ fn is_denied(error: &std::io::Error) -> bool {
     )
 }
 
-/// Whether a registry that knows who asks does not let them write.
-fn is_refused(error: &shipper_oci::Error) -> bool {
-    matches!(error, shipper_oci::Error::Denied { .. } | shipper_oci::Error::Registry { status: 403, .. })
-}
-
 /// Whether the user wrote something that is no name, or a client option that can not be used.
 fn is_usage(error: &shipper_oci::Error) -> bool {
-    matches!(error, shipper_oci::Error::InvalidReference { .. } | shipper_oci::Error::Options { .. })
+    use shipper_oci::Error as Oci;
+    matches!(error, Oci::InvalidReference { .. } | Oci::Options { .. } | Oci::Ambiguous { .. })
 }
