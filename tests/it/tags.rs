@@ -407,9 +407,13 @@ fn a_name_that_never_moves_stays_and_its_aliases_with_it() {
     let mut project = project.clone_to();
     project.repo.write("docs/index.md", "other\n");
     let head = project.repo.commit("other");
+    let foreseen = run(&project, &release("v1.0.0", &head), &["plan", "docs", &target]).ok();
+    foreseen.says("`v1.0.0` names another image").says(&first).says("never moves");
     let refused = run(&project, &release("v1.0.0", &head), &["ship", "docs", &target]).exits(5);
     refused.says("cannot name `docs` by v1.0.0").says(&first).says("the name stays as it is");
     assert_eq!((digest("v1.0.0"), digest("latest")), (first.clone(), first));
+    let foreseen = run(&project, &release("v1.0.0", &head), &["plan", "docs", &target]).ok();
+    foreseen.says("`v1.0.0` names another image");
     // What was built is kept under its identity: without the name in the way, nothing is built again.
     run(&project, &release("v1.0.1", &head), &["ship", "docs", &target]).ok().says("Retagged docs");
     assert_eq!(digest("latest"), digest("v1.0.1"));

@@ -11,6 +11,7 @@ use shipper_report::{Name, NameOutcome};
 use shipper_tag::{Facts, PlannedTag, Policy, Precondition, Role, Scope, TagPlan, Version, evaluate};
 
 use crate::Error;
+use crate::probe::stored_key;
 
 /// The names that one service's image gets.
 #[derive(Debug, Clone)]
@@ -18,6 +19,31 @@ pub(crate) struct Naming {
     pub(crate) policy: Policy,
     pub(crate) facts: Facts,
     pub(crate) plan: TagPlan,
+}
+
+/// Names that an image lacks.
+#[derive(Debug, Default)]
+pub(crate) struct Due {
+    pub(crate) names: Vec<String>,
+    /// Those of them that it can not get.
+    pub(crate) taken: Vec<Taken>,
+}
+
+/// A name that never moves, on another image.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    tag: String,
+    digest: Digest,
+}
+
+impl Taken {
+    /// What a plan warns of.
+    pub(crate) fn warning(&self) -> String {
+        format!(
+            "`{}` names another image, {}, and never moves: this image will not get the name",
+            self.tag, self.digest
+        )
+    }
 }
 
 /// How often an alias is brought forward when other runs write newer versions at the same time.
@@ -56,14 +82,38 @@ impl Naming {
     ///
     /// # Errors
     /// [`Error::Store`] where it can not be told.
-    pub(crate) async fn due(&self, repository: &Repository, digest: &Digest) -> Result<Vec<String>, Error> {
-        let mut due = Vec::new();
+    pub(crate) async fn due(&self, repository: &Repository, digest: &Digest) -> Result<Due, Error> {
+        let mut due = Due::default();
         for planned in self.names() {
-            if digest_of(repository, &planned.tag).await?.as_ref() != Some(digest) {
-                due.push(planned.tag.to_string());
+            let named = digest_of(repository, &planned.tag).await?;
+            if named.as_ref() == Some(digest) {
+                continue;
+            }
+            due.names.push(planned.tag.to_string());
+            if let (Some(other), Precondition::AbsentOrSameDigest) = (named, &planned.precondition) {
+                due.taken.push(Taken { tag: planned.tag.to_string(), digest: other });
             }
         }
         Ok(due)
+    }
+
+    /// The names that an image of `key`, still to be built, will not get: they are on images of other inputs and never
+    /// move. One GET an anchor.
+    ///
+    /// # Errors
+    /// [`Error::Store`] where it can not be told.
+    pub(crate) async fn taken(&self, repository: &Repository, key: &BuildKey) -> Result<Vec<Taken>, Error> {
+        let mut taken = Vec::new();
+        for planned in self.names().filter(|planned| planned.precondition == Precondition::AbsentOrSameDigest) {
+            let Some(named) = manifest_of(repository, &planned.tag).await? else { continue };
+            let stored = stored_key(repository, &named).await;
+            let stored =
+                stored.map_err(|source| Error::Store { action: looking_up(repository, &planned.tag), source })?;
+            if stored != Some(key.to_string()) {
+                taken.push(Taken { tag: planned.tag.to_string(), digest: named.digest().clone() });
+            }
+        }
+        Ok(taken)
     }
 
     /// The names of an image that has all of them.
@@ -218,9 +268,12 @@ async fn tags(repository: &Repository) -> Result<Vec<Tag>, Error> {
 }
 
 async fn manifest_of(repository: &Repository, tag: &Tag) -> Result<Option<Manifest>, Error> {
-    let selector = Selector::Tag(tag.clone());
-    let action = || format!("look up {}", repository.reference(&selector));
-    repository.manifest(&selector).await.map_err(|source| Error::Store { action: action(), source })
+    let found = repository.sound_manifest(&Selector::Tag(tag.clone())).await;
+    found.map_err(|source| Error::Store { action: looking_up(repository, tag), source })
+}
+
+fn looking_up(repository: &Repository, tag: &Tag) -> String {
+    format!("look up {}", repository.reference(&Selector::Tag(tag.clone())))
 }
 
 async fn digest_of(repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error> {

@@ -15,7 +15,7 @@ use crate::bases::Bases;
 use crate::facts::{FactsOverrides, facts_for_names};
 use crate::gather::{Gathered, gather, selection};
 use crate::git::{self, Head};
-use crate::naming::Naming;
+use crate::naming::{Due, Naming};
 use crate::outdated::{self, LockedBase};
 use crate::phases::Phases;
 use crate::record::{Recorder, estimates};
@@ -258,10 +258,15 @@ async fn facts<'a>(
         }
     }
     let found = matches!(existing, Existing::Verified { .. });
-    let names_due = match &existing {
+    let due = match &existing {
         Existing::Verified { reference } => naming.due(repository, &digest_in(reference)?).await?,
-        Existing::Absent | Existing::Incomplete { .. } => Vec::new(),
+        Existing::Absent | Existing::Incomplete { .. } => {
+            Due { names: Vec::new(), taken: naming.taken(repository, &gathered.key).await? }
+        }
     };
+    for taken in &due.taken {
+        events.warn(Some(&gathered.service.name), taken.warning());
+    }
     let mut platforms = Vec::with_capacity(gathered.platforms.len());
     for platform in &gathered.platforms {
         let own = match gathered.platforms.len() {
@@ -290,7 +295,7 @@ async fn facts<'a>(
         existing,
         previous,
         names: naming.names().map(|planned| planned.tag.to_string()).collect(),
-        names_due,
+        names_due: due.names,
         needs: gathered.service.needs.values().cloned().collect::<BTreeSet<_>>().into_iter().collect(),
         forced,
         estimate_ms,
