@@ -1,6 +1,7 @@
 //! Drives the real binary, one module per subject.
 
 mod attest;
+mod audit;
 mod bad_input;
 mod builders;
 mod caches;

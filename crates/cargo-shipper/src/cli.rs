@@ -100,6 +100,8 @@ pub(crate) enum Command {
     Where(WhereArgs),
     /// Name the files and values that make services due, and what pulls them in
     Why(WhyArgs),
+    /// Replay the last commits: what each would have built, and what path filters would have
+    Audit(AuditArgs),
     /// Advice about Dockerfiles and their contexts, with what it is worth
     Lint(LintArgs),
     /// Print the hash of a directory's or service's context
@@ -355,6 +357,22 @@ fn revision(text: &str) -> Result<String, String> {
 fn build_arg(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
     pair.map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| "write NAME=VALUE".to_owned())
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AuditArgs {
+    /// Services, with those they are built on; all where none is named
+    #[arg(value_name = "SERVICE")]
+    pub(crate) services: Vec<String>,
+    /// How many commits, by their first parents
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) commits: u32,
+    /// The newest of them
+    #[arg(long, value_name = "REV", default_value = "HEAD")]
+    pub(crate) at: String,
+    /// Name each commit that builds something, and why
+    #[arg(long)]
+    pub(crate) list: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -46,6 +46,12 @@ impl RustcIdentity {
         self.channel.as_deref()
     }
 
+    /// What a toolchain file says, whatever is installed: for comparing states of a repository, never for building.
+    #[must_use]
+    pub fn as_written(toolchain: Option<&ToolchainFile>) -> RustcIdentity {
+        RustcIdentity { channel: toolchain.and_then(ToolchainFile::channel).map(str::to_owned), version: None }
+    }
+
     /// The identity of an exact channel.
     fn exact(channel: &str) -> RustcIdentity {
         RustcIdentity { channel: Some(channel.to_owned()), version: None }

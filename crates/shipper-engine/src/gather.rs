@@ -15,6 +15,7 @@ use shipper_report::Event;
 
 use crate::bases::Bases;
 use crate::narrowed::{self, Narrowed};
+use crate::project::Compilers;
 use crate::{Error, Events, Project};
 
 /// One platform of a service, ready to be looked up or built.
@@ -241,6 +242,9 @@ async fn compiler(
         }
         None => None,
     };
+    if project.compilers == Compilers::AsWritten {
+        return Ok(RustcIdentity::as_written(file.as_ref()));
+    }
     let cache = project.directories.cache.join("rustc.v1");
     rustc_identity(file.as_ref(), &environment(&project.environment), Some(&cache)).await.map_err(failed)
 }

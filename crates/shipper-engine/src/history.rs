@@ -7,8 +7,6 @@ use std::path::Path;
 
 use gix::ObjectId;
 
-/// How many commits are looked at.
-const COMMITS: usize = 100;
 /// A commit that changes more paths says nothing about which files change often.
 const MOST_CHANGES: usize = 2_000;
 
@@ -17,29 +15,55 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// What one commit changed: paths relative to the project.
 pub(crate) type Changed = BTreeSet<Vec<u8>>;
 
-/// The changes of the last commits, newest first; none where there is no repository.
-pub(crate) fn changes(root: &Path) -> Vec<Changed> {
+/// A commit of the history.
+pub(crate) struct Commit {
+    /// Its full name.
+    pub(crate) id: String,
+    /// The first line of its message.
+    pub(crate) subject: String,
+    /// Its first parent.
+    pub(crate) parent: Option<String>,
+    /// What it changed since its parent; `None` where that is too much to say anything.
+    pub(crate) changed: Option<Changed>,
+}
+
+/// The last `count` commits before and with `revision`, newest first; none where there is no repository.
+pub(crate) fn commits(root: &Path, revision: &str, count: usize) -> Vec<Commit> {
     let Some(top) = crate::repository::top(root) else { return Vec::new() };
     let below = root.strip_prefix(top).unwrap_or(Path::new("")).as_os_str().as_encoded_bytes();
     let mut found = Vec::new();
-    if let Err(error) = walk(top, below, &mut found) {
+    if let Err(error) = walk(top, below, revision, count, &mut found) {
         tracing::debug!(%error, "the history ends early");
     }
     found
 }
 
-fn walk(top: &Path, below: &[u8], found: &mut Vec<Changed>) -> Result<(), Failure> {
+/// The changes of the last `count` commits that say something, newest first. A first commit has changed nothing.
+pub(crate) fn changes(root: &Path, count: usize) -> Vec<Changed> {
+    let commits = commits(root, "HEAD", count).into_iter();
+    commits.filter(|commit| commit.parent.is_some()).filter_map(|commit| commit.changed).collect()
+}
+
+fn walk(top: &Path, below: &[u8], revision: &str, count: usize, found: &mut Vec<Commit>) -> Result<(), Failure> {
     let repository = crate::repository::open(top)?;
-    let mut commit = repository.head_commit()?;
-    for _ in 0..COMMITS {
-        let Some(parent) = commit.parent_ids().next() else { break };
-        let parent = parent.object()?.try_into_commit()?;
+    let mut commit = repository.rev_parse_single(revision)?.object()?.peel_to_commit()?;
+    for _ in 0..count {
+        // A shallow clone names parents that it does not have.
+        let parent = match commit.parent_ids().next() {
+            Some(parent) => Some(parent.object()?.try_into_commit()?),
+            None => None,
+        };
         let mut paths = Changed::new();
-        let (new, old) = (commit.tree_id()?.detach(), parent.tree_id()?.detach());
-        compare(&repository, Some(new), Some(old), &mut Vec::new(), &mut paths)?;
-        if paths.len() <= MOST_CHANGES {
-            found.push(paths.iter().filter_map(|path| inside(path, below)).collect());
-        }
+        let old = parent.as_ref().map(gix::Commit::tree_id).transpose()?.map(gix::Id::detach);
+        compare(&repository, Some(commit.tree_id()?.detach()), old, &mut Vec::new(), &mut paths)?;
+        let says_something = paths.len() <= MOST_CHANGES;
+        found.push(Commit {
+            id: commit.id.to_string(),
+            subject: commit.message()?.summary().to_string(),
+            parent: parent.as_ref().map(|parent| parent.id.to_string()),
+            changed: says_something.then(|| paths.iter().filter_map(|path| inside(path, below)).collect()),
+        });
+        let Some(parent) = parent else { break };
         commit = parent;
     }
     Ok(())
@@ -114,10 +138,14 @@ mod tests {
         let text = |changed: &Changed| -> Vec<String> {
             changed.iter().map(|path| String::from_utf8_lossy(path).into_owned()).collect()
         };
-        let told: Vec<Vec<String>> = changes(repo.path()).iter().map(text).collect();
+        let told: Vec<Vec<String>> = changes(repo.path(), 9).iter().map(text).collect();
         assert_eq!(told, [vec!["b".to_owned()], vec!["a/deep/y".to_owned(), "a/x".to_owned()]]);
-        let told: Vec<Vec<String>> = changes(&repo.path().join("a")).iter().map(text).collect();
+        let told: Vec<Vec<String>> = changes(&repo.path().join("a"), 9).iter().map(text).collect();
         assert_eq!(told, [vec![], vec!["deep/y".to_owned(), "x".to_owned()]]);
-        assert!(changes(std::path::Path::new("/")).is_empty());
+        let commits = commits(repo.path(), "HEAD~1", 9);
+        let subjects: Vec<&str> = commits.iter().map(|commit| commit.subject.as_str()).collect();
+        assert_eq!((subjects, commits[0].parent.as_ref()), (vec!["two", "one"], Some(&commits[1].id)));
+        assert!(commits[1].parent.is_none() && commits[1].changed.as_ref().is_some_and(|all| all.len() == 2));
+        assert!(changes(std::path::Path::new("/"), 9).is_empty());
     }
 }

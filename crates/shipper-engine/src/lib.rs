@@ -7,6 +7,7 @@ mod amazon;
 mod amazon;
 mod attach;
 mod attest;
+mod audit;
 mod bases;
 mod caches;
 mod claim;
@@ -58,6 +59,7 @@ mod whole;
 mod why;
 mod work;
 
+pub use audit::{Audit, AuditOptions, AuditedBuild, AuditedCommit, AuditedService, audit};
 pub use deploy::{
     DeployOptions, DeployPath, Deployed, Found, ImageSource, RollbackOptions, WhileHeld, deploy_until, history,
     rollback_until, status, where_is,

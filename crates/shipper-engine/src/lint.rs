@@ -40,6 +40,8 @@ pub struct Finding {
 
 /// A context of this size and more is worth a look, in bytes.
 const LARGE: u64 = 10 << 20;
+/// How many commits are looked at.
+const COMMITS: usize = 100;
 /// How many of the largest parts of a context are named.
 const PARTS: usize = 3;
 
@@ -59,7 +61,7 @@ struct Subject<'a> {
 /// What makes a context or a Dockerfile unusable.
 pub fn lint(project: &Project, services: &[String]) -> Result<Vec<Finding>, Error> {
     let tree = project.tree()?;
-    let history = changes(&project.root);
+    let history = changes(&project.root, COMMITS);
     let mut findings = Vec::new();
     for name in selection(project, services)? {
         let service = &project.services[&name];

@@ -50,6 +50,17 @@ pub struct Project {
     /// Private directories.
     pub directories: Directories,
     paranoid: bool,
+    /// What stands for the compiler of a toolchain that is no exact one.
+    pub(crate) compilers: Compilers,
+}
+
+/// What stands in a key for a compiler that the repository does not name exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compilers {
+    /// What is installed.
+    Installed,
+    /// What the toolchain file says: nothing is asked, and nothing can be built.
+    AsWritten,
 }
 
 /// Directories that belong to shipper, all of which may be deleted at any time.
@@ -142,6 +153,7 @@ impl Project {
             environment,
             directories,
             paranoid: options.paranoid,
+            compilers: Compilers::Installed,
         })
     }
 

@@ -92,7 +92,7 @@ async fn against_revision(project: &Project, services: &[String], revision: &str
 }
 
 /// Contexts and inputs of services without a registry: what the lock does not say is not known on either side.
-async fn keys(project: &Project, tree: &Tree, services: &[String]) -> Result<Vec<Gathered>, Error> {
+pub(crate) async fn keys(project: &Project, tree: &Tree, services: &[String]) -> Result<Vec<Gathered>, Error> {
     let order = selection(project, services)?;
     let mut bases = Bases::offline(project, tree)?;
     let gathered = gather(project, tree, &order, &mut bases, &silent()).await?;
@@ -106,7 +106,7 @@ fn silent() -> Events {
 }
 
 /// What differs between two states of a service, each difference once.
-fn reasons(old: &Gathered, new: &Gathered) -> Vec<Reason> {
+pub(crate) fn reasons(old: &Gathered, new: &Gathered) -> Vec<Reason> {
     let mut reasons: Vec<Reason> = Vec::new();
     for platform in &new.platforms {
         let name = &platform.inputs.platform;

@@ -4,12 +4,15 @@
 //! conversion of line endings; names come from strangers and are checked before they become paths. Nothing is fetched:
 //! an object that a partial or shallow clone does not have is an error.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gix::bstr::BStr;
 use gix::objs::tree::EntryKind;
 
 use crate::Error;
+use crate::content::Hashed;
 use crate::path::{escape, fault, join};
 
 /// Largest blob that is read, in bytes: it is held in memory.
@@ -31,6 +34,8 @@ pub(crate) struct Commit {
     pub(crate) name: String,
     /// The tree of the directory that it was opened for.
     pub(crate) tree: ObjectName,
+    /// What files turned out to be, for all commits that are opened from one another.
+    known: Arc<Mutex<HashMap<ObjectName, Hashed>>>,
 }
 
 /// What a name in a tree stands for.
@@ -55,31 +60,33 @@ impl Commit {
         let open = || -> Result<Option<Self>, Failure> {
             let options = gix::open::Options::isolated().with(gix::sec::Trust::Reduced).open_path_as_is(true);
             let repository = gix::open_opts(top.join(".git"), options)?;
-            let (name, mut tree) = {
-                let commit = repository.rev_parse_single(revision)?.object()?.peel_to_commit()?;
-                (commit.id.to_string(), commit.tree_id()?.detach())
-            };
-            for part in below.split(|&byte| byte == b'/').filter(|part| !part.is_empty()) {
-                let object = repository.find_object(tree)?.try_into_tree()?;
-                let found = object
-                    .decode()?
-                    .entries
-                    .iter()
-                    .find(|entry| entry.filename == part)
-                    .map(|entry| (entry.mode.is_tree(), entry.oid.to_owned()));
-                match found {
-                    Some((true, id)) => tree = id,
-                    _ => return Ok(None),
-                }
-            }
+            let Some((name, tree)) = find(&repository, revision, below)? else { return Ok(None) };
             let (repository, top) = (repository.into_sync(), top.to_owned());
-            Ok(Some(Self { repository, top, name, tree: tree.as_bytes().into() }))
+            Ok(Some(Self { repository, top, name, tree, known: Arc::default() }))
         };
-        match open() {
-            Ok(Some(commit)) => Ok(commit),
-            Ok(None) => Err(Error::NotInCommit { revision: revision.to_owned(), path: escape(below) }),
-            Err(source) => Err(Error::Revision { path: top.to_owned(), revision: revision.to_owned(), source }),
-        }
+        found(open(), top, revision, below)
+    }
+
+    /// As [`Commit::open`], for another commit of the same repository. What files turned out to be is known to both.
+    pub(crate) fn other(&self, revision: &str, below: &[u8]) -> Result<Self, Error> {
+        let open = || -> Result<Option<Self>, Failure> {
+            let Some((name, tree)) = find(&self.repository.to_thread_local(), revision, below)? else {
+                return Ok(None);
+            };
+            let (repository, top) = (self.repository.clone(), self.top.clone());
+            Ok(Some(Self { repository, top, name, tree, known: Arc::clone(&self.known) }))
+        };
+        found(open(), &self.top, revision, below)
+    }
+
+    /// What the file behind an object turned out to be, if it was looked at before.
+    pub(crate) fn known(&self, id: &[u8]) -> Option<Hashed> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Remembers what the file behind an object turned out to be.
+    pub(crate) fn remember(&self, id: &[u8], file: &Hashed) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(id.into(), file.clone());
     }
 
     /// The names in a tree that stands for the directory `path`, in git's order, which is that of whole paths.
@@ -123,6 +130,34 @@ impl Commit {
 
     fn failed(&self, source: Failure) -> Error {
         Error::Git { path: self.top.clone(), source }
+    }
+}
+
+/// The commit's own name, and the tree of the directory `below` in it; `None` where it does not have that.
+fn find(repository: &gix::Repository, revision: &str, below: &[u8]) -> Result<Option<(String, ObjectName)>, Failure> {
+    let commit = repository.rev_parse_single(revision)?.object()?.peel_to_commit()?;
+    let (name, mut tree) = (commit.id.to_string(), commit.tree_id()?.detach());
+    for part in below.split(|&byte| byte == b'/').filter(|part| !part.is_empty()) {
+        let object = repository.find_object(tree)?.try_into_tree()?;
+        let found = object
+            .decode()?
+            .entries
+            .iter()
+            .find(|entry| entry.filename == part)
+            .map(|entry| (entry.mode.is_tree(), entry.oid.to_owned()));
+        match found {
+            Some((true, id)) => tree = id,
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some((name, tree.as_bytes().into())))
+}
+
+fn found(opened: Result<Option<Commit>, Failure>, top: &Path, revision: &str, below: &[u8]) -> Result<Commit, Error> {
+    match opened {
+        Ok(Some(commit)) => Ok(commit),
+        Ok(None) => Err(Error::NotInCommit { revision: revision.to_owned(), path: escape(below) }),
+        Err(source) => Err(Error::Revision { path: top.to_owned(), revision: revision.to_owned(), source }),
     }
 }
 

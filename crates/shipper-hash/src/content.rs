@@ -130,10 +130,16 @@ impl Reader<'_> {
         let path = &wanted.directory.path;
         if let Some(commit) = self.commit {
             for node in &wanted.nodes {
-                if node.known.get().is_none() {
-                    let known = self.look_in_commit(commit, path, node)?.1;
-                    node.known.get_or_init(|| known);
+                if node.known.get().is_some() {
+                    continue;
                 }
+                let earlier =
+                    node.object.as_ref().filter(|_| node.kind == NodeKind::File).and_then(|id| commit.known(id));
+                let known = match earlier {
+                    Some(file) => Known::File(Box::new(file)),
+                    None => self.look_in_commit(commit, path, node)?.1,
+                };
+                node.known.get_or_init(|| known);
             }
             return Ok(());
         }
@@ -178,7 +184,9 @@ impl Reader<'_> {
         self.counters.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let lfs_pointer = bytes.len() as u64 <= MAX_LFS_POINTER && bytes.starts_with(LFS_MAGIC);
         let stat = Stat::of_blob(bytes.len() as u64);
-        Ok((bytes, Known::File(Box::new(Hashed { stat, digest, lfs_pointer, settled: false }))))
+        let file = Hashed { stat, digest, lfs_pointer, settled: false };
+        commit.remember(object, &file);
+        Ok((bytes, Known::File(Box::new(file))))
     }
 
     fn look_at(

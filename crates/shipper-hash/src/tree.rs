@@ -62,6 +62,12 @@ pub struct TreeStats {
     pub indexes: usize,
 }
 
+/// The path of a directory relative to the top level of its work tree.
+#[cfg(feature = "git")]
+fn below(root: &Path, top: &Path) -> Vec<u8> {
+    root.strip_prefix(top).ok().and_then(crate::path::platform_bytes).unwrap_or_default().into()
+}
+
 /// A directory whose files contexts are made of.
 ///
 /// Each directory is listed and each file read at most once, however many contexts are made. Hashing starts no
@@ -153,11 +159,31 @@ impl Tree {
             let source = "it is no name of a revision".into();
             return Err(Error::Revision { path: top.to_owned(), revision: revision.to_owned(), source });
         }
-        let below = root.path().strip_prefix(top).ok().and_then(crate::path::platform_bytes).unwrap_or_default();
-        let commit = Commit::open(top, revision, &below)?;
+        let commit = Commit::open(top, revision, &below(root.path(), top))?;
+        Self::of_commit(Arc::new(root), commit)
+    }
+
+    /// As [`Tree::at_commit`], for another commit of the repository. A file that both commits have is read once, if this
+    /// tree is a commit's too.
+    ///
+    /// # Errors
+    /// As [`Tree::at_commit`].
+    #[cfg(feature = "git")]
+    pub fn at_other_commit(&self, revision: &str) -> Result<Self, Error> {
+        match (&self.commit, top_level(self.root.path())) {
+            (Some(commit), Some(top)) if crate::commit::is_revision(revision) => {
+                let commit = commit.other(revision, &below(self.root.path(), top))?;
+                Self::of_commit(Arc::clone(&self.root), commit)
+            }
+            _ => Self::at_commit(self.root.path(), revision),
+        }
+    }
+
+    #[cfg(feature = "git")]
+    fn of_commit(root: Arc<Root>, commit: Commit) -> Result<Self, Error> {
         let listing = Dir::of_commit(&commit, &commit.tree)?;
         Ok(Self {
-            root: Arc::new(root),
+            root,
             commit: Some(commit),
             listing,
             options: TreeOptions::default(),

@@ -1,5 +1,6 @@
 //! One module a command: arguments in, engine called, data printed.
 
+pub(crate) mod audit;
 pub(crate) mod base;
 pub(crate) mod completions;
 pub(crate) mod config;

@@ -36,6 +36,27 @@ fn a_clean_checkout_and_its_commit_have_one_hash() {
 }
 
 #[test]
+fn a_file_that_two_commits_have_is_read_once() {
+    let project = committed();
+    project.write("a", "changed");
+    project.run(&["add", "-A"]).run(&["commit", "-q", "-m", "two"]);
+    let new = Tree::at_commit(project.path(), "HEAD").unwrap();
+    context_of(&new, None, &Selection::default()).unwrap();
+    let all = new.stats().read;
+    let old = new.at_other_commit("HEAD~1").unwrap();
+    let found = context_of(&old, None, &Selection::default()).unwrap();
+    assert_eq!((all, old.stats().read), (5, 1), "{:?}", old.stats());
+    assert_eq!(found.hash(), at(&project, "HEAD~1").unwrap().hash());
+    assert!(matches!(old.at_other_commit("nothing"), Err(Error::Revision { .. })));
+    // From the work tree, and below the top level.
+    let tree = Tree::open(&project.path().join("dir"), &Default::default()).unwrap();
+    let below = tree.at_other_commit("HEAD").unwrap().at_other_commit("HEAD~1").unwrap();
+    let found = context_of(&below, None, &Selection::default()).unwrap();
+    let paths: Vec<String> = found.manifest().entries().iter().map(|entry| entry.path.to_string()).collect();
+    assert_eq!(paths, ["b", "deep/c"]);
+}
+
+#[test]
 fn the_work_tree_is_not_looked_at() {
     let project = committed();
     let expected = project.context(&Selection::default()).hash();

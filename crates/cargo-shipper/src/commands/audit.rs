@@ -1,0 +1,112 @@
+//! `shipper audit`.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use serde_json::{Value, json};
+use shipper_engine::{Audit, AuditOptions, AuditedCommit, AuditedService, ExitCode, Project, units};
+
+use crate::cli::{AuditArgs, Global};
+use crate::commands::{block_on, options};
+use crate::failure::Failure;
+use crate::terminal::{Terminal, escape_controls};
+
+pub(crate) fn run(global: &Global, args: &AuditArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
+    let project = Project::open(&options(global))?;
+    let wanted = AuditOptions {
+        services: args.services.clone(),
+        revision: args.at.clone(),
+        commits: args.commits.try_into().unwrap_or(usize::MAX),
+    };
+    let audit = block_on(shipper_engine::audit(&project, &wanted))??;
+    let unknown = args.services.iter().find(|name| !audit.services.iter().any(|known| known.service == **name));
+    if let Some(name) = unknown {
+        terminal.warning(&format!("no commit that could be planned has a service `{name}`"));
+    }
+    for commit in audit.commits.iter().filter(|commit| commit.problem.is_some()) {
+        let problem = commit.problem.as_deref().unwrap_or_default();
+        terminal.warning(&escape_controls(&format!("{} is left out: {problem}", short(commit))));
+    }
+    let mut out = std::io::BufWriter::new(terminal.stdout());
+    if global.json {
+        let mut document = json!({ "format": shipper_engine::FORMAT });
+        let audit = serde_json::to_value(&audit).map_err(std::io::Error::other)?;
+        if let (Value::Object(document), Value::Object(audit)) = (&mut document, audit) {
+            document.extend(audit);
+        }
+        writeln!(out, "{document}")?;
+    } else {
+        if args.list {
+            write!(out, "{}", list(&audit))?;
+        }
+        write!(out, "{}", table(&audit))?;
+    }
+    out.flush()?;
+    Ok(ExitCode::Done)
+}
+
+fn short(commit: &AuditedCommit) -> &str {
+    commit.commit.get(..7).unwrap_or(&commit.commit)
+}
+
+/// The commits that build something, newest first, with the reasons.
+fn list(audit: &Audit) -> String {
+    let mut text = String::new();
+    for commit in audit.commits.iter().filter(|commit| !commit.builds.is_empty()) {
+        let _ = writeln!(text, "{} {}", short(commit), escape_controls(&commit.subject));
+        let width = commit.builds.iter().map(|build| build.service.chars().count()).max().unwrap_or_default();
+        for build in &commit.builds {
+            let reasons: Vec<String> = build.reasons.iter().map(ToString::to_string).collect();
+            let _ = writeln!(text, "  + {:<width$}  {}", build.service, escape_controls(&reasons.join("; ")));
+        }
+    }
+    text
+}
+
+/// The columns, and what of a service they hold.
+const COLUMNS: [(&str, fn(&AuditedService) -> usize); 5] = [
+    ("everything", |service| service.commits),
+    ("path filter", |service| service.filtered),
+    ("needless", |service| service.needless),
+    ("missed", |service| service.missed),
+    ("shipper", |service| service.builds),
+];
+
+/// Builds by rule and service, and what they take where that is known of every service.
+fn table(audit: &Audit) -> String {
+    let planned: Vec<&AuditedCommit> = audit.commits.iter().filter(|commit| commit.problem.is_none()).collect();
+    let mut text = format!("Builds of {}", units::counted(planned.len(), "commit"));
+    if let (Some(oldest), Some(newest)) = (planned.last(), planned.first()) {
+        let _ = write!(text, ", {} to {}", short(oldest), short(newest));
+    }
+    text.push('\n');
+    let names = audit.services.iter().map(|service| service.service.chars().count());
+    let width = names.chain(["total".len()]).max().unwrap_or_default();
+    let mut row = |name: &str, cells: [String; 5]| {
+        let _ = write!(text, "  {name:<width$}");
+        for ((title, _), cell) in COLUMNS.iter().zip(cells) {
+            let _ = write!(text, "  {cell:>0$}", title.len());
+        }
+        text.push('\n');
+    };
+    row("", COLUMNS.map(|(title, _)| title.to_owned()));
+    for service in &audit.services {
+        row(&service.service, COLUMNS.map(|(_, count)| count(service).to_string()));
+    }
+    row("total", COLUMNS.map(|(_, count)| audit.services.iter().map(count).sum::<usize>().to_string()));
+    if let Some(times) = times(audit) {
+        row("time", times.map(units::duration));
+    }
+    text
+}
+
+/// What the builds of each column take, in milliseconds, by the median of each service's builds on this machine.
+fn times(audit: &Audit) -> Option<[u64; 5]> {
+    let mut times = [0; 5];
+    for service in &audit.services {
+        for (time, (_, count)) in times.iter_mut().zip(COLUMNS) {
+            *time += service.build_ms? * count(service) as u64;
+        }
+    }
+    (!audit.services.is_empty()).then_some(times)
+}
