@@ -65,7 +65,7 @@ pub struct TreeStats {
 /// The path of a directory relative to the top level of its work tree.
 #[cfg(feature = "git")]
 fn below(root: &Path, top: &Path) -> Vec<u8> {
-    root.strip_prefix(top).ok().and_then(crate::path::platform_bytes).unwrap_or_default().into()
+    root.strip_prefix(top).ok().and_then(crate::path::platform_bytes).unwrap_or_default()
 }
 
 /// A directory whose files contexts are made of.

@@ -63,8 +63,11 @@ fn list(audit: &Audit) -> String {
     text
 }
 
+/// A heading, and the number below it.
+type Column = (&'static str, fn(&AuditedService) -> usize);
+
 /// The columns, and what of a service they hold.
-const COLUMNS: [(&str, fn(&AuditedService) -> usize); 5] = [
+const COLUMNS: [Column; 5] = [
     ("everything", |service| service.commits),
     ("path filter", |service| service.filtered),
     ("needless", |service| service.needless),
