@@ -17,6 +17,7 @@ mod dockerfile;
 mod due;
 #[cfg(feature = "aws")]
 mod ecr;
+mod github;
 mod hash;
 mod hostile;
 mod image;

@@ -124,3 +124,40 @@ fn nothing_overlaps_or_is_cut_on_wide_and_narrow_screens() {
         assert_eq!(found.as_array().map(Vec::len), Some(2));
     }
 }
+
+#[test]
+fn figures_over_runs_are_counted_and_bounded() {
+    let project = Project::two_services();
+    project.run(["stats"]).exits(2).says("cannot find a run in").says("hint: `shipper ship` records each run");
+    project.ship();
+    project.ship();
+    project.repo.write("docs/index.md", "other\n".repeat(100));
+    project.ship();
+    let stats = project.run(["stats", "--json"]).ok().json();
+    assert_eq!((&stats["runs"], &stats["damaged"]), (&json!(3), &json!(0)));
+    let [docs, site] = &stats["services"].as_array().expect("services")[..] else { panic!("{stats}") };
+    assert_eq!((&docs["built"], &docs["reused"]), (&json!(2), &json!(1)));
+    assert_eq!((&site["built"], &site["reused"], &site["hit-rate"]), (&json!(1), &json!(2), &json!(2.0 / 3.0)));
+    assert!(docs["size"].as_u64() > docs["previous-size"].as_u64(), "{docs}");
+    assert!(docs["build-p50-ms"].as_u64() <= docs["build-p95-ms"].as_u64(), "{docs}");
+    // Two services, a line for the runs and one for the titles.
+    let shown = project.run(["stats"]).ok().stdout;
+    assert_eq!(shown.lines().count(), 4, "{shown}");
+    assert!(shown.starts_with("3 runs, ") && shown.contains("hit rate"), "{shown}");
+    let only = project.run(["stats", "--json", "--last", "1"]).ok().json();
+    assert_eq!(only["runs"], 1);
+
+    project.run(["stats", "--min-hit-rate", "30", "--max-build-p95", "600"]).ok();
+    let beyond = project.run(["stats", "--json", "--min-hit-rate", "50"]).exits(1);
+    let sentence = "docs: 33.3 % of its images were there, less than 50 %";
+    assert_eq!(beyond.json()["exceeded"], json!([sentence]));
+    beyond.says(sentence);
+    project.run(["stats", "--max-size-growth", "0"]).exits(1).says("docs: the last image is");
+    project.run(["stats", "--min-hit-rate", "101"]).exits(2);
+    // A record that was cut is counted as far as it goes.
+    let runs = project.path().join(".shipper/runs");
+    let last = fs::read_dir(&runs).expect("runs").map(|entry| entry.expect("an entry").path()).max().expect("a run");
+    let whole = fs::read(&last).expect("a record");
+    fs::write(&last, &whole[..whole.len() / 2]).expect("writes");
+    assert_eq!(project.run(["stats", "--json"]).ok().json()["damaged"], 1);
+}

@@ -136,6 +136,8 @@ pub(crate) enum Command {
     Ecr(Ignored),
     /// Write what a recorded run did as a report
     Report(ReportArgs),
+    /// Figures over the recorded runs: hit rate, build times, sizes; 1 where a bound is exceeded
+    Stats(StatsArgs),
     /// Print the facts of this run that names are made of
     Facts(FactsArgs),
     /// Print the names that an image gets on this run
@@ -180,6 +182,15 @@ pub(crate) struct PlanArgs {
     /// Also write the plan as JSON to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// Print the plan as jobs of a CI system, and set them as outputs of the step
+    #[arg(long, value_name = "CI", conflicts_with = "json")]
+    pub(crate) format: Option<PlanFormat>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlanFormat {
+    /// Outputs `due`, `bases`, `matrix` and `retag` for GitHub Actions
+    Github,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -589,6 +600,22 @@ pub(crate) struct ReportArgs {
     /// Where to write it, `-` for stdout; without it HTML goes to .shipper/report.html and the rest to stdout
     #[arg(long, short = 'o', value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StatsArgs {
+    /// Only the last N runs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) last: Option<u32>,
+    /// Exit with 1 where 95 of 100 builds of a service may take longer
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) max_build_p95: Option<u32>,
+    /// Exit with 1 where less of a service's images were there already
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) min_hit_rate: Option<u8>,
+    /// Exit with 1 where a service's last image is larger by more than this than the one before it
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) max_size_growth: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -84,7 +84,7 @@ pub use promote::{Promoted, promote};
 pub use prune::{PruneOptions, PruneReport, Pruned, prune};
 #[cfg(feature = "aws")]
 pub use ready::{Readiness, ReadyOptions, Verdict, ready};
-pub use report::{RecordedRun, recorded_run, report_file};
+pub use report::{RecordedRun, recorded_run, report_file, stats};
 #[cfg(feature = "aws")]
 pub use retention::{
     AppliedLifecycle, Collected, GcPlan, InUse, RetentionOptions, apply_gc, apply_lifecycle, diff_remote_lifecycle,
@@ -117,6 +117,16 @@ pub mod records {
 /// Records of runs as text.
 pub mod render {
     pub use shipper_report::{Run, Summary, Totals, chrome_trace, html, json, markdown, svg};
+}
+
+/// Plans as jobs of CI systems.
+pub mod jobs {
+    pub use shipper_report::{GITHUB_JOBS, Matrix, MatrixJob};
+}
+
+/// Figures over runs.
+pub mod figures {
+    pub use shipper_report::{Gates, ServiceStats, Stats};
 }
 
 /// Numbers with units.

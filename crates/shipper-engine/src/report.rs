@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use shipper_report::{Run, Summary};
+use shipper_report::{Run, Stats, Summary};
 
 use crate::record::{record_files, write_gitignore};
 use crate::{Directories, Error, Options};
@@ -59,6 +59,19 @@ pub fn recorded_run(options: &Options, run: Option<&str>) -> Result<RecordedRun,
     }
     history.push(run.summary(&name(&path)));
     Ok(RecordedRun { run, path, history })
+}
+
+/// Figures over the last `last` recorded runs of this checkout, over all where no number is given. Records that can not be
+/// read are left out.
+///
+/// # Errors
+/// [`Error::NoRun`] where there is none.
+pub fn stats(options: &Options, last: Option<usize>) -> Result<Stats, Error> {
+    let runs = Directories::of(options)?.local.join("runs");
+    let files = record_files(&runs);
+    let first = files.len().saturating_sub(last.unwrap_or(usize::MAX));
+    let stats = Stats::of(files[first..].iter().filter_map(|file| read(file).ok()));
+    if stats.runs == 0 { Err(Error::NoRun { run: None, directory: runs }) } else { Ok(stats) }
 }
 
 /// Where a report goes that was not asked for elsewhere: `.shipper/report.html`, which git does not see.

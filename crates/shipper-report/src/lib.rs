@@ -2,9 +2,11 @@
 
 mod event;
 mod exit;
+mod matrix;
 mod reason;
 mod render;
 mod run;
+mod stats;
 mod units;
 mod variable;
 
@@ -13,8 +15,10 @@ pub use event::{
     Outcome, Phase, PhaseTime, PlannedImage, PlannedPlatform, PlannedService, PlannedStep, Record, ShippedImage,
 };
 pub use exit::ExitCode;
+pub use matrix::{GITHUB_JOBS, Matrix, MatrixJob};
 pub use reason::{Action, FileChange, Reason, ValueChange};
 pub use render::{Summary, chrome_trace, html, json, markdown, svg};
 pub use run::{End, Failed, Run, ServiceRun, Totals};
+pub use stats::{Gates, ServiceStats, Stats};
 pub use units::{bytes, counted, duration, milliseconds};
 pub use variable::variable;

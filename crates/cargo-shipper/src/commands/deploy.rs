@@ -12,6 +12,7 @@ use crate::cli::{DeployArgs, Global, Lock, RollbackArgs};
 use crate::commands::tags::overrides;
 use crate::commands::{block_on, options};
 use crate::failure::Failure;
+use crate::github::with_github;
 use crate::signals::interrupted;
 use crate::terminal::{JsonLines, ShipView, Terminal};
 
@@ -78,7 +79,7 @@ fn shown(
     let view = Arc::new(ShipView::new(terminal).of_deployment(dry_run));
     let sink: Arc<dyn EventSink> =
         if global.json { Arc::new(JsonLines::new(terminal)) } else { Arc::clone(&view) as Arc<dyn EventSink> };
-    let events = Events::new(sink);
+    let events = Events::new(with_github(sink, terminal));
     let deployed = block_on(async {
         tokio::select! {
             deployed = work(events) => deployed,

@@ -21,6 +21,7 @@ pub(crate) mod records;
 pub(crate) mod report;
 pub(crate) mod ship;
 pub(crate) mod sign;
+pub(crate) mod stats;
 pub(crate) mod tags;
 pub(crate) mod verify;
 pub(crate) mod why;

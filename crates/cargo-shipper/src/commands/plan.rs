@@ -4,12 +4,14 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use shipper_engine::jobs::{GITHUB_JOBS, Matrix};
 use shipper_engine::{Events, ExitCode, Planned, Project, ShipOptions};
 
-use crate::cli::{Global, PlanArgs};
+use crate::cli::{Global, PlanArgs, PlanFormat};
 use crate::commands::tags::overrides;
 use crate::commands::{block_on, service_options};
 use crate::failure::Failure;
+use crate::github::GitHub;
 use crate::terminal::{Terminal, WarningsOnly, base_line, plan_table};
 
 pub(crate) fn run(global: &Global, args: &PlanArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
@@ -31,7 +33,17 @@ pub(crate) fn run(global: &Global, args: &PlanArgs, terminal: &Terminal) -> Resu
         shipper_engine::write_file(&global.directory.join(path), format!("{document:#}\n").as_bytes())?;
     }
     let mut out = terminal.stdout();
-    if let Some(document) = document.filter(|_| global.json) {
+    if args.format == Some(PlanFormat::Github) {
+        let outputs = jobs(&planned);
+        match GitHub::of_process().filter(GitHub::takes_outputs) {
+            Some(host) => host.set(&outputs)?,
+            None => {
+                for (name, value) in &outputs {
+                    writeln!(out, "{name}={value}")?;
+                }
+            }
+        }
+    } else if let Some(document) = document.filter(|_| global.json) {
         writeln!(out, "{document}")?;
     } else if !global.quiet {
         out.write_all(plan_table(&planned.services, &planned.head, planned.saved_ms(), global.verbose > 0).as_bytes())?;
@@ -40,6 +52,18 @@ pub(crate) fn run(global: &Global, args: &PlanArgs, terminal: &Terminal) -> Resu
         }
     }
     Ok(if args.check && !planned.is_empty() { ExitCode::No } else { ExitCode::Done })
+}
+
+/// The plan as outputs: whether anything is due; the services that others are built on, by spaces; a matrix of the others; and
+/// the services that only get names, by spaces.
+fn jobs(planned: &Planned) -> [(&'static str, String); 4] {
+    let Matrix { due, bases, jobs, retag } = Matrix::of(&planned.services, GITHUB_JOBS);
+    [
+        ("due", due.to_string()),
+        ("bases", bases.join(" ")),
+        ("matrix", json!({ "include": jobs }).to_string()),
+        ("retag", retag.join(" ")),
+    ]
 }
 
 /// The document of `plan --json`. What nothing else needs, whether files differ from the commit, is looked up for it.

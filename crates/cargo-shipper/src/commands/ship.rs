@@ -8,6 +8,7 @@ use crate::cli::{Global, ShipArgs};
 use crate::commands::tags::overrides;
 use crate::commands::{block_on, service_options};
 use crate::failure::Failure;
+use crate::github::with_github;
 use crate::signals::interrupted;
 use crate::terminal::{JsonLines, ShipView, Terminal};
 
@@ -25,7 +26,7 @@ pub(crate) fn run(global: &Global, args: &ShipArgs, terminal: &Terminal) -> Resu
     let view = Arc::new(ShipView::new(terminal));
     let sink: Arc<dyn EventSink> =
         if global.json { Arc::new(JsonLines::new(terminal)) } else { Arc::clone(&view) as Arc<dyn EventSink> };
-    let events = Events::new(sink);
+    let events = Events::new(with_github(sink, terminal));
     let shipped = block_on(async {
         tokio::select! {
             shipped = shipper_engine::ship_until(&project, &options, &events, interrupted()) => shipped,

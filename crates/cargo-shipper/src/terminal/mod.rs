@@ -13,6 +13,7 @@ use shipper_engine::{Event, EventSink, Record};
 
 use crate::cli::{Color, Global};
 use crate::failure::Failure;
+use crate::github::{annotation, is_runner};
 
 pub(crate) use plan_table::{base_line, plan_table};
 pub(crate) use ship_view::ShipView;
@@ -34,6 +35,8 @@ pub(crate) struct Terminal {
     verbose: bool,
     /// Whether lines may be redrawn.
     live: bool,
+    /// Whether warnings and errors are told to GitHub Actions too.
+    annotates: bool,
 }
 
 impl Terminal {
@@ -45,7 +48,8 @@ impl Terminal {
         };
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let live = std::io::stderr().is_terminal() && !dumb && !global.no_progress && !global.quiet && !global.json;
-        Self { color, quiet: global.quiet, verbose: global.verbose > 0, live }
+        let annotates = is_runner();
+        Self { color, quiet: global.quiet, verbose: global.verbose > 0, live, annotates }
     }
 
     /// Where data goes. A reader that has gone away is no failure, and changes nothing of what the process returns.
@@ -69,6 +73,13 @@ impl Terminal {
     pub(crate) fn warning(&self, text: &str) {
         if !self.quiet {
             self.people(&format!("{NOTE}warning{NOTE:#}: {}\n", escape_controls(text)));
+            self.annotate("warning", text);
+        }
+    }
+
+    fn annotate(&self, level: &str, text: &str) {
+        if self.annotates {
+            self.people(&annotation(level, &escape_controls(text)));
         }
     }
 
@@ -88,6 +99,8 @@ impl Terminal {
             text.push_str(&format!("  caused by: {}\n", escape_controls(cause)));
         }
         self.people(&text);
+        let whole = std::iter::once(first).chain(causes.iter().map(String::as_str)).chain(hint);
+        self.annotate("error", &whole.collect::<Vec<_>>().join("\n"));
         if let Some(hint) = hint {
             self.people("\n");
             self.hint(hint);
