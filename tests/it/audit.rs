@@ -116,7 +116,98 @@ fn what_can_not_be_audited_is_named() {
     let project = history();
     project.run(["audit", "--at", "nothing"]).exits(2).says("nothing");
     project.run(["audit", "--commits", "0"]).exits(2);
-    project.run(["audit", "doks"]).ok().says("no commit that could be planned has a service `doks`");
+    project.run(["audit", "doks"]).exits(2).says("cannot find service `doks`").says("did you mean `docs`?");
+    project
+        .run(["audit", "--at", "HEAD~1", "--commits", "1"])
+        .exits(3)
+        .says("no commit could be compared")
+        .says("fiels");
     std::fs::remove_dir_all(project.path().join(".git")).expect("removes");
     project.run(["audit"]).exits(2).says("git");
+}
+
+#[test]
+fn what_is_not_known_of_the_past_is_not_counted() {
+    // The state before the commit can not be planned.
+    let project = history();
+    let one = project.run(["audit", "--commits", "1"]).exits(3).says("there is nothing earlier to compare it with");
+    one.says("cannot audit");
+    // The clone ends there.
+    for (depth, code) in [("1", 3), ("3", 0)] {
+        let shallow = Project::shallow(&project, depth);
+        let ran = shallow.run(["audit", "--json"]).exits(code);
+        if code == 0 {
+            let ran = ran.says("the clone is shallow and has 3 commits of the 100 asked for");
+            let audit = ran.json();
+            assert_eq!((&audit["is-cut"], row(&audit, "site")), (&true.into(), [1, 1, 1, 0, 0]), "{audit:#}");
+        } else {
+            ran.says("hint: `git fetch --unshallow`");
+        }
+    }
+    assert_eq!(project.run(["audit", "--json"]).ok().json()["is-cut"], false);
+}
+
+#[test]
+fn only_the_commits_say_what_is_built() {
+    let mut project = history();
+    // Many paths elsewhere are no change of a service.
+    for file in 0..2_100 {
+        project.repo.write(format!("vendor/{file}"), "");
+    }
+    project.repo.commit("vendored");
+    let audit = project.run(["audit", "--json", "--commits", "1"]).ok().json();
+    assert_eq!((row(&audit, "docs"), row(&audit, "site")), ([1, 0, 0, 0, 0], [1, 0, 0, 0, 0]));
+    // What lies on the disk does not count: no lock, no directory.
+    project.repo.write("shipper.lock", "broken");
+    std::fs::remove_dir_all(project.path().join("docs")).expect("removes");
+    assert_eq!(project.run(["audit", "--json", "--commits", "1"]).ok().json(), audit);
+    // Nor do damaged records of runs.
+    let runs = project.path().join(".shipper/runs");
+    std::fs::create_dir_all(&runs).expect("creates");
+    let foreign = r#"{"time":"2026-11-20T09:00:00Z","elapsed-ms":7,"event":"action-finished","service":"docs","action":"build","outcome":"ok","size":1,"uploaded":1,"duration-ms":18446744073709551615}"#;
+    std::fs::write(runs.join("20261120T090000Z-a.jsonl"), format!("{foreign}\n{}\n", foreign.replace("docs", "site")))
+        .expect("writes");
+    project.run(["audit"]).ok();
+}
+
+#[test]
+fn every_build_has_a_reason_and_every_kind_a_place() {
+    let mut project = Project::new(
+        "[project]\nname = \"demo\"\n[service.api]\ncargo = { package = \"api\" }\n[service.web]\ndockerfile = \"web/Dockerfile\"\n\
+         context = \"web\"\nplatforms = [\"linux/amd64\", \"linux/arm64\"]\n",
+    );
+    project.repo.write("Cargo.toml", "[workspace]\nmembers = [\"api\", \"shared\"]\nresolver = \"3\"\n");
+    project.repo.write("rust-toolchain.toml", "[toolchain]\nchannel = \"nowhere-installed\"\n");
+    for package in ["api", "shared"] {
+        let manifest = format!("[package]\nname = \"{package}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n");
+        project.repo.write(format!("{package}/Cargo.toml"), &manifest);
+    }
+    project.repo.write("api/src/main.rs", "fn main() {}\n");
+    project.repo.write("shared/src/lib.rs", "");
+    let api = std::fs::read_to_string(project.path().join("api/Cargo.toml")).expect("a manifest");
+    project.repo.write("api/Cargo.toml", format!("{api}[dependencies]\nshared = {{ path = \"../shared\" }}\n"));
+    project.repo.write("web/Dockerfile", "FROM scratch\nCOPY page /\n");
+    project.repo.write("web/page", "1");
+    project.repo.write("web/notes", "1");
+    project.repo.commit("start");
+    let mut step = |path: &str, text: &str| {
+        project.repo.write(path, text);
+        project.repo.commit(path);
+    };
+    step("shared/src/lib.rs", "// 2\n");
+    step("web/notes", "2");
+    step("web/page", "2");
+    let config = std::fs::read_to_string(project.path().join("shipper.toml")).expect("a configuration");
+    project.repo.write("shipper.toml", config.replace(", \"linux/arm64\"", ""));
+    project.repo.commit("one platform");
+    let audit = project.run(["audit", "--json"]).ok().json();
+    // A filter on its own directory misses what the package shares, and builds what no instruction reads.
+    assert_eq!(row(&audit, "api"), [5, 2, 1, 0, 1], "{audit:#}");
+    assert_eq!(row(&audit, "web"), [5, 3, 3, 1, 1], "{audit:#}");
+    for build in audit["commits"].as_array().expect("commits").iter().flat_map(|commit| commit["builds"].as_array()) {
+        assert!(build.iter().all(|build| build["reasons"].as_array().is_some_and(|all| !all.is_empty())), "{audit:#}");
+    }
+    let listed = project.run(["audit", "--list", "--commits", "1"]).ok().stdout;
+    assert!(listed.contains("+ web  recipe changed: platforms"), "{listed}");
+    assert!(project.run(["why", "web", "--against", "rev:HEAD~1"]).ok().stdout.contains("platforms"));
 }

@@ -275,8 +275,14 @@ fn what_an_image_can_not_hold_is_refused() {
     usage("env = { 'A B' = 'x' }", &["`service.a.env`: `A B` can not be a variable", "hint: names have no spaces"]);
     usage("workdir = 'srv'", &["`srv` is no absolute path in the image", "hint: write `/srv`"]);
     usage("env = { A = \"x\\u0000\" }", &["`service.a.env`: the value of `A` has a NUL character"]);
-    for user in ["www-data", "1000:www-data", "nonroot:staff"] {
-        let unknown = format!("an image from scratch does not know `{user}`");
+    for (user, unknown) in [
+        ("www-data", "the user `www-data`"),
+        ("1000:www-data", "the group `www-data`"),
+        ("nonroot:staff", "the group `staff`"),
+        ("4294967295", "the user `4294967295`"),
+        ("0:2147483648", "the group `2147483648`"),
+    ] {
+        let unknown = format!("an image from scratch does not know {unknown}");
         usage(&format!("user = '{user}'"), &[&unknown, "hint: write numbers"]);
     }
     for user in ["", "1:2:3", ":0", "a b"] {
@@ -291,7 +297,8 @@ fn users_that_an_image_from_scratch_knows_are_taken() {
         ("0", "'/a' = 'docs'"),
         ("nobody:nonroot", "'/a' = 'docs'"),
         ("www-data", "'/etc/passwd' = 'docs/a'"),
-        ("www-data", "'/etc' = 'docs'"),
+        ("www-data:www-data", "'/etc' = 'docs'"),
+        ("2147483647:staff", "'/etc/group' = 'docs/a'"),
     ] {
         let project = Project::new(&format!("[service.a]\nuser = '{user}'\nfiles = {{ {files} }}"));
         project.repo.write("docs/a", "a");

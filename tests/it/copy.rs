@@ -122,6 +122,8 @@ fn an_image_without_a_name_is_the_only_one_or_must_be_named() {
     // One image by several names, beside artifacts: what `ship` leaves.
     let embedded = format!("oci:{}", project.layout("demo/docs").display());
     assert_eq!(text(&project.run(["inspect", "--json", &embedded]).ok().json()["digest"]), digests["docs"]);
+    project.run(["sign", &embedded, "--key", &crate::sign::key("ed25519.pem")]).ok();
+    assert_eq!(text(&project.run(["inspect", "--json", &embedded]).ok().json()["digest"]), digests["docs"]);
     let site = project.plan()["services"][1]["tag"].clone();
     let site = format!("oci:{}:{}", project.layout("demo/site").display(), text(&site));
     project.run(["copy", &site, "oci:again:v2"]).ok();

@@ -235,3 +235,40 @@ fn a_layout_that_lost_or_damaged_an_image_gets_it_again() {
         project.run(["verify", "docs"]).ok();
     }
 }
+
+#[test]
+fn a_name_that_never_moves_stays_where_a_layout_has_lost_its_image() {
+    let mut project = Project::two_services();
+    let ship = |project: &Project, arguments: &[&str]| {
+        let mut command = project.command(arguments);
+        command.envs([("GITHUB_ACTIONS", "true"), ("GITHUB_REF", "refs/tags/v1.0.0"), ("GITHUB_EVENT_NAME", "push")]);
+        command.env("GITHUB_SHA", project.repo.head());
+        crate::support::Ran::of(&command.output().expect("the binary starts"))
+    };
+    ship(&project, &["ship", "docs"]).ok();
+    let layout = project.layout("demo/docs");
+    let named = |tag: &str| {
+        let index: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(layout.join("index.json")).expect("an index")).expect("JSON");
+        let entries = index["manifests"].as_array().expect("entries").clone();
+        let entry = entries.into_iter().find(|entry| entry["annotations"]["org.opencontainers.image.ref.name"] == tag);
+        crate::support::text(&entry.expect("the tag")["digest"])
+    };
+    let first = named("v1.0.0");
+    let blob = layout.join("blobs/sha256").join(&first["sha256:".len()..]);
+    std::fs::remove_file(&blob).expect("removes");
+    // Other content under the same version.
+    project.repo.write("docs/index.md", "other\n");
+    project.repo.commit("other");
+    ship(&project, &["plan", "docs"]).ok().says("`v1.0.0` names another image").says(&first);
+    ship(&project, &["ship", "docs"]).exits(5).says("cannot name `docs` by v1.0.0").says(&first);
+    assert_eq!((named("v1.0.0"), named("latest")), (first.clone(), first.clone()));
+    let place = |tag: &str| format!("oci:{}:{tag}", layout.display());
+    let other = crate::support::text(&project.plan()["services"][0]["tag"]);
+    project.run(["promote", &place(&other), &place("v1.0.0")]).exits(5).says(&first);
+    assert_eq!(named("v1.0.0"), first);
+    // The image itself comes back under its name.
+    project.repo.write("docs/index.md", "docs\n");
+    ship(&project, &["ship", "docs"]).ok();
+    assert!(blob.exists() && named("v1.0.0") == first);
+}

@@ -23,7 +23,7 @@ read.verify([key], 1)
 json.dump(json.loads(read.payload), sys.stdout)
 "#;
 
-fn key(name: &str) -> String {
+pub(crate) fn key(name: &str) -> String {
     Path::new(KEYS).join(name).display().to_string()
 }
 

@@ -53,6 +53,14 @@ impl Project {
         Self { repo: clone, cache: tempfile::tempdir().expect("a directory") }
     }
 
+    /// A clone of another project with the last `depth` commits.
+    pub(crate) fn shallow(other: &Self, depth: &str) -> Self {
+        let clone = GitRepo::without_git();
+        let from = format!("file://{}", other.repo.path().display());
+        clone.git(&["clone", "--quiet", "--depth", depth, &from, "."]);
+        Self { repo: clone, cache: tempfile::tempdir().expect("a directory") }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.repo.path()
     }

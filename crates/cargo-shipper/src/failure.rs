@@ -46,6 +46,10 @@ impl From<Error> for Failure {
 impl From<clap::Error> for Failure {
     /// Arguments that mean nothing: clap's text, whose later paragraphs are tips and the usage.
     fn from(error: clap::Error) -> Self {
+        if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            let chain = vec!["cannot read the arguments: a subcommand or an argument is missing".to_owned()];
+            return Self { exit_code: ExitCode::Usage, chain, hint: None };
+        }
         let text = error.render().to_string();
         let first = text.split("\n\n").next().unwrap_or_default();
         let problem = first.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");

@@ -29,7 +29,12 @@ pub(crate) fn add(layer: &mut LayerBuilder, stage: &Path, files: &[(String, Stri
         } else {
             image_path.as_bytes().to_vec()
         };
-        add_root(layer, &path, &image_path, source).map_err(|error| match error {
+        let root = if metadata.is_dir() && !image_path.is_empty() {
+            layer.add_dir(&image_path, 0o755).map(drop).map_err(BuildError::from)
+        } else {
+            Ok(())
+        };
+        root.and_then(|()| add_one(layer, &path, &image_path, source)).map_err(|error| match error {
             BuildError::Image(shipper_oci::Error::LayerConflict { path, other }) => {
                 match added.iter().find(|(below, first)| brings(stage, first, below, &other)) {
                     Some((_, first)) => BuildError::FilesConflict {
@@ -51,17 +56,7 @@ pub(crate) fn add(layer: &mut LayerBuilder, stage: &Path, files: &[(String, Stri
 fn brings(stage: &Path, source: &str, image_path: &[u8], other: &str) -> bool {
     let below =
         Path::new(other).strip_prefix(format!("/{}", String::from_utf8_lossy(image_path).trim_start_matches('/')));
-    below.is_ok_and(|below| match below.as_os_str().is_empty() {
-        true => true,
-        false => stage.join(source).join(below).symlink_metadata().is_ok(),
-    })
-}
-
-fn add_root(layer: &mut LayerBuilder, path: &Path, image_path: &[u8], source: &str) -> Result<(), BuildError> {
-    if path.is_dir() && !path.is_symlink() && !image_path.is_empty() {
-        layer.add_dir(image_path, 0o755)?;
-    }
-    add_one(layer, path, image_path, source)
+    below.is_ok_and(|below| below.as_os_str().is_empty() || stage.join(source).join(below).symlink_metadata().is_ok())
 }
 
 /// The path below the stage, with no link on the way.

@@ -24,19 +24,31 @@ const PASSWD: &str = "root:x:0:0:root:/root:/sbin/nologin\n\
     nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n";
 const GROUP: &str = "root:x:0:\nnobody:x:65534:\ntty:x:5:\nnonroot:x:65532:\n";
 
-/// Whether a container of an image from scratch can run as `user[:group]`: the names are numbers or those of its own
-/// `/etc/passwd` and `/etc/group`.
+/// Largest number of a user or group that runtimes take (runc, `MaxID` of moby/sys/user).
+const MAX_ID: u32 = i32::MAX as u32;
+
+/// Whether an image from scratch knows a user: a number, or a name of its own `/etc/passwd`.
 ///
 /// ```
-/// assert!(shipper_build::is_user_of_scratch("nonroot:0") && !shipper_build::is_user_of_scratch("www-data"));
+/// assert!(shipper_build::is_user_of_scratch("nonroot") && !shipper_build::is_user_of_scratch("www-data"));
 /// ```
 #[must_use]
 pub fn is_user_of_scratch(user: &str) -> bool {
-    let (user, group) = user.split_once(':').map_or((user, None), |(user, group)| (user, Some(group)));
-    let is_known = |name: &str, table: &str| {
-        name.parse::<u32>().is_ok() || table.lines().any(|line| line.split(':').next() == Some(name))
-    };
-    is_known(user, PASSWD) && group.is_none_or(|group| is_known(group, GROUP))
+    is_known(user, PASSWD)
+}
+
+/// Whether an image from scratch knows a group: a number, or a name of its own `/etc/group`.
+#[must_use]
+pub fn is_group_of_scratch(group: &str) -> bool {
+    is_known(group, GROUP)
+}
+
+fn is_known(name: &str, table: &str) -> bool {
+    if name.bytes().all(|byte| byte.is_ascii_digit()) {
+        name.parse::<u32>().is_ok_and(|number| number <= MAX_ID)
+    } else {
+        table.lines().any(|line| line.split(':').next() == Some(name))
+    }
 }
 
 /// Adds users, groups, the home of `nonroot` and `/tmp`.

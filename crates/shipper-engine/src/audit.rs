@@ -1,12 +1,13 @@
 //! `audit`: what each of the last commits would have built, and what simpler rules would have.
 //!
 //! Invariants: nothing but git's objects and the records of this checkout is asked, and nothing is started. A commit that
-//! can not be planned counts for none of the rules, and what it changed counts for the next one.
+//! can not be planned, or that there is nothing earlier to compare with, counts for none of the rules; what a commit changed
+//! that can not be planned counts for the next one.
 //!
 //! The rules that are compared with: every commit builds everything; and a service is built when a commit changes a path
 //! in its own directory, which is what path filters of CI systems are told as a rule.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 use shipper_hash::{BuildKey, Tree};
@@ -15,7 +16,6 @@ use shipper_report::Reason;
 
 use crate::gather::Gathered;
 use crate::history::{Changed, Commit, commits};
-use crate::project::Compilers;
 use crate::record::estimates;
 use crate::why::{keys, reasons};
 use crate::{Error, Project};
@@ -39,6 +39,8 @@ pub struct Audit {
     pub commits: Vec<AuditedCommit>,
     /// Every service that one of them has, by name.
     pub services: Vec<AuditedService>,
+    /// Whether the clone is shallow and has no more commits.
+    pub is_cut: bool,
 }
 
 /// One commit.
@@ -53,7 +55,7 @@ pub struct AuditedCommit {
     pub builds: Vec<AuditedBuild>,
     /// How many services it would have left alone.
     pub unchanged: usize,
-    /// Why it can not be planned.
+    /// Why it counts for nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -92,28 +94,43 @@ pub struct AuditedService {
 /// Plans each of the last commits in their order, from git's objects alone.
 ///
 /// # Errors
-/// Where there is no repository or no such commit. A commit that can not be planned is in the answer.
+/// Where there is no repository or no such commit, [`Error::NoAudit`] where none could be compared with an earlier one,
+/// [`Error::Plan`] for a service that none of them has. A commit that can not be planned is in the answer.
 pub async fn audit(project: &Project, options: &AuditOptions) -> Result<Audit, Error> {
     // Says what is wrong with the revision.
     let mut tree = Tree::at_commit(&project.root, &options.revision).map_err(Error::Tree)?;
-    let history = commits(&project.root, &options.revision, options.commits);
+    // One more, for what was there before.
+    let history = commits(&project.root, &options.revision, options.commits.saturating_add(1));
+    let mut history = history.map_err(|source| Error::History { revision: options.revision.clone(), source })?;
     let mut replay = Replay::new(project, options);
-    if let Some(parent) = history.last().and_then(|oldest| oldest.parent.as_ref()) {
-        // What was there before is no work of these commits. A shallow clone may not have it.
-        if let Ok(gathered) = replay.plan(&mut tree, parent).await {
+    if history.commits.len() > options.commits {
+        let before = history.commits.pop().expect("there is one more than was asked for");
+        history.is_cut = false;
+        if let Ok(gathered) = replay.plan(&mut tree, &before.id).await {
             replay.learn(gathered);
         }
+    } else if history.commits.last().is_some_and(|oldest| oldest.parent.is_none()) {
+        // Before the first commit there was nothing.
+        replay.learn(Vec::new());
     }
-    let mut audited = Vec::with_capacity(history.len());
-    for commit in history.iter().rev() {
+    let mut audited = Vec::with_capacity(history.commits.len());
+    for commit in history.commits.into_iter().rev() {
         audited.push(replay.commit(&mut tree, commit).await);
     }
     audited.reverse();
+    if audited.iter().all(|commit| commit.problem.is_some()) {
+        let problem = audited.into_iter().find_map(|commit| commit.problem).unwrap_or_default();
+        return Err(Error::NoAudit { problem, is_cut: history.is_cut });
+    }
+    let known = || project.services.keys().cloned().collect();
+    if let Some(name) = options.services.iter().find(|name| !replay.services.contains_key(*name)) {
+        return Err(shipper_plan::Error::NoSuchService { name: name.clone(), known: known() }.into());
+    }
     let times = estimates(&project.directories.local);
     for service in replay.services.values_mut() {
         service.build_ms = times.get(&service.service).copied();
     }
-    Ok(Audit { commits: audited, services: replay.services.into_values().collect() })
+    Ok(Audit { commits: audited, services: replay.services.into_values().collect(), is_cut: history.is_cut })
 }
 
 /// The state between two commits.
@@ -122,10 +139,10 @@ struct Replay<'a> {
     options: &'a AuditOptions,
     /// The keys that were built, by service.
     built: BTreeMap<String, HashSet<BuildKey>>,
-    /// Services as the last commit has them that could be planned.
-    last: BTreeMap<String, Gathered>,
-    /// What commits changed that could not be planned.
-    pending: Touched,
+    /// Services as the last commit has them that could be planned; absent before there is one.
+    last: Option<BTreeMap<String, Gathered>>,
+    /// What was changed since.
+    pending: Changed,
     services: BTreeMap<String, AuditedService>,
 }
 
@@ -135,8 +152,8 @@ impl<'a> Replay<'a> {
             project,
             options,
             built: BTreeMap::new(),
-            last: BTreeMap::new(),
-            pending: Touched::default(),
+            last: None,
+            pending: Changed::new(),
             services: BTreeMap::new(),
         }
     }
@@ -144,8 +161,7 @@ impl<'a> Replay<'a> {
     /// The services of a commit with their keys. `tree` is any commit of the repository, and this one afterwards.
     async fn plan(&self, tree: &mut Tree, commit: &str) -> Result<Vec<Gathered>, Error> {
         *tree = tree.at_other_commit(commit).map_err(Error::Tree)?;
-        let mut then = self.project.at_commit(tree)?;
-        then.compilers = Compilers::AsWritten;
+        let then = self.project.at_commit(tree)?;
         let wanted = &self.options.services;
         let known: Vec<String> = wanted.iter().filter(|name| then.services.contains_key(*name)).cloned().collect();
         if then.services.is_empty() || (known.is_empty() && !wanted.is_empty()) {
@@ -156,32 +172,38 @@ impl<'a> Replay<'a> {
 
     /// Takes a commit's services as built.
     fn learn(&mut self, gathered: Vec<Gathered>) {
-        self.last = gathered.into_iter().map(|one| (one.service.name.clone(), one)).collect();
-        for (name, one) in &self.last {
-            self.built.entry(name.clone()).or_default().insert(one.key);
+        for one in &gathered {
+            self.built.entry(one.service.name.clone()).or_default().insert(one.key);
         }
+        self.last = Some(gathered.into_iter().map(|one| (one.service.name.clone(), one)).collect());
+        self.pending.clear();
     }
 
-    async fn commit(&mut self, tree: &mut Tree, commit: &Commit) -> AuditedCommit {
+    async fn commit(&mut self, tree: &mut Tree, commit: Commit) -> AuditedCommit {
         let mut audited = AuditedCommit {
-            commit: commit.id.clone(),
-            subject: commit.subject.clone(),
+            commit: commit.id,
+            subject: commit.subject,
             builds: Vec::new(),
             unchanged: 0,
             problem: None,
         };
-        self.pending.add(commit.changed.as_ref());
-        let gathered = match self.plan(tree, &commit.id).await {
+        self.pending.extend(commit.changed);
+        let gathered = match self.plan(tree, &audited.commit).await {
             Ok(gathered) => gathered,
             Err(error) => {
                 audited.problem = Some(error.chain().join(": "));
                 return audited;
             }
         };
+        let Some(last) = &self.last else {
+            audited.problem = Some("there is nothing earlier to compare it with".to_owned());
+            self.learn(gathered);
+            return audited;
+        };
         for one in &gathered {
             let name = &one.service.name;
             let is_due = !self.built.get(name).is_some_and(|built| built.contains(&one.key));
-            let is_touched = self.pending.touches(&own_paths(one));
+            let is_touched = touches(&self.pending, &own_paths(one));
             let totals = self.services.entry(name.clone()).or_default();
             totals.service.clone_from(name);
             totals.commits += 1;
@@ -190,45 +212,24 @@ impl<'a> Replay<'a> {
             totals.needless += usize::from(is_touched && !is_due);
             totals.missed += usize::from(is_due && !is_touched);
             if is_due {
-                let reasons = match self.last.get(name) {
-                    Some(before) => reasons(before, one),
-                    None => vec![Reason::NeverBuilt],
-                };
+                let reasons = last.get(name).map_or_else(|| vec![Reason::NeverBuilt], |before| reasons(before, one));
                 audited.builds.push(AuditedBuild { service: name.clone(), reasons });
             } else {
                 audited.unchanged += 1;
             }
         }
-        self.pending = Touched::default();
         self.learn(gathered);
         audited
     }
 }
 
-/// Paths that were changed since the last plan.
-#[derive(Default)]
-struct Touched {
-    paths: BTreeSet<Vec<u8>>,
-    /// Too many to name.
-    everything: bool,
-}
-
-impl Touched {
-    fn add(&mut self, changed: Option<&Changed>) {
-        match changed {
-            Some(changed) => self.paths.extend(changed.iter().cloned()),
-            None => self.everything = true,
-        }
-    }
-
-    /// Whether one of them is, or lies below, one of `places`; `.` is everything.
-    fn touches(&self, places: &[String]) -> bool {
-        let is_in = |path: &[u8], place: &str| {
-            place == "."
-                || path.strip_prefix(place.as_bytes()).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
-        };
-        self.everything || self.paths.iter().any(|path| places.iter().any(|place| is_in(path, place)))
-    }
+/// Whether one of the changed paths is, or lies below, one of `places`; `.` is everything.
+fn touches(changed: &Changed, places: &[String]) -> bool {
+    let is_in = |path: &[u8], place: &str| {
+        let below = |rest: &[u8]| matches!(rest.first(), None | Some(b'/'));
+        place == "." || path.strip_prefix(place.as_bytes()).is_some_and(below)
+    };
+    changed.iter().any(|path| places.iter().any(|place| is_in(path, place)))
 }
 
 /// What somebody would tell a path filter of a service: where its package, its Dockerfile's context and its files are.

@@ -7,7 +7,6 @@ use shipper_oci::{Manifest, ManifestKind, Reference, Repository, Selector, Store
 use shipper_plan::Service;
 
 use crate::lock::{LOCK_FILE, Lock};
-use crate::names::tag;
 use crate::project::client_options;
 use crate::{Error, Project};
 
@@ -54,7 +53,7 @@ impl<'a> Bases<'a> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Lock::empty(),
             Err(error) => return Err(failed(error.to_string())),
         };
-        Ok(Self { lock, missing: Missing::Ignore, ..Self::new(project, false)? })
+        Ok(Self::with(project, lock, Missing::Ignore))
     }
 
     /// Reads the project's lock; with `locked` a missing entry is an error.
@@ -62,14 +61,12 @@ impl<'a> Bases<'a> {
     /// # Errors
     /// [`Error::Lock`].
     pub(crate) fn new(project: &'a Project, locked: bool) -> Result<Self, Error> {
-        Ok(Self {
-            lock: Lock::read(&project.root)?,
-            project,
-            added: Vec::new(),
-            refreshed: BTreeMap::new(),
-            missing: if locked { Missing::Refuse } else { Missing::Ask },
-            seen: BTreeMap::new(),
-        })
+        let missing = if locked { Missing::Refuse } else { Missing::Ask };
+        Ok(Self::with(project, Lock::read(&project.root)?, missing))
+    }
+
+    fn with(project: &'a Project, lock: Lock, missing: Missing) -> Self {
+        Self { project, lock, added: Vec::new(), refreshed: BTreeMap::new(), missing, seen: BTreeMap::new() }
     }
 
     /// Writes what was added.
@@ -167,14 +164,14 @@ impl<'a> Bases<'a> {
     }
 }
 
-/// The repository and selector that a registry reference means; docker's short names expanded, no tag is `latest`.
+/// The repository and selector that a registry reference means; docker's short names expanded.
 pub(crate) fn located(
     environment: &BTreeMap<String, String>,
     reference: &str,
 ) -> shipper_oci::Result<(Repository, Selector)> {
     let parsed = Reference::parse_docker(reference)?;
     let store = Store::registry(&parsed.registry, None, client_options(environment)?)?;
-    let selector = parsed.selector().unwrap_or_else(|| Selector::Tag(tag("latest")));
+    let selector = parsed.selector().unwrap_or_else(Selector::latest);
     Ok((store.repository(&parsed.repository), selector))
 }
 
@@ -216,7 +213,7 @@ pub(crate) async fn resolve(
 /// As [`resolve`], for a digest of which an image of `platform` is known to be there.
 ///
 /// # Errors
-/// [`shipper_oci::Error::NotFound`] where it is there no longer, and where that could not be told.
+/// [`shipper_oci::Error::NotFound`] where it is there no longer; others where that could not be told.
 pub(crate) async fn image_of(repository: &Repository, digest: &str, platform: &str) -> shipper_oci::Result<Manifest> {
     let selector = Selector::Digest(digest.parse()?);
     match resolve(repository, &selector, platform).await? {

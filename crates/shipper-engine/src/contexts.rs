@@ -49,7 +49,7 @@ fn one(tree: &Tree, service: &Service, directory: &str) -> Result<Context, Error
     builder.add(&Selection { ignore: ignore.as_ref(), ..Selection::default() }).map_err(failed)?;
     let context = builder.finish().map_err(failed)?;
     if context.manifest().is_empty() {
-        return Err(crate::gather::no_input(tree.root(), service, directory));
+        return Err(crate::gather::no_input(tree, service, directory));
     }
     Ok(context)
 }

@@ -73,6 +73,23 @@ pub enum Error {
         #[source]
         source: shipper_hash::Error,
     },
+    /// The history of a commit can not be read.
+    #[error("read the history of {revision}")]
+    History {
+        /// The newest commit, as it was named.
+        revision: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// No commit says what it would have built.
+    #[error("audit: no commit could be compared with an earlier one; of the newest: {problem}")]
+    NoAudit {
+        /// Why the newest one could not.
+        problem: String,
+        /// Whether the clone is shallow.
+        is_cut: bool,
+    },
     /// The project's files can not be listed.
     #[error("list the files of the project")]
     Tree(#[source] shipper_hash::Error),
@@ -94,8 +111,8 @@ pub enum Error {
         path: String,
         /// What was found instead.
         problem: &'static str,
-        /// What to write.
-        hint: String,
+        /// What to write, where anything helps.
+        hint: Option<String>,
     },
     /// A binary is asked for that the package does not have.
     #[error("find binary `{bin}` in package `{package}` of `{service}`")]

@@ -209,7 +209,7 @@ pub(crate) fn assemble(
         // A program that was built is ignored by git as a rule; it counts because it is named.
         let files = FileSet::Explicit(vec![literal(path)]);
         if builder.add(&Selection { files, ..Selection::default() }).map_err(&failed)?.files == 0 {
-            return Err(no_input(tree.root(), service, path));
+            return Err(no_input(tree, service, path));
         }
     }
     if !service.inputs.is_empty() {
@@ -222,7 +222,7 @@ pub(crate) fn assemble(
     }
     let context = builder.finish().map_err(&failed)?;
     if let Some(empty) = files.values().find(|source| !has_files(&context, source)) {
-        return Err(no_input(tree.root(), service, empty));
+        return Err(no_input(tree, service, empty));
     }
     Ok((context, built))
 }
@@ -303,8 +303,13 @@ fn has_files(context: &Context, source: &str) -> bool {
     paths.any(|path| source == "." || below(path))
 }
 
-/// Why a named path gave no files, from a look at the disk.
-pub(crate) fn no_input(root: &Path, service: &Service, path: &str) -> Error {
+/// Why a named path gave no files: from a look at the disk, where files are from there.
+pub(crate) fn no_input(tree: &Tree, service: &Service, path: &str) -> Error {
+    let root = tree.root();
+    if tree.commit().is_some() {
+        let problem = "the commit has no files there";
+        return Error::NoInput { service: service.name.clone(), path: path.to_owned(), problem, hint: None };
+    }
     let link = Path::new(path).ancestors().skip(1).find(|above| root.join(above).is_symlink());
     let (problem, hint) = if let Some(link) = link {
         ("it lies behind a link", format!("links are not followed; name what `{}` stands for", link.display()))
@@ -316,7 +321,7 @@ pub(crate) fn no_input(root: &Path, service: &Service, path: &str) -> Error {
     } else {
         ("it does not exist", "paths are relative to the directory of shipper.toml".to_owned())
     };
-    Error::NoInput { service: service.name.clone(), path: path.to_owned(), problem, hint }
+    Error::NoInput { service: service.name.clone(), path: path.to_owned(), problem, hint: Some(hint) }
 }
 
 /// Everything that the platform's key is made of.

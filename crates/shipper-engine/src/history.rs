@@ -1,4 +1,4 @@
-//! How often files change: the paths that each of the last commits changed, by comparing trees. Only for advice.
+//! The last commits, and the paths that each of them changed, by comparing trees.
 //!
 //! Nothing is started. Merges count by their first parent. A shallow clone tells what it has.
 
@@ -15,6 +15,15 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// What one commit changed: paths relative to the project.
 pub(crate) type Changed = BTreeSet<Vec<u8>>;
 
+/// The last commits.
+#[derive(Default)]
+pub(crate) struct History {
+    /// Newest first, by first parents.
+    pub(crate) commits: Vec<Commit>,
+    /// Whether the last one has a parent that the clone does not have.
+    pub(crate) is_cut: bool,
+}
+
 /// A commit of the history.
 pub(crate) struct Commit {
     /// Its full name.
@@ -23,50 +32,54 @@ pub(crate) struct Commit {
     pub(crate) subject: String,
     /// Its first parent.
     pub(crate) parent: Option<String>,
-    /// What it changed since its parent; `None` where that is too much to say anything.
-    pub(crate) changed: Option<Changed>,
+    /// What it changed since its parent; of a first commit everything, and nothing where the parent is not there.
+    pub(crate) changed: Changed,
 }
 
-/// The last `count` commits before and with `revision`, newest first; none where there is no repository.
-pub(crate) fn commits(root: &Path, revision: &str, count: usize) -> Vec<Commit> {
-    let Some(top) = crate::repository::top(root) else { return Vec::new() };
+/// The last `count` commits before and with `revision`; none where there is no repository.
+///
+/// # Errors
+/// Where there is no such commit, or an object is missing or broken.
+pub(crate) fn commits(root: &Path, revision: &str, count: usize) -> Result<History, Failure> {
+    let Some(top) = crate::repository::top(root) else { return Ok(History::default()) };
     let below = root.strip_prefix(top).unwrap_or(Path::new("")).as_os_str().as_encoded_bytes();
-    let mut found = Vec::new();
-    if let Err(error) = walk(top, below, revision, count, &mut found) {
-        tracing::debug!(%error, "the history ends early");
-    }
-    found
-}
-
-/// The changes of the last `count` commits that say something, newest first. A first commit has changed nothing.
-pub(crate) fn changes(root: &Path, count: usize) -> Vec<Changed> {
-    let commits = commits(root, "HEAD", count).into_iter();
-    commits.filter(|commit| commit.parent.is_some()).filter_map(|commit| commit.changed).collect()
-}
-
-fn walk(top: &Path, below: &[u8], revision: &str, count: usize, found: &mut Vec<Commit>) -> Result<(), Failure> {
     let repository = crate::repository::open(top)?;
+    let mut history = History::default();
     let mut commit = repository.rev_parse_single(revision)?.object()?.peel_to_commit()?;
-    for _ in 0..count {
-        // A shallow clone names parents that it does not have.
-        let parent = match commit.parent_ids().next() {
-            Some(parent) => Some(parent.object()?.try_into_commit()?),
-            None => None,
-        };
-        let mut paths = Changed::new();
-        let old = parent.as_ref().map(gix::Commit::tree_id).transpose()?.map(gix::Id::detach);
-        compare(&repository, Some(commit.tree_id()?.detach()), old, &mut Vec::new(), &mut paths)?;
-        let says_something = paths.len() <= MOST_CHANGES;
-        found.push(Commit {
+    while history.commits.len() < count {
+        let named = commit.parent_ids().next().map(gix::Id::detach);
+        let parent = named.and_then(|parent| repository.try_find_object(parent).transpose()).transpose()?;
+        let parent = parent.map(gix::Object::try_into_commit).transpose()?;
+        history.is_cut = named.is_some() && parent.is_none();
+        let mut changed = Changed::new();
+        if !history.is_cut {
+            let old = parent.as_ref().map(gix::Commit::tree_id).transpose()?.map(gix::Id::detach);
+            compare(&repository, Some(commit.tree_id()?.detach()), old, &mut Vec::new(), &mut changed)?;
+        }
+        history.commits.push(Commit {
             id: commit.id.to_string(),
             subject: commit.message()?.summary().to_string(),
-            parent: parent.as_ref().map(|parent| parent.id.to_string()),
-            changed: says_something.then(|| paths.iter().filter_map(|path| inside(path, below)).collect()),
+            parent: named.map(|parent| parent.to_string()),
+            changed: changed.iter().filter_map(|path| inside(path, below)).collect(),
         });
         let Some(parent) = parent else { break };
         commit = parent;
     }
-    Ok(())
+    Ok(history)
+}
+
+/// The changes of the last `count` commits that say something, newest first; none where they can not be read.
+pub(crate) fn changes(root: &Path, count: usize) -> Vec<Changed> {
+    let History { commits, is_cut } = commits(root, "HEAD", count).unwrap_or_else(|error| {
+        tracing::debug!(%error, "the history can not be read");
+        History::default()
+    });
+    let last = commits.len();
+    let says_something = |(position, commit): (usize, Commit)| {
+        let has_parent = commit.parent.is_some() && !(is_cut && position + 1 == last);
+        (has_parent && commit.changed.len() <= MOST_CHANGES).then_some(commit.changed)
+    };
+    commits.into_iter().enumerate().filter_map(says_something).collect()
 }
 
 /// A path of the repository relative to the directory `below`.
@@ -97,7 +110,7 @@ fn compare(
     let all: BTreeSet<&Vec<u8>> = new.keys().chain(old.keys()).collect();
     for name in all {
         let (now, before) = (new.get(name), old.get(name));
-        if now == before || found.len() > MOST_CHANGES {
+        if now == before {
             continue;
         }
         let length = path.len();
@@ -142,10 +155,17 @@ mod tests {
         assert_eq!(told, [vec!["b".to_owned()], vec!["a/deep/y".to_owned(), "a/x".to_owned()]]);
         let told: Vec<Vec<String>> = changes(&repo.path().join("a"), 9).iter().map(text).collect();
         assert_eq!(told, [vec![], vec!["deep/y".to_owned(), "x".to_owned()]]);
-        let commits = commits(repo.path(), "HEAD~1", 9);
-        let subjects: Vec<&str> = commits.iter().map(|commit| commit.subject.as_str()).collect();
-        assert_eq!((subjects, commits[0].parent.as_ref()), (vec!["two", "one"], Some(&commits[1].id)));
-        assert!(commits[1].parent.is_none() && commits[1].changed.as_ref().is_some_and(|all| all.len() == 2));
+        let History { commits: all, is_cut } = commits(repo.path(), "HEAD~1", 9).expect("a history");
+        let subjects: Vec<&str> = all.iter().map(|commit| commit.subject.as_str()).collect();
+        assert_eq!((subjects, all[0].parent.as_ref()), (vec!["two", "one"], Some(&all[1].id)));
+        assert!(!is_cut && all[1].parent.is_none() && all[1].changed.len() == 2);
+        assert!(commits(repo.path(), "nothing", 9).is_err());
+        let shallow = GitRepo::without_git();
+        let from = format!("file://{}", repo.path().display());
+        shallow.git(&["clone", "--quiet", "--depth", "2", &from, "."]);
+        let History { commits: all, is_cut } = commits(shallow.path(), "HEAD", 9).expect("a history");
+        assert!(is_cut && all.len() == 2 && all[0].changed.len() == 1 && all[1].changed.is_empty());
+        assert_eq!(changes(shallow.path(), 9).len(), 1);
         assert!(changes(std::path::Path::new("/"), 9).is_empty());
     }
 }

@@ -49,6 +49,14 @@ enum Decision {
     Open { replace: bool },
 }
 
+/// What a tag names.
+enum Named {
+    Found(Manifest),
+    /// Something that a layout does not have any more, or that is damaged there.
+    Lost,
+    Nothing,
+}
+
 impl Identity<'_> {
     /// Gives the identity to `mine`, which is in the repository, or finds whose it is. Returns the image that it names.
     ///
@@ -148,8 +156,10 @@ impl Identity<'_> {
     }
 
     async fn decided(&self, mine: &Manifest, has_inputs: bool) -> Result<Decision, Error> {
-        let mut replace = false;
-        if let Some(found) = self.named().await? {
+        let named = self.look(self.tag()).await?;
+        // Of what a layout has lost nothing is kept.
+        let mut replace = matches!(named, Named::Lost);
+        if let Named::Found(found) = named {
             if found.digest() == mine.digest() {
                 return Ok(Decision::Named(found));
             }
@@ -163,9 +173,12 @@ impl Identity<'_> {
         if !has_inputs {
             return Ok(Decision::Open { replace });
         }
-        let begun = self.manifest(&Selector::Tag(self.inputs_tag())).await?;
-        let Some(subject) = begun.as_ref().map(Manifest::subject) else { return Ok(Decision::Open { replace }) };
-        let Some(subject) = subject else { return Ok(Decision::Open { replace: true }) };
+        let begun = match self.look(self.inputs_tag()).await? {
+            Named::Found(begun) => begun,
+            Named::Nothing => return Ok(Decision::Open { replace }),
+            Named::Lost => return Ok(Decision::Open { replace: true }),
+        };
+        let Some(subject) = begun.subject() else { return Ok(Decision::Open { replace: true }) };
         if subject.digest == *mine.digest() {
             return Ok(Decision::Open { replace });
         }
@@ -179,6 +192,17 @@ impl Identity<'_> {
             }
             _ => Ok(Decision::Open { replace: true }),
         }
+    }
+
+    /// What a tag names. The digest is read first: a manifest is there before its tag, so that one which is missing was
+    /// lost, and is not one that another run is about to name.
+    async fn look(&self, name: Tag) -> Result<Named, Error> {
+        if self.repository.store().is_remote() {
+            return Ok(self.manifest(&Selector::Tag(name)).await?.map_or(Named::Nothing, Named::Found));
+        }
+        let digest = self.repository.tagged_digest(&name).await.map_err(|source| self.failed(source))?;
+        let Some(digest) = digest else { return Ok(Named::Nothing) };
+        Ok(self.manifest(&Selector::Digest(digest)).await?.map_or(Named::Lost, Named::Found))
     }
 
     async fn judged(&self, manifest: &Manifest) -> Result<Existing, Error> {

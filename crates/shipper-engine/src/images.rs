@@ -6,7 +6,6 @@ use std::path::Path;
 use shipper_oci::{Archive, Engine, Manifest, ManifestKind, Repository, Selector};
 
 use crate::bases::located;
-use crate::names::tag;
 use crate::{Error, Options};
 
 /// Destinations that are a container engine on this machine.
@@ -57,6 +56,15 @@ pub(crate) async fn source(options: &Options, text: &str) -> Result<Place, Error
     Ok(Place { repository: archive.repository().clone(), selector, archive: Some(archive) })
 }
 
+/// As [`source`], for what has to stay where it is: no archive.
+pub(crate) async fn stored(options: &Options, text: &str) -> Result<Place, Error> {
+    let place = source(options, text).await?;
+    match place.archive {
+        None => Ok(place),
+        Some(_) => Err(Error::Place { place: text.to_owned(), problem: "an archive can only be copied" }),
+    }
+}
+
 /// Places of other tools (containers-transports(5)) that nothing is read from or written to here, and what to do.
 const FOREIGN: [(&str, &str); 4] = [
     ("docker://", "a registry is named without `docker://`"),
@@ -68,7 +76,7 @@ const FOREIGN: [(&str, &str); 4] = [
 /// Reads a destination, `oci:DIR[:TAG|@DIGEST]` or a registry reference; a missing tag is `latest`.
 pub(crate) fn place(options: &Options, text: &str) -> Result<Place, Error> {
     let Named { repository, selector } = named(options, text)?;
-    Ok(Place { repository, selector: selector.unwrap_or_else(|| Selector::Tag(tag("latest"))), archive: None })
+    Ok(Place { repository, selector: selector.unwrap_or_else(Selector::latest), archive: None })
 }
 
 /// A repository, and what a text names in it.

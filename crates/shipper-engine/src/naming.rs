@@ -21,11 +21,12 @@ pub(crate) struct Naming {
     pub(crate) plan: TagPlan,
 }
 
-/// Names that an image lacks.
+/// What an image lacks.
 #[derive(Debug, Default)]
 pub(crate) struct Due {
+    /// Names; none of an image that is still to be built.
     pub(crate) names: Vec<String>,
-    /// Those of them that it can not get.
+    /// Names that it will not get.
     pub(crate) taken: Vec<Taken>,
 }
 
@@ -98,19 +99,32 @@ impl Naming {
     }
 
     /// The names that an image of `key`, still to be built, will not get: they are on images of other inputs and never
-    /// move. One GET an anchor.
+    /// move. One GET an anchor, and one more where an image says its key in its configuration only.
     ///
     /// # Errors
     /// [`Error::Store`] where it can not be told.
     pub(crate) async fn taken(&self, repository: &Repository, key: &BuildKey) -> Result<Vec<Taken>, Error> {
         let mut taken = Vec::new();
         for planned in self.names().filter(|planned| planned.precondition == Precondition::AbsentOrSameDigest) {
-            let Some(named) = manifest_of(repository, &planned.tag).await? else { continue };
-            let stored = stored_key(repository, &named).await;
-            let stored =
-                stored.map_err(|source| Error::Store { action: looking_up(repository, &planned.tag), source })?;
-            if stored != Some(key.to_string()) {
-                taken.push(Taken { tag: planned.tag.to_string(), digest: named.digest().clone() });
+            let named = manifest_of(repository, &planned.tag).await?;
+            let digest = match &named {
+                Some(named) => Some(named.digest().clone()),
+                // A layout may have lost it; the name is taken all the same.
+                None if !repository.store().is_remote() => digest_of(repository, &planned.tag).await?,
+                None => None,
+            };
+            let Some(digest) = digest else { continue };
+            let is_of_key = match named {
+                Some(named) => match stored_key(repository, &named).await {
+                    Ok(stored) => stored == Some(key.to_string()),
+                    // Something else has written it.
+                    Err(error) if error.is_corrupt() || error.is_not_found() => false,
+                    Err(source) => return Err(Error::Store { action: looking_up(repository, &planned.tag), source }),
+                },
+                None => false,
+            };
+            if !is_of_key {
+                taken.push(Taken { tag: planned.tag.to_string(), digest });
             }
         }
         Ok(taken)
@@ -131,7 +145,7 @@ impl Naming {
         for planned in self.names() {
             let outcome = match &planned.precondition {
                 Precondition::AbsentOrSameDigest => self.anchor(repository, manifest, &planned.tag).await?,
-                Precondition::Movable => moved(repository, manifest, &planned.tag).await?,
+                Precondition::Movable => self.moved(repository, manifest, &planned.tag).await?,
                 Precondition::ForwardOnly { version, scope } => {
                     self.forward(repository, manifest, &planned.tag, version, *scope).await?
                 }
@@ -218,6 +232,18 @@ impl Naming {
         Ok(None)
     }
 
+    /// Writes a name that moves to whatever was built last; another run may have it by then.
+    async fn moved(&self, repository: &Repository, manifest: &Manifest, tag: &Tag) -> Result<NameOutcome, Error> {
+        if digest_of(repository, tag).await?.as_ref() == Some(manifest.digest()) {
+            return Ok(NameOutcome::Unchanged);
+        }
+        move_tag(repository, manifest, tag).await.map_err(|error| self.pushing(repository, error))?;
+        Ok(match digest_of(repository, tag).await? {
+            Some(found) if found == *manifest.digest() => NameOutcome::Written,
+            found => NameOutcome::Overtaken { digest: found.map(|digest| digest.to_string()).unwrap_or_default() },
+        })
+    }
+
     fn service(&self) -> String {
         self.facts.service.clone().unwrap_or_default()
     }
@@ -230,19 +256,6 @@ impl Naming {
         let what = repository.reference(&Selector::Tag(tag.clone()));
         self.pushing(repository, shipper_oci::Error::NotFound { what })
     }
-}
-
-/// Writes a name that moves to whatever was built last; another run may have it by then.
-async fn moved(repository: &Repository, manifest: &Manifest, tag: &Tag) -> Result<NameOutcome, Error> {
-    if digest_of(repository, tag).await?.as_ref() == Some(manifest.digest()) {
-        return Ok(NameOutcome::Unchanged);
-    }
-    let action = || format!("write {}", repository.reference(&Selector::Tag(tag.clone())));
-    move_tag(repository, manifest, tag).await.map_err(|source| Error::Store { action: action(), source })?;
-    Ok(match digest_of(repository, tag).await? {
-        Some(found) if found == *manifest.digest() => NameOutcome::Written,
-        found => NameOutcome::Overtaken { digest: found.map(|digest| digest.to_string()).unwrap_or_default() },
-    })
 }
 
 /// Writes a name that may move. A store reads back what it wrote and tells a conflict where the name is on something else
@@ -276,8 +289,10 @@ fn looking_up(repository: &Repository, tag: &Tag) -> String {
     format!("look up {}", repository.reference(&Selector::Tag(tag.clone())))
 }
 
+/// What a name is on, whether a layout still has it or not: a name that never moves does not move because of that.
 async fn digest_of(repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error> {
-    Ok(manifest_of(repository, tag).await?.map(|manifest| manifest.digest().clone()))
+    let found = repository.tagged_digest(tag).await;
+    found.map_err(|source| Error::Store { action: looking_up(repository, tag), source })
 }
 
 fn name(planned: &PlannedTag, outcome: NameOutcome) -> Name {

@@ -29,7 +29,8 @@ pub(crate) async fn existing(repository: &Repository, key: &BuildKey, platforms:
     }
     // A layout can lose what it names; it is built again, and the reason says so.
     Ok(match repository.manifest(&selector).await {
-        Err(damage) => Existing::Incomplete { what: damage.to_string() },
+        Err(damage) if damage.is_corrupt() => Existing::Incomplete { what: damage.to_string() },
+        Err(error) => return Err(failed(error)),
         Ok(_) => Existing::Absent,
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use shipper_build::is_user_of_scratch;
+use shipper_build::{is_group_of_scratch, is_user_of_scratch};
 use shipper_hash::{FileDigest, Tree, TreeOptions, Untracked};
 use shipper_oci::{ClientOptions, Platform, Proxies};
 use shipper_plan::{Base, Config, Discovered, Overrides, Recipe, Service, Settings, UntrackedConfig};
@@ -49,7 +49,7 @@ pub struct Project {
     pub environment: BTreeMap<String, String>,
     /// Private directories.
     pub directories: Directories,
-    paranoid: bool,
+    pub(crate) paranoid: bool,
     /// What stands for the compiler of a toolchain that is no exact one.
     pub(crate) compilers: Compilers,
 }
@@ -259,15 +259,22 @@ fn services_of(config: &Config, settings: &Settings) -> Result<BTreeMap<String, 
         else {
             continue;
         };
+        let (user, group) = user.split_once(':').map_or((user.as_str(), None), |(user, group)| (user, Some(group)));
         // Who brings a file of users brings the users.
-        let brings_users = files.keys().any(|path| Path::new("/etc/passwd").starts_with(path));
-        if !brings_users && !is_user_of_scratch(user) {
-            return Err(shipper_plan::Error::Invalid {
-                key: format!("service.{}.user", service.name),
-                problem: format!("an image from scratch does not know `{user}`"),
-                hint: Some("write numbers, such as `1000:1000`, or put an `/etc/passwd` into `files`".to_owned()),
+        let brings = |file: &str| files.keys().any(|path| Path::new(file).starts_with(path));
+        let unknown = [
+            (Some(user), is_user_of_scratch as fn(&str) -> bool, "user", "/etc/passwd"),
+            (group, is_group_of_scratch, "group", "/etc/group"),
+        ];
+        for (name, is_known, what, file) in unknown {
+            if let Some(name) = name.filter(|name| !is_known(name) && !brings(file)) {
+                return Err(shipper_plan::Error::Invalid {
+                    key: format!("service.{}.user", service.name),
+                    problem: format!("an image from scratch does not know the {what} `{name}`"),
+                    hint: Some(format!("write numbers, such as `1000:1000`, or put an `{file}` into `files`")),
+                }
+                .into());
             }
-            .into());
         }
     }
     Ok(services)

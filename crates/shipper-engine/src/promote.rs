@@ -52,10 +52,10 @@ pub async fn promote(options: &Options, from: &str, destination: &str, force: bo
         wanted: root.digest().to_string(),
     };
     // Before anything is sent: the tag says no at the cost of one request.
-    let existing = to.repository.sound_manifest(&to.selector).await.map_err(failed)?;
-    let other = existing.filter(|existing| existing.digest() != root.digest());
+    let existing = to.repository.tagged_digest(name).await.map_err(failed)?;
+    let other = existing.filter(|existing| existing != root.digest());
     if let Some(other) = other.as_ref().filter(|_| !force) {
-        return Err(refused(other.digest()));
+        return Err(refused(other));
     }
     let by_digest = Selector::Digest(root.digest().clone());
     let report = shipper_oci::copy(&origin.repository, &by_digest, &to.repository, &[]).await.map_err(failed)?;
@@ -78,7 +78,7 @@ pub async fn promote(options: &Options, from: &str, destination: &str, force: bo
     Ok(Promoted {
         reference: to.repository.reference(&to.selector),
         digest: root.digest().to_string(),
-        moved_from: other.map(|other| other.digest().to_string()),
+        moved_from: other.map(|other| other.to_string()),
         bytes: report.bytes,
         blobs: report.uploaded + report.mounted,
         compared,

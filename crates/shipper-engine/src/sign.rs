@@ -34,7 +34,7 @@ pub struct Signed {
 pub async fn sign(options: &Options, reference: &str, key: &str) -> Result<Signed, Error> {
     let pem = pem(options, key)?;
     let private = SigningKey::from_pem(&pem).map_err(|source| Error::Key { key: key.to_owned(), source })?;
-    let place = images::place(options, reference)?;
+    let place = images::stored(options, reference).await?;
     let repository = &place.repository;
     let failed = |source| Error::Store { action: format!("sign {reference}"), source };
     let manifest = repository.manifest(&place.selector).await.map_err(failed)?;

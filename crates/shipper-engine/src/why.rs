@@ -10,11 +10,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use shipper_dockerfile::Inputs;
 use shipper_hash::{Manifest, Tree};
-use shipper_plan::{Recipe, Service};
+use shipper_plan::{InputsDocument, Recipe, Service, differences};
 use shipper_report::{Action, FileChange, Reason};
 
 use crate::bases::Bases;
 use crate::gather::{Gathered, Platform, gather, selection};
+use crate::project::Compilers;
 use crate::{Error, Events, Project, ShipOptions, Silent, plan};
 
 /// Why one service is due, or that it is not.
@@ -91,8 +92,10 @@ async fn against_revision(project: &Project, services: &[String], revision: &str
     Ok(explained.collect())
 }
 
-/// Contexts and inputs of services without a registry: what the lock does not say is not known on either side.
+/// Contexts and inputs of services from the repository alone, for comparing its states: what the lock does not say is not
+/// known, and of a compiler what the toolchain file says.
 pub(crate) async fn keys(project: &Project, tree: &Tree, services: &[String]) -> Result<Vec<Gathered>, Error> {
+    let project = &Project { compilers: Compilers::AsWritten, ..project.clone() };
     let order = selection(project, services)?;
     let mut bases = Bases::offline(project, tree)?;
     let gathered = gather(project, tree, &order, &mut bases, &silent()).await?;
@@ -107,20 +110,10 @@ fn silent() -> Events {
 
 /// What differs between two states of a service, each difference once.
 pub(crate) fn reasons(old: &Gathered, new: &Gathered) -> Vec<Reason> {
-    let mut reasons: Vec<Reason> = Vec::new();
-    for platform in &new.platforms {
-        let name = &platform.inputs.platform;
-        // A platform that is new is compared with any other, which differs in its name at least.
-        let before = old.platforms.iter().find(|before| before.inputs.platform == *name).or(old.platforms.first());
-        let Some(before) = before else { continue };
-        let manifests: (&Manifest, &Manifest) = (before.context.manifest(), platform.context.manifest());
-        for reason in platform.inputs.reasons_since(&before.inputs, Some(manifests)) {
-            if !reasons.contains(&reason) {
-                reasons.push(reason);
-            }
-        }
+    fn platforms(of: &Gathered) -> impl Iterator<Item = (&InputsDocument, Option<&Manifest>)> {
+        of.platforms.iter().map(|platform| (&platform.inputs, Some(platform.context.manifest())))
     }
-    reasons
+    differences(platforms(old), platforms(new))
 }
 
 fn files_of(reasons: &[Reason]) -> Vec<&FileChange> {

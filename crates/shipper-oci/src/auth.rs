@@ -23,7 +23,7 @@ use url::Url;
 use crate::challenge::{self, Challenge};
 use crate::error::shown;
 use crate::http::{Body, Call, Http, place};
-use crate::{Credential, Credentials, Error, RegistryHost, RepositoryName, Result, Secret, realm};
+use crate::{Access, Credential, Credentials, Error, RegistryHost, RepositoryName, Result, Secret, realm};
 
 /// Longest answer of a token server, in bytes.
 const MAX_TOKEN_ANSWER: u64 = 64 * 1024;
@@ -406,7 +406,7 @@ impl Authenticator {
                     what: "fetch a token".to_owned(),
                     status,
                     detail,
-                    write: false,
+                    access: Access::Read,
                 });
             }
         }

@@ -20,7 +20,7 @@ use crate::pace::{Pace, PerSecond, Turn};
 use crate::quirks::{self, Quirks};
 use crate::reply::Reply;
 use crate::retry::{Budget, Tries, retry_after};
-use crate::{ClientOptions, Error, RegistryHost, RepositoryName, Result, Stats};
+use crate::{Access, ClientOptions, Error, RegistryHost, RepositoryName, Result, Stats};
 
 /// Longest error answer that is read, in bytes.
 const MAX_ERROR: usize = 64 * 1024;
@@ -221,7 +221,7 @@ impl Client {
             let detail = format!("{}, to which the registry redirects, says so", answer.reply.place());
             // Of another host nobody knows whether it may say so: this is no refusal of the registry.
             let (registry, what) = (self.host.clone(), ask.what.clone());
-            return Err(Error::Registry { registry, what, status, detail, write: false });
+            return Err(Error::Registry { registry, what, status, detail, access: Access::Read });
         }
         if is_retryable_status(status) || matches!(status, 401 | 403) {
             return Err(self.failure(&mut answer.reply, ask).await);
@@ -408,12 +408,12 @@ impl Envelope {
     }
 
     pub(crate) fn error(&self, registry: &RegistryHost, method: &Method, what: &str, status: u16) -> Error {
-        let write = !matches!(*method, Method::GET | Method::HEAD);
+        let access = if matches!(*method, Method::GET | Method::HEAD) { Access::Read } else { Access::Write };
         let (registry, what, detail) = (registry.clone(), what.to_owned(), self.detail());
         match status {
             401 => Error::Unauthorized { registry, detail: format!("{what}: {detail}") },
-            403 => Error::Denied { registry, what, detail, write },
-            _ => Error::Registry { registry, what, status, detail, write },
+            403 => Error::Denied { registry, what, detail, access },
+            _ => Error::Registry { registry, what, status, detail, access },
         }
     }
 }

@@ -15,6 +15,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// A lower-level error, kept as the source.
 pub type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
 
+/// What a request asks a registry for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// To tell something.
+    Read,
+    /// To change something.
+    Write,
+}
+
 /// Why an operation on references, layouts or registries failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -68,8 +77,8 @@ pub enum Error {
         what: String,
         /// What the registry said.
         detail: String,
-        /// Whether something was to be written.
-        write: bool,
+        /// What was asked for.
+        access: Access,
     },
     /// Credentials could not be read.
     #[error("credentials for {registry} could not be read: {reason}")]
@@ -120,8 +129,8 @@ pub enum Error {
         status: u16,
         /// Error codes and messages of the answer, shortened and escaped.
         detail: String,
-        /// Whether something was to be written.
-        write: bool,
+        /// What was asked for.
+        access: Access,
     },
     /// A peer broke the protocol.
     #[error("{host} broke the registry protocol ({what}): {reason}")]
@@ -302,25 +311,27 @@ impl Error {
     pub fn is_unknown(&self) -> bool {
         match self {
             Error::Unauthorized { .. }
-            | Error::Denied { .. }
             | Error::Credentials { .. }
             | Error::Unreachable { .. }
             | Error::Timeout { .. }
             | Error::RateLimited { .. }
             | Error::Protocol { .. }
             | Error::UnsafePeer { .. } => true,
-            Error::Registry { status, write, .. } => !write || *status >= 500 || matches!(status, 401 | 403 | 404),
+            Error::Denied { access, .. } => *access == Access::Read,
+            Error::Registry { .. } => !self.is_refused_write(),
             _ => false,
         }
     }
 
-    /// Whether a registry that was reached, and knows who asks, did not take what was to be written.
+    /// Whether a registry that was reached, and knows who asks, did not take what was to be written. Never together with
+    /// [`Error::is_unknown`].
     #[must_use]
     pub fn is_refused_write(&self) -> bool {
         match self {
-            Error::Denied { write, .. } => *write,
-            Error::Registry { status, write, .. } => {
-                *write && matches!(status, 400..=499) && !is_retryable_status(*status)
+            Error::Denied { access, .. } => *access == Access::Write,
+            Error::Registry { status, access, .. } => {
+                let is_final = matches!(status, 400..=499) && *status != 401 && !is_retryable_status(*status);
+                *access == Access::Write && is_final
             }
             _ => false,
         }
@@ -450,20 +461,25 @@ mod tests {
         let host: RegistryHost = "ghcr.io".parse().unwrap();
         let limited = Error::RateLimited { registry: host.clone(), what: "x".into(), retry_after: None };
         assert!(limited.is_unknown() && limited.is_retryable());
-        let status = |status, write| Error::Registry {
+        let status = |status, access| Error::Registry {
             registry: host.clone(),
             what: "x".into(),
             status,
             detail: String::new(),
-            write,
+            access,
         };
-        for write in [false, true] {
-            assert!(status(503, write).is_retryable() && status(503, write).is_unknown());
-            assert!(status(404, write).is_unknown(), "a 404 that proves nothing");
-            assert!(!status(503, write).is_refused_write() && !status(429, write).is_refused_write());
-            assert_eq!(status(413, write).is_refused_write(), write);
-            assert_eq!(status(400, write).is_unknown(), !write, "nothing is known of what could not be read");
+        for code in 300..600 {
+            // What could not be read is never known; what is not taken is, where trying again can change nothing.
+            let (read, write) = (status(code, Access::Read), status(code, Access::Write));
+            assert!(read.is_unknown() && !read.is_refused_write(), "{code}");
+            assert_ne!(write.is_unknown(), write.is_refused_write(), "{code}");
+            assert!(!(write.is_retryable() && write.is_refused_write()), "{code}");
         }
-        assert!(!status(400, false).is_retryable());
+        for (code, is_refused) in
+            [(400, true), (401, false), (404, true), (405, true), (413, true), (429, false), (503, false)]
+        {
+            assert_eq!(status(code, Access::Write).is_refused_write(), is_refused, "{code}");
+        }
+        assert!(status(503, Access::Read).is_retryable() && !status(400, Access::Read).is_retryable());
     }
 }

@@ -28,9 +28,6 @@ use crate::{
     Result, Selector, Tag, media_type, referrers, verify,
 };
 
-/// The tag that is meant where none is named.
-pub(crate) const LATEST: &str = "latest";
-
 const LAYOUT_FILE: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// Longest `index.json` that is read: this file grows with the history of a repository.
@@ -234,20 +231,37 @@ impl Layout {
         Manifest::parse_expecting(digest, media_type, bytes).map(Some)
     }
 
-    /// The image that is meant where none is named: `latest`, else the only one. Artifacts are no images.
+    /// The digest that a tag names.
+    pub(crate) fn tagged_digest(&self, tag: &Tag) -> Result<Option<Digest>> {
+        Ok(self.index()?.find(tag)?.map(|entry| entry.digest))
+    }
+
+    /// The image that is meant where none is named: `latest`, else the only one. Artifacts and lists of referrers are no
+    /// images, and what an index of this layout names belongs to that.
     pub(crate) fn unnamed_image(&self) -> Result<Selector> {
-        let latest: Tag = LATEST.parse()?;
-        let index = self.index()?;
-        if index.find(&latest)?.is_some() {
-            return Ok(Selector::Tag(latest));
+        let (index, latest) = (self.index()?, Selector::latest());
+        if let Selector::Tag(tag) = &latest
+            && index.find(tag)?.is_some()
+        {
+            return Ok(latest);
         }
         let mut images: BTreeMap<Digest, Option<String>> = BTreeMap::new();
+        let mut children: BTreeSet<Digest> = BTreeSet::new();
         for (entry, tag) in index.entries()? {
-            if entry.artifact_type.is_none() && media_type::is_manifest(&entry.media_type) {
-                let name = images.entry(entry.digest).or_default();
-                *name = name.take().or(tag);
+            let is_list = tag.as_deref().is_some_and(referrers::is_fallback_tag);
+            if entry.artifact_type.is_some() || is_list || !media_type::is_manifest(&entry.media_type) {
+                continue;
             }
+            if !images.contains_key(&entry.digest)
+                && let Some(manifest) = self.sound_manifest(&Selector::Digest(entry.digest.clone()))?
+            {
+                let parts = manifest.as_index().map(|index| index.manifests.as_slice()).unwrap_or_default();
+                children.extend(parts.iter().map(|child| child.digest.clone()));
+            }
+            let name = images.entry(entry.digest).or_default();
+            *name = name.take().or(tag);
         }
+        images.retain(|digest, _| !children.contains(digest));
         let what = self.root.display().to_string();
         match images.len() {
             0 => Err(Error::NotFound { what: format!("an image in {what}") }),
@@ -267,7 +281,7 @@ impl Layout {
     }
 
     /// Stores a manifest whose blobs and children are all there, and points `tag` to it. With `keep` an existing tag that
-    /// names something else is a conflict, unless that is missing or damaged; compare and change are one step.
+    /// names something else is a conflict, whether that is there or not; compare and change are one step.
     pub(crate) fn put_manifest(&self, manifest: &Manifest, tag: Option<&Tag>, keep: bool) -> Result<Written> {
         self.prepare()?;
         let _held = self.lock()?;
@@ -299,10 +313,7 @@ impl Layout {
         };
         let mut index = self.index()?;
         let existing = tag.map(|tag| index.find(tag)).transpose()?.flatten();
-        if keep
-            && let Some(existing) = existing.as_ref().filter(|existing| existing.digest != *manifest.digest())
-            && self.sound_manifest(&Selector::Digest(existing.digest.clone()))?.is_some()
-        {
+        if keep && let Some(existing) = existing.as_ref().filter(|existing| existing.digest != *manifest.digest()) {
             return Err(Error::Conflict {
                 reference: what,
                 existing: existing.digest.clone(),

@@ -48,7 +48,7 @@ pub use credentials::{Credential, CredentialFuture, CredentialProvider, Credenti
 pub use daemon::{Engine, Loaded};
 pub use descriptor::{Descriptor, media_type};
 pub use digest::{Algorithm, Digest, DigestHasher};
-pub use error::{Error, Result, Source};
+pub use error::{Access, Error, Result, Source};
 pub use image::{Artifact, BaseImage, Image, ImageBuilder, artifact, index};
 pub use layer::{Compression, Layer, LayerBuilder, LayerOptions, LayerSource};
 pub use manifest::{

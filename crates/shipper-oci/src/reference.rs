@@ -21,6 +21,14 @@ pub enum Selector {
     Digest(Digest),
 }
 
+impl Selector {
+    /// What is meant where nothing is named: the tag `latest`.
+    #[must_use]
+    pub fn latest() -> Selector {
+        Selector::Tag("latest".parse().expect("because it keeps to the grammar of tags"))
+    }
+}
+
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

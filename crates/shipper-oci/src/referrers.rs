@@ -34,6 +34,12 @@ pub(crate) fn fallback_tag(subject: &Digest) -> Tag {
     format!("{}-{hex}", subject.algorithm().as_str()).parse().expect("because a digest has only characters of a tag")
 }
 
+/// Whether a tag is one of [`fallback_tag`].
+pub(crate) fn is_fallback_tag(tag: &str) -> bool {
+    let hex = |text: &str| text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    tag.split_once('-').is_some_and(|(algorithm, rest)| matches!(algorithm, "sha256" | "sha512") && hex(rest))
+}
+
 /// A manifest as an entry of a list of referrers: with its artifact type, else the media type of its configuration.
 pub(crate) fn entry(manifest: &Manifest) -> Descriptor {
     let mut entry = manifest.descriptor();

@@ -226,6 +226,22 @@ impl Repository {
         }
     }
 
+    /// The digest that a tag names, whether a layout still has what it names or not.
+    ///
+    /// # Errors
+    /// As [`Repository::manifest`].
+    pub async fn tagged_digest(&self, tag: &Tag) -> Result<Option<Digest>> {
+        match &self.target {
+            Target::Layout(layout) => {
+                let (layout, tag) = (layout.clone(), tag.clone());
+                blocking(move || layout.tagged_digest(&tag)).await
+            }
+            Target::Registry(_) | Target::Refused => {
+                Ok(self.manifest(&Selector::Tag(tag.clone())).await?.map(|manifest| manifest.digest().clone()))
+            }
+        }
+    }
+
     /// The image that is meant where none is named: `latest`; of a layout without it, the only image.
     ///
     /// # Errors
@@ -236,7 +252,7 @@ impl Repository {
                 let layout = layout.clone();
                 blocking(move || layout.unnamed_image()).await
             }
-            Target::Registry(_) | Target::Refused => Ok(Selector::Tag(crate::layout::LATEST.parse()?)),
+            Target::Registry(_) | Target::Refused => Ok(Selector::latest()),
         }
     }
 

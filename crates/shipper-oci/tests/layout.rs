@@ -165,6 +165,66 @@ async fn an_immutable_tag_never_moves() {
     assert_eq!(repository.manifest(&tag("h-1").into()).await.unwrap().as_ref(), Some(&one.manifest));
 }
 
+#[tokio::test]
+async fn what_is_lost_is_absent_for_who_writes_it_and_keeps_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let repository = open(dir.path());
+    let (one, two) = (Sample::image("one"), Sample::image("two"));
+    for (name, sample) in [("v1", &one), ("v2", &two)] {
+        sample.push(&repository, Some(name)).await;
+    }
+    let (v1, digest) = (tag("v1"), one.manifest.digest().clone());
+    let blob = dir.path().join("shop/api/blobs/sha256").join(digest.hex());
+    let whole = std::fs::read(&blob).unwrap();
+    for damage in [None, Some(&whole[..9]), Some(b"{}")] {
+        match damage {
+            None => std::fs::remove_file(&blob).unwrap(),
+            Some(bytes) => std::fs::write(&blob, bytes).unwrap(),
+        }
+        assert!(repository.manifest(&v1.clone().into()).await.unwrap_err().is_corrupt());
+        assert_eq!(repository.sound_manifest(&v1.clone().into()).await.unwrap(), None);
+        assert_eq!(repository.tagged_digest(&v1).await.unwrap(), Some(digest.clone()));
+        // Another image does not get the name; the same one does.
+        assert!(repository.put_immutable(&two.manifest, &v1).await.unwrap_err().is_conflict());
+        repository.put_immutable(&one.manifest, &v1).await.unwrap();
+        assert_eq!(repository.sound_manifest(&v1.clone().into()).await.unwrap().unwrap().digest(), &digest);
+    }
+    assert_eq!(repository.tagged_digest(&tag("v3")).await.unwrap(), None);
+    std::fs::write(dir.path().join("shop/api/index.json"), b"broken").unwrap();
+    assert!(repository.sound_manifest(&v1.clone().into()).await.is_err(), "an index that is not read proves nothing");
+}
+
+#[tokio::test]
+async fn without_a_name_the_only_image_is_meant() {
+    let dir = tempfile::tempdir().unwrap();
+    let repository = open(dir.path());
+    let unnamed = async || repository.unnamed_image().await;
+    assert!(unnamed().await.unwrap_err().is_not_found());
+    let (one, two) = (Sample::image("one"), Sample::image("two"));
+    one.push(&repository, Some("h-1")).await;
+    one.push(&repository, Some("last-main")).await;
+    let only = Selector::Digest(one.manifest.digest().clone());
+    assert_eq!(unnamed().await.unwrap(), only);
+    // What refers to it is no image, nor is the list of that.
+    let artifact = shipper_oci::artifact("x/note", &[("x/y", b"note")], Some(one.manifest.descriptor()), &[].into());
+    let artifact = artifact.unwrap();
+    for (descriptor, bytes) in &artifact.blobs {
+        repository.push_blob(descriptor, BlobSource::Bytes(bytes.clone().into())).await.unwrap();
+    }
+    repository.put_referrer(&artifact.manifest).await.unwrap();
+    repository.put_manifest(&artifact.manifest, Some(&tag("m-1"))).await.unwrap();
+    assert_eq!(unnamed().await.unwrap(), only);
+    // The parts of an index belong to it.
+    two.push(&repository, Some("h-2")).await;
+    let error = unnamed().await.unwrap_err();
+    assert!(matches!(&error, Error::Ambiguous { names, .. } if names.len() == 2), "{error}");
+    let index = index_of(&[&one, &two]);
+    repository.put_manifest(&index, Some(&tag("h-3"))).await.unwrap();
+    assert_eq!(unnamed().await.unwrap(), Selector::Digest(index.digest().clone()));
+    repository.put_manifest(&two.manifest, Some(&tag("latest"))).await.unwrap();
+    assert_eq!(unnamed().await.unwrap(), Selector::latest());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn racing_writers_agree_on_one_digest() {
     let dir = tempfile::tempdir().unwrap();

@@ -23,6 +23,6 @@ pub use environment::{AfterConfig, Environment, EnvironmentConfig, Hand, TargetC
 pub use error::Error;
 pub use inputs::{InputsDocument, hash_argument};
 pub use order::{in_order, with_needs};
-pub use plan::{Existing, PlatformFacts, Previous, ServiceFacts, plan};
+pub use plan::{Existing, PlatformFacts, Previous, ServiceFacts, differences, plan};
 pub use service::{Base, CargoRecipe, DockerfileRecipe, ImageOptions, Recipe, Service};
 pub use settings::{Origin, Overrides, Setting, Settings};

@@ -128,6 +128,32 @@ fn plan_service(facts: &ServiceFacts) -> PlannedService {
     }
 }
 
+/// What differs between two states of a service, each difference once, most telling first: for each state the inputs of its
+/// platforms, and the context manifest where it is known. Empty where nothing does.
+pub fn differences<'a>(
+    before: impl Iterator<Item = (&'a InputsDocument, Option<&'a Manifest>)>,
+    now: impl Iterator<Item = (&'a InputsDocument, Option<&'a Manifest>)>,
+) -> Vec<Reason> {
+    let by_platform = |inputs: &'a InputsDocument, manifest| (inputs.platform.as_str(), (inputs, manifest));
+    let before: BTreeMap<&str, _> = before.map(|(inputs, manifest)| by_platform(inputs, manifest)).collect();
+    let now: BTreeMap<&str, _> = now.map(|(inputs, manifest)| by_platform(inputs, manifest)).collect();
+    let mut reasons: Vec<Reason> = Vec::new();
+    for (platform, (inputs, manifest)) in &now {
+        let Some((old, old_manifest)) = before.get(platform) else { continue };
+        for reason in inputs.reasons_since(old, old_manifest.zip(*manifest)) {
+            if !reasons.contains(&reason) {
+                reasons.push(reason);
+            }
+        }
+    }
+    if !now.keys().eq(before.keys()) {
+        let list = |platforms: Vec<&str>| Some(platforms.join(", "));
+        let (from, to) = (list(before.into_keys().collect()), list(now.into_keys().collect()));
+        reasons.push(Reason::RecipeChanged { values: vec![ValueChange { name: "platforms".to_owned(), from, to }] });
+    }
+    reasons
+}
+
 fn reasons(facts: &ServiceFacts) -> Vec<Reason> {
     if facts.forced {
         return vec![Reason::Forced];
@@ -139,24 +165,9 @@ fn reasons(facts: &ServiceFacts) -> Vec<Reason> {
     if previous.key == facts.key.to_string() {
         return vec![Reason::ImageMissing { what: facts.key.identity_tag() }];
     }
-    let mut reasons: Vec<Reason> = Vec::new();
-    let now: BTreeSet<&str> = facts.platforms.iter().map(|platform| platform.inputs.platform.as_str()).collect();
-    let before: BTreeSet<&str> = previous.platforms.keys().map(String::as_str).collect();
-    for platform in &facts.platforms {
-        let Some((old, manifest)) = previous.platforms.get(&platform.inputs.platform) else { continue };
-        let manifests = manifest.as_ref().map(|old| (old, &platform.manifest));
-        for reason in platform.inputs.reasons_since(old, manifests) {
-            if !reasons.contains(&reason) {
-                reasons.push(reason);
-            }
-        }
-    }
-    if now != before {
-        let list = |platforms: BTreeSet<&str>| Some(platforms.into_iter().collect::<Vec<_>>().join(", "));
-        reasons.push(Reason::RecipeChanged {
-            values: vec![ValueChange { name: "platforms".to_owned(), from: list(before), to: list(now) }],
-        });
-    }
+    let before = previous.platforms.values().map(|(inputs, manifest)| (inputs, manifest.as_ref()));
+    let now = facts.platforms.iter().map(|platform| (&platform.inputs, Some(&platform.manifest)));
+    let mut reasons = differences(before, now);
     if reasons.is_empty() {
         // The stored inputs are the same and the key is not: it was derived by another version of the scheme.
         reasons.push(Reason::SchemeChanged);

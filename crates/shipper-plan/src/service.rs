@@ -510,7 +510,7 @@ mod tests {
             let error = services(text).expect_err(text);
             assert!(error.to_string().contains(expected), "{text}: {error}");
         };
-        check("[service.api]", "`service.api.cargo`: the service says nothing");
+        check("[service.api]", "`service.api`: the service says nothing");
         check("[service.a]\nfiles = { '/a' = 'b' }\nenv = { 'A B' = 'x' }", "`service.a.env`: `A B` can not be");
         check("[service.a]\nfiles = { '/a' = 'b' }\nenv = { '' = 'x' }", "`service.a.env`: `` can not be a variable");
         check("[service.a]\nfiles = { '/a' = 'b' }\nworkdir = 'srv'", "`service.a.workdir`: `srv` is no absolute path");

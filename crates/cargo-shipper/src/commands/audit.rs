@@ -19,13 +19,13 @@ pub(crate) fn run(global: &Global, args: &AuditArgs, terminal: &Terminal) -> Res
         commits: args.commits.try_into().unwrap_or(usize::MAX),
     };
     let audit = block_on(shipper_engine::audit(&project, &wanted))??;
-    let unknown = args.services.iter().find(|name| !audit.services.iter().any(|known| known.service == **name));
-    if let Some(name) = unknown {
-        terminal.warning(&format!("no commit that could be planned has a service `{name}`"));
-    }
     for commit in audit.commits.iter().filter(|commit| commit.problem.is_some()) {
         let problem = commit.problem.as_deref().unwrap_or_default();
-        terminal.warning(&escape_controls(&format!("{} is left out: {problem}", short(commit))));
+        terminal.warning(&format!("{} is left out: {problem}", short(commit)));
+    }
+    if audit.is_cut {
+        let commits = units::counted(audit.commits.len(), "commit");
+        terminal.warning(&format!("the clone is shallow and has {commits} of the {} asked for", args.commits));
     }
     let mut out = std::io::BufWriter::new(terminal.stdout());
     if global.json {
@@ -105,10 +105,10 @@ fn table(audit: &Audit) -> String {
 
 /// What the builds of each column take, in milliseconds, by the median of each service's builds on this machine.
 fn times(audit: &Audit) -> Option<[u64; 5]> {
-    let mut times = [0; 5];
+    let mut times = [0_u64; 5];
     for service in &audit.services {
         for (time, (_, count)) in times.iter_mut().zip(COLUMNS) {
-            *time += service.build_ms? * count(service) as u64;
+            *time = time.saturating_add(service.build_ms?.saturating_mul(count(service) as u64));
         }
     }
     (!audit.services.is_empty()).then_some(times)

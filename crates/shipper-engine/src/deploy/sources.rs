@@ -10,7 +10,7 @@ use shipper_tag::Facts;
 
 use super::{DeployOptions, ImageSource, Places};
 use crate::gather::selection;
-use crate::images::place;
+use crate::images::stored;
 use crate::ship::{self, ShipOptions};
 use crate::{Error, Events, Options, Project, probe, registries};
 
@@ -134,7 +134,7 @@ async fn named(project: &Project, images: &BTreeMap<String, String>) -> Result<L
     let mut located = Located::default();
     for (service, text) in images {
         selection(project, std::slice::from_ref(service))?;
-        let place = place(&options, text)?;
+        let place = stored(&options, text).await?;
         let name = &project.services[service].repository;
         let name =
             name.parse().map_err(|source| Error::Store { action: format!("use repository `{name}`"), source })?;

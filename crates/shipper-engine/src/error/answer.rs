@@ -37,10 +37,11 @@ impl Error {
             | Self::NotKept { .. } => ExitCode::No,
             #[cfg(feature = "aws")]
             Self::Drift(_) => ExitCode::No,
-            Self::NoVerdict { .. } => ExitCode::Unknown,
+            Self::NoVerdict { .. } | Self::History { .. } | Self::NoAudit { .. } => ExitCode::Unknown,
             #[cfg(feature = "aws")]
             Self::Aws { .. } | Self::Outputs { source: shipper_cfn::Error::Aws(_), .. } => ExitCode::Unknown,
             Self::Store { source, .. } if is_usage(source) => ExitCode::Usage,
+            Self::Store { source, .. } if source.is_refused_write() => ExitCode::PushFailed,
             Self::Store { .. } | Self::Restless { .. } | Self::Write { .. } => ExitCode::Unknown,
             Self::Read { source, .. } if is_denied(source) => ExitCode::Unknown,
             _ => ExitCode::Usage,
@@ -79,11 +80,12 @@ impl Error {
             Self::NoDockerfile { .. } => {
                 Some("name a directory to hear what a builder that is given it would be sent".to_owned())
             }
-            Self::NoInput { hint, .. } => Some(hint.clone()),
+            Self::NoInput { hint, .. } => hint.clone(),
             Self::NoRun { run: None, .. } => Some("`shipper ship` records each run".to_owned()),
             Self::NoRun { run: Some(_), .. } | Self::SeveralRuns { .. } => Some(
                 "name a run by the beginning of its record's file name, or give the path of a record".to_owned(),
             ),
+            Self::NoAudit { is_cut: true, .. } => Some("`git fetch --unshallow` brings the rest".to_owned()),
             Self::Locked { hint, .. } => hint.clone(),
             Self::BaseUnusable { problem, .. } if problem.ends_with("two platforms") => {
                 Some("name the image of one of the two by another tag or by its digest".to_owned())
