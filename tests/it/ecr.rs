@@ -169,6 +169,11 @@ impl World {
         world
     }
 
+    /// How often AWS was asked for a password.
+    fn logins(&self) -> usize {
+        self.aws.actions().iter().filter(|action| *action == "ecr:GetAuthorizationToken").count()
+    }
+
     fn run(&self, arguments: &[&str]) -> Ran {
         let mut command = self.project.command(arguments);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
@@ -189,8 +194,7 @@ fn images_are_shipped_to_ecr_without_a_docker_login() {
     let ran = world.run(&["ship", "-vvv"]).ok();
     assert!(world.registry.tags("demo/docs").iter().any(|(tag, _)| tag.starts_with("h-")));
     // One password for all repositories of the registry, in no log however much is logged.
-    let logins = |aws: &FakeAws| aws.actions().iter().filter(|action| *action == "ecr:GetAuthorizationToken").count();
-    assert!(logins(&world.aws) <= 2, "{:?}", world.aws.actions());
+    assert_eq!(world.logins(), 1, "{:?}", world.aws.actions());
     for part in [PASSWORD, &base64(&format!("AWS:{PASSWORD}"))] {
         let leak = ran.stderr.lines().chain(ran.stdout.lines()).find(|line| line.contains(part));
         assert_eq!(leak, None);
@@ -199,18 +203,17 @@ fn images_are_shipped_to_ecr_without_a_docker_login() {
 
 #[test]
 fn a_password_that_has_expired_is_renewed_within_a_run() {
-    let world = World::with_auth(Auth::basic("AWS", PASSWORD).expires_after(8));
-    // One service after the other: so few requests are on their way at once that a new password outlives them.
-    let project = format!("name = \"demo\"\nconcurrency = 1\nregistry = {HOST}");
-    let config = TWO_SERVICES.replace("name = \"demo\"", &project);
+    let world = World::with_auth(Auth::basic("AWS", PASSWORD).expires_once_after(8));
+    let config = TWO_SERVICES.replace("name = \"demo\"", &format!("name = \"demo\"\nregistry = {HOST}"));
     world.project.repo.write("shipper.toml", config);
     for repository in ["demo/docs", "demo/site"] {
         world.registry.create_repository(repository);
     }
+    // Requests for both repositories are refused, and one new password serves them all.
     world.run(&["ship"]).ok();
-    let logins = world.aws.actions().iter().filter(|action| *action == "ecr:GetAuthorizationToken").count();
-    assert!(logins > 2, "{logins} logins");
+    assert_eq!(world.logins(), 2, "{:?}", world.aws.actions());
     world.run(&["plan", "--check"]).ok();
+    assert_eq!(world.logins(), 3, "{:?}", world.aws.actions());
 }
 
 fn base64(text: &str) -> String {

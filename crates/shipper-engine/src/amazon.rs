@@ -1,11 +1,12 @@
 //! What AWS has to say about where images go: the repository of a stack, passwords of ECR without a docker login.
 //!
 //! Invariants: the credentials that the user keeps for Docker and podman come first; a password of ECR is given to the
-//! registry that it is for.
+//! registry that it is for; a registry is logged in to once, and once more for each password that it refuses.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use shipper_aws::{EcrRegistry, EcrRepository, Session, SessionOptions};
@@ -52,31 +53,56 @@ pub(crate) async fn repository_of_stack(project: &Project, stack: &StackConfig) 
     }
 }
 
-/// Credentials for every registry: files and helpers first, then AWS.
-pub(crate) fn credentials(environment: &BTreeMap<String, String>) -> Credentials {
-    Credentials::new(EcrCredentials::new(environment))
+/// Credentials for every registry: files and helpers first, then AWS. Clones share what was fetched.
+#[derive(Clone)]
+pub(crate) struct Logins(Arc<EcrCredentials>);
+
+impl Logins {
+    /// Nothing is read before a registry is asked for something.
+    pub(crate) fn new(environment: &BTreeMap<String, String>) -> Self {
+        Self(Arc::new(EcrCredentials {
+            files: credential_files(environment),
+            aliases: Mutex::default(),
+            logins: Mutex::default(),
+        }))
+    }
+
+    /// As a client for registries takes them.
+    pub(crate) fn credentials(&self) -> Credentials {
+        Credentials::new(self.clone())
+    }
+
+    /// Where the environment sends the calls to ECR elsewhere, the registry is elsewhere too: at the endpoint of its tokens.
+    pub(crate) async fn moved(
+        &self,
+        text: &str,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Option<String>, Error> {
+        let (host, prefix) = text.split_once('/').map_or((text, None), |(host, prefix)| (host, Some(prefix)));
+        let Ok(registry) = host.parse::<EcrRegistry>() else { return Ok(None) };
+        let is_set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
+        if !is_set("AWS_ENDPOINT_URL") && !is_set("AWS_ENDPOINT_URL_ECR") {
+            return Ok(None);
+        }
+        let failed = |source| Error::Aws { action: format!("log in to {host}"), source };
+        let slot = self.0.slot(&registry);
+        let mut kept = slot.lock().await;
+        let login = match kept.take() {
+            Some(kept) => kept,
+            None => Kept::fetch(&registry).await.map_err(failed)?,
+        };
+        let endpoint = login.login.endpoint.split_once("://").map(|(_, host)| host.trim_end_matches('/').to_owned());
+        *kept = Some(login);
+        let Some(endpoint) = endpoint else { return Ok(None) };
+        lock(&self.0.aliases).insert(endpoint.clone(), registry);
+        Ok(Some(prefix.map_or_else(|| endpoint.clone(), |prefix| format!("{endpoint}/{prefix}"))))
+    }
 }
 
-/// Where the environment sends the calls to ECR elsewhere, the registry is elsewhere too: at the endpoint of its tokens.
-pub(crate) async fn moved(
-    text: &str,
-    environment: &BTreeMap<String, String>,
-) -> Result<Option<(String, Credentials)>, Error> {
-    let (host, prefix) = text.split_once('/').map_or((text, None), |(host, prefix)| (host, Some(prefix)));
-    let Ok(registry) = host.parse::<EcrRegistry>() else { return Ok(None) };
-    let is_set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
-    if !is_set("AWS_ENDPOINT_URL") && !is_set("AWS_ENDPOINT_URL_ECR") {
-        return Ok(None);
+impl fmt::Debug for Logins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Logins")
     }
-    let failed = |source| Error::Aws { action: format!("log in to {host}"), source };
-    let login = login(&registry).await.map_err(failed)?;
-    let Some(endpoint) = login.endpoint.split_once("://").map(|(_, host)| host.trim_end_matches('/').to_owned()) else {
-        return Ok(None);
-    };
-    let credentials = EcrCredentials::new(environment);
-    lock(&credentials.aliases).insert(endpoint.clone(), registry);
-    let target = prefix.map_or_else(|| endpoint.clone(), |prefix| format!("{endpoint}/{prefix}"));
-    Ok(Some((target, Credentials::new(credentials))))
 }
 
 async fn login(registry: &EcrRegistry) -> Result<RegistryLogin, shipper_aws::Error> {
@@ -91,44 +117,68 @@ struct EcrCredentials {
     files: CredentialSources,
     /// Hosts that stand in for a registry of ECR.
     aliases: Mutex<HashMap<String, EcrRegistry>>,
-    /// Passwords by host, with the time to fetch them anew. Held while one is fetched, so that it is fetched once.
-    logins: tokio::sync::Mutex<HashMap<String, (RegistryLogin, Instant)>>,
+    /// What was fetched, by the registry's host.
+    logins: Mutex<HashMap<String, Slot>>,
+}
+
+/// The password of one registry; `None` until AWS is asked. Held while one is fetched, so that it is fetched once.
+type Slot = Arc<tokio::sync::Mutex<Option<Kept>>>;
+
+struct Kept {
+    login: RegistryLogin,
+    /// When another is fetched, whether or not this one is refused.
+    until: Instant,
 }
 
 /// The part of a password's life after which another is fetched.
 const RENEW: f64 = 0.8;
 
+impl Kept {
+    async fn fetch(registry: &EcrRegistry) -> Result<Self, shipper_aws::Error> {
+        let login = login(registry).await?;
+        let until = Instant::now() + login.life.mul_f64(RENEW).min(Duration::from_secs(12 * 3600));
+        Ok(Self { login, until })
+    }
+}
+
 impl EcrCredentials {
-    fn new(environment: &BTreeMap<String, String>) -> Self {
-        Self { files: credential_files(environment), aliases: Mutex::default(), logins: tokio::sync::Mutex::default() }
+    fn slot(&self, registry: &EcrRegistry) -> Slot {
+        Arc::clone(lock(&self.logins).entry(registry.host().to_owned()).or_default())
     }
 
     async fn find(
         &self,
         host: &RegistryHost,
         repository: &RepositoryName,
-        renew: bool,
+        refused: Option<&Credential>,
     ) -> shipper_oci::Result<Option<Credential>> {
         let ecr = lock(&self.aliases).get(host.as_str()).cloned().or_else(|| host.as_str().parse().ok());
-        let Some(ecr) = ecr else { return self.files.credential(host, repository, renew).await };
-        // A login that was refused has expired: they last for twelve hours.
-        if !renew && let Some(kept) = self.files.credential(host, repository, false).await? {
-            return Ok(Some(kept));
-        }
-        let mut logins = self.logins.lock().await;
-        if !renew
-            && let Some((login, until)) = logins.get(host.as_str())
-            && Instant::now() < *until
+        let Some(ecr) = ecr else { return self.files.credential(host, repository, refused).await };
+        if refused.is_none()
+            && let Some(found) = self.files.credential(host, repository, None).await?
         {
-            return Ok(Some(credential(login)));
+            return Ok(Some(found));
         }
-        let fetched = login(&ecr).await.map_err(|error| {
+        let slot = self.slot(&ecr);
+        let mut kept = slot.lock().await;
+        if let Some(kept) = kept.as_ref() {
+            let known = credential(&kept.login);
+            if Instant::now() < kept.until && refused != Some(&known) {
+                return Ok(Some(known));
+            }
+        } else if refused.is_some()
+            // A helper may have another. What a file holds has expired, for passwords last for twelve hours.
+            && let Some(found) = self.files.credential(host, repository, refused).await?
+            && refused != Some(&found)
+        {
+            return Ok(Some(found));
+        }
+        let fetched = Kept::fetch(&ecr).await.map_err(|error| {
             let hint = error.hint().map_or_else(String::new, |hint| format!("; {hint}"));
             shipper_oci::Error::Credentials { registry: host.clone(), reason: format!("cannot {error}{hint}") }
         })?;
-        let until = Instant::now() + fetched.life.mul_f64(RENEW).min(Duration::from_secs(12 * 3600));
-        let found = credential(&fetched);
-        logins.insert(host.as_str().to_owned(), (fetched, until));
+        let found = credential(&fetched.login);
+        *kept = Some(fetched);
         Ok(Some(found))
     }
 }
@@ -144,13 +194,13 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl CredentialProvider for EcrCredentials {
+impl CredentialProvider for Logins {
     fn credential<'a>(
         &'a self,
         registry: &'a RegistryHost,
         repository: &'a RepositoryName,
-        renew: bool,
+        refused: Option<&'a Credential>,
     ) -> CredentialFuture<'a> {
-        Box::pin(self.find(registry, repository, renew))
+        Box::pin(self.0.find(registry, repository, refused))
     }
 }

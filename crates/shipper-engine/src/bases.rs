@@ -6,6 +6,7 @@ use shipper_hash::Tree;
 use shipper_oci::{Manifest, ManifestKind, Reference, Repository, Selector, Store, Tag};
 use shipper_plan::Service;
 
+use crate::amazon::Logins;
 use crate::lock::{LOCK_FILE, Lock};
 use crate::project::client_options;
 use crate::{Error, Project};
@@ -141,7 +142,8 @@ impl<'a> Bases<'a> {
     /// # Errors
     /// [`Error::BaseName`].
     pub(crate) fn registry(&self, service: &Service, reference: &str) -> Result<(Repository, Selector), Error> {
-        located(&self.project.environment, reference).map_err(|source| invalid(service, reference, source))
+        located(&self.project.environment, &self.project.logins, reference)
+            .map_err(|source| invalid(service, reference, source))
     }
 
     /// What the lock adds to a service's salt: the value of the last `ship --refresh`.
@@ -167,10 +169,11 @@ impl<'a> Bases<'a> {
 /// The repository and selector that a registry reference means; docker's short names expanded.
 pub(crate) fn located(
     environment: &BTreeMap<String, String>,
+    logins: &Logins,
     reference: &str,
 ) -> shipper_oci::Result<(Repository, Selector)> {
     let parsed = Reference::parse_docker(reference)?;
-    let store = Store::registry(&parsed.registry, None, client_options(environment)?)?;
+    let store = Store::registry(&parsed.registry, None, client_options(environment, logins)?)?;
     let selector = parsed.selector().unwrap_or_else(Selector::latest);
     Ok((store.repository(&parsed.repository), selector))
 }

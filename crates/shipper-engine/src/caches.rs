@@ -104,7 +104,7 @@ async fn add(chosen: &mut Chosen, job: &Job, platform: &str, source: &CacheSourc
         CacheSourceConfig::Place(CachePlaceConfig::Registry(template)) => {
             let service = &job.gathered.service.name;
             let text = template.replace("{project}", &job.project.settings.name.value).replace("{service}", service);
-            let (repository, selector) = located(&job.project.environment, &text)
+            let (repository, selector) = located(&job.project.environment, &job.project.logins, &text)
                 .map_err(|source| Error::Store { action: format!("use the cache `{text}`"), source })?;
             let written = text.rsplit('/').next().is_some_and(|last| last.contains(':'));
             let mut beginning = if written { selector.to_string() } else { "cache".to_owned() };

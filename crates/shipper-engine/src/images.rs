@@ -5,6 +5,7 @@ use std::path::Path;
 
 use shipper_oci::{Archive, Engine, Manifest, ManifestKind, Repository, Selector};
 
+use crate::amazon::Logins;
 use crate::bases::located;
 use crate::{Error, Options};
 
@@ -98,7 +99,8 @@ fn named(options: &Options, text: &str) -> Result<Named, Error> {
         let repository = Repository::layout(options.directory.join(directory));
         return Ok(Named { repository, selector });
     }
-    let (repository, selector) = located(&options.environment, text).map_err(&failed)?;
+    let (repository, selector) =
+        located(&options.environment, &Logins::new(&options.environment), text).map_err(&failed)?;
     Ok(Named { repository, selector: Some(selector) })
 }
 

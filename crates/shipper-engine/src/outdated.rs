@@ -95,7 +95,7 @@ async fn states(project: &Project, lock: &Lock, wanted: impl Fn(&str) -> bool) -
     for (position, (reference, platform, locked)) in
         lock.entries().filter(|(reference, ..)| wanted(reference)).enumerate()
     {
-        let place = located(&project.environment, reference);
+        let place = located(&project.environment, &project.logins, reference);
         let (reference, platform, locked) = (reference.to_owned(), platform.to_owned(), locked.to_owned());
         let lookup = async move {
             let (repository, selector) = place.map_err(|source| Error::Locked {

@@ -10,6 +10,7 @@ use shipper_plan::{Base, Config, Discovered, Overrides, Recipe, Service, Setting
 use shipper_tag::Policy;
 
 use crate::Error;
+use crate::amazon::Logins;
 use crate::discover::discovered;
 
 /// Name of the configuration file.
@@ -49,6 +50,8 @@ pub struct Project {
     pub environment: BTreeMap<String, String>,
     /// Private directories.
     pub directories: Directories,
+    /// What registries are shown: one login for each, whatever is asked of it.
+    pub(crate) logins: Logins,
     pub(crate) paranoid: bool,
     /// What stands for the compiler of a toolchain that is no exact one.
     pub(crate) compilers: Compilers,
@@ -143,6 +146,7 @@ impl Project {
         let services = services_of(&config, &settings)?;
         let policy = config.policy()?;
         let environment = options.environment.clone();
+        let logins = Logins::new(&environment);
         Ok(Self {
             root,
             config_path,
@@ -152,6 +156,7 @@ impl Project {
             services,
             environment,
             directories,
+            logins,
             paranoid: options.paranoid,
             compilers: Compilers::Installed,
         })
@@ -294,11 +299,14 @@ pub(crate) fn stat_cache_of(root: &Path, environment: &BTreeMap<String, String>)
 /// Variable that names a PEM file with further certificate authorities for registries.
 pub const CA_FILE: &str = "SHIPPER_CA_FILE";
 
-/// How registries are spoken to, with the credentials, proxies and certificate authorities that the environment leads to. The
+/// How registries are spoken to, with these logins and the proxies and certificate authorities that the environment leads to. The
 /// project can name none of these: whoever changes it must not decide whom the user believes.
-pub(crate) fn client_options(environment: &BTreeMap<String, String>) -> shipper_oci::Result<ClientOptions> {
+pub(crate) fn client_options(
+    environment: &BTreeMap<String, String>,
+    logins: &Logins,
+) -> shipper_oci::Result<ClientOptions> {
     let mut options = ClientOptions::default();
-    options.credentials = crate::amazon::credentials(environment);
+    options.credentials = logins.credentials();
     options.proxies = Proxies::from_variables(|name| environment.get(name).cloned());
     if let Some(path) = environment.get(CA_FILE).filter(|path| !path.is_empty()) {
         let failed = |reason| shipper_oci::Error::Options { reason };

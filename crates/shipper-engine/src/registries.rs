@@ -83,7 +83,7 @@ async fn open_at(
 ) -> Result<Opened, Error> {
     let failed =
         |source| Error::Store { action: format!("use registry `{}` ({})", registry.value, registry.origin), source };
-    let mut options = client_options(&project.environment).map_err(failed)?;
+    let mut options = client_options(&project.environment, &project.logins).map_err(failed)?;
     options.progress = progress;
     if let Some(directory) = registry.value.strip_prefix("oci:").filter(|directory| !directory.is_empty()) {
         // A relative layout lies in the project, wherever the command was called.
@@ -96,14 +96,9 @@ async fn open_at(
         None => None,
     };
     let text = of_stack.as_ref().map_or(registry.value.as_str(), |found| &found.registry);
-    let store = match amazon::moved(text, &project.environment).await? {
-        Some((endpoint, credentials)) => {
-            options.credentials = credentials;
-            Store::parse(&endpoint, options)
-        }
-        None => Store::parse(text, options),
-    };
-    Ok(Opened { store: store.map_err(failed)?, repository: of_stack.map(|found| found.name), trusted: None })
+    let moved = project.logins.moved(text, &project.environment).await?;
+    let store = Store::parse(moved.as_deref().unwrap_or(text), options).map_err(failed)?;
+    Ok(Opened { store, repository: of_stack.map(|found| found.name), trusted: None })
 }
 
 /// The credentials that the user keeps for Docker and podman.

@@ -22,11 +22,23 @@ pub(crate) async fn repository_of_stack(_: &Project, stack: &StackConfig) -> Res
 }
 
 /// Credentials from files and helpers.
-pub(crate) fn credentials(environment: &BTreeMap<String, String>) -> Credentials {
-    Credentials::new(credential_files(environment))
-}
+#[derive(Debug, Clone)]
+pub(crate) struct Logins(Credentials);
 
-/// Nothing is moved.
-pub(crate) async fn moved(_: &str, _: &BTreeMap<String, String>) -> Result<Option<(String, Credentials)>, Error> {
-    Ok(None)
+impl Logins {
+    /// Nothing is read before a registry is asked for something.
+    pub(crate) fn new(environment: &BTreeMap<String, String>) -> Self {
+        Self(Credentials::new(credential_files(environment)))
+    }
+
+    /// As a client for registries takes them.
+    pub(crate) fn credentials(&self) -> Credentials {
+        self.0.clone()
+    }
+
+    /// Nothing is moved.
+    #[expect(clippy::unused_async, reason = "with AWS it asks")]
+    pub(crate) async fn moved(&self, _: &str, _: &BTreeMap<String, String>) -> Result<Option<String>, Error> {
+        Ok(None)
+    }
 }

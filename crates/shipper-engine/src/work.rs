@@ -430,7 +430,7 @@ async fn base_image(job: &Job, platform: &Platform) -> Result<Option<(Repository
     let (reference, repository, digest) = match &service.base {
         Base::Scratch => return Ok(None),
         Base::Registry(reference) => {
-            let (repository, _) = located(&job.project.environment, reference)
+            let (repository, _) = located(&job.project.environment, &job.project.logins, reference)
                 .map_err(|source| Error::Store { action: format!("read the base image `{reference}`"), source })?;
             (reference.clone(), repository, locked(reference))
         }

@@ -143,17 +143,25 @@ impl Authenticator {
         if let Some(credential) = known.get(repository) {
             return Ok(credential.clone());
         }
-        let found = self.source.find(&self.registry, repository, false).await?;
+        let found = self.source.find(&self.registry, repository, None).await?;
         known.insert(repository.clone(), found.clone());
         Ok(found)
     }
 
-    /// Fetches the credential anew; whether it differs from the one before.
-    async fn renew_credential(&self, repository: &RepositoryName) -> Result<bool> {
+    /// Another credential than `refused`: the one that another request fetched meanwhile, else what the source has now.
+    /// `None` where there is no other.
+    async fn other_credential(
+        &self,
+        repository: &RepositoryName,
+        refused: Option<&Credential>,
+    ) -> Result<Option<Credential>> {
         let mut known = self.credentials.lock().await;
-        let found = self.source.find(&self.registry, repository, true).await?;
-        let before = known.insert(repository.clone(), found.clone());
-        Ok(before.is_some_and(|before| before != found))
+        let mut now = known.get(repository).cloned().flatten();
+        if now.as_ref() == refused {
+            now = self.source.find(&self.registry, repository, refused).await?;
+            known.insert(repository.clone(), now.clone());
+        }
+        Ok(now.filter(|now| Some(now) != refused))
     }
 
     /// The header to send with a request before the registry asks for it; `None` when it has never asked.
@@ -204,8 +212,8 @@ impl Authenticator {
         }
     }
 
-    /// Another header under Basic than `used`, which was refused: the one that another request fetched meanwhile, else
-    /// that of a credential fetched anew. Amazon ECR answers an expired password by 403.
+    /// Another header under Basic than `used`, which was refused; `None` where there is none. Amazon ECR answers an expired
+    /// password by 403.
     pub(crate) async fn renew_basic(
         &self,
         repository: &RepositoryName,
@@ -214,14 +222,13 @@ impl Authenticator {
         if self.mode() != Mode::Basic {
             return Ok(None);
         }
-        let now = self.basic(repository).await?;
+        let refused = self.credential(repository).await?;
+        let now = self.basic_of(refused.as_ref())?;
         if now != *used {
             return Ok(Some(now));
         }
-        let renewed = self.renew_credential(repository).await?;
-        // Two requests may ask at once: the second finds what the first fetched.
-        let now = self.basic(repository).await?;
-        Ok((renewed || now != *used).then_some(now))
+        let other = self.other_credential(repository, refused.as_ref()).await?;
+        other.map(|other| self.basic_of(Some(&other))).transpose()
     }
 
     /// Picks the challenge to answer and remembers it: Bearer before Basic.
@@ -267,8 +274,12 @@ impl Authenticator {
     }
 
     async fn basic(&self, repository: &RepositoryName) -> Result<HeaderValue> {
-        match self.credential(repository).await? {
-            Some(Credential::Basic { username, password }) => basic_header(&username, &password),
+        self.basic_of(self.credential(repository).await?.as_ref())
+    }
+
+    fn basic_of(&self, credential: Option<&Credential>) -> Result<HeaderValue> {
+        match credential {
+            Some(Credential::Basic { username, password }) => basic_header(username, password),
             // ECR and others take a token as the password of this user.
             Some(Credential::RegistryToken(token)) => bearer_header(token.expose()),
             Some(Credential::IdentityToken(_)) => None,
@@ -302,10 +313,14 @@ impl Authenticator {
             return Ok(token.header.clone());
         }
         *slot = None;
-        let token = match self.fetch_token(http, repository, wanted, realm, service).await {
+        let credential = self.credential(repository).await?;
+        let token = match self.fetch_token(http, credential.as_ref(), wanted, realm, service).await {
             // The password may have changed since it was read.
-            Err(Error::Unauthorized { .. }) if self.renew_credential(repository).await? => {
-                self.fetch_token(http, repository, wanted, realm, service).await
+            Err(error @ Error::Unauthorized { .. }) => {
+                let Some(other) = self.other_credential(repository, credential.as_ref()).await? else {
+                    return Err(error);
+                };
+                self.fetch_token(http, Some(&other), wanted, realm, service).await
             }
             result => result,
         }?;
@@ -328,14 +343,13 @@ impl Authenticator {
     async fn fetch_token(
         &self,
         http: &Http,
-        repository: &RepositoryName,
+        credential: Option<&Credential>,
         scopes: &Scopes,
         realm: &Url,
         service: Option<&str>,
     ) -> Result<Token> {
-        let credential = self.credential(repository).await?;
         let mut call = Call::new(Method::GET, realm.clone(), "fetch a token");
-        let refresh = match &credential {
+        let refresh = match credential {
             Some(Credential::RegistryToken(token)) => {
                 let header = bearer_header(token.expose())
                     .ok_or_else(|| self.refused("the token found has characters that no header can hold"))?;

@@ -46,13 +46,16 @@ pub type CredentialFuture<'a> = Pin<Box<dyn Future<Output = Result<Option<Creden
 
 /// Gives credentials when asked, for example from a cloud's API.
 pub trait CredentialProvider: Send + Sync {
-    /// The credential for a repository; `None` for anonymous access. `renew` says that the one given before was refused:
-    /// it must not come from a cache.
+    /// The credential for a repository; `None` for anonymous access.
+    ///
+    /// `refused` is the one that the registry has refused, if that is why this is asked: a provider that keeps its answers
+    /// fetches another only where what it keeps is that one. So requests that are refused together lead to one renewal,
+    /// whichever repositories of the registry they are for. To answer with `refused` is to say that there is no other.
     fn credential<'a>(
         &'a self,
         registry: &'a RegistryHost,
         repository: &'a RepositoryName,
-        renew: bool,
+        refused: Option<&'a Credential>,
     ) -> CredentialFuture<'a>;
 }
 
@@ -88,9 +91,9 @@ impl Credentials {
         &self,
         registry: &RegistryHost,
         repository: &RepositoryName,
-        renew: bool,
+        refused: Option<&Credential>,
     ) -> Result<Option<Credential>> {
-        self.0.credential(registry, repository, renew).await
+        self.0.credential(registry, repository, refused).await
     }
 }
 
@@ -103,7 +106,12 @@ impl fmt::Debug for Credentials {
 struct Fixed(BTreeMap<RegistryHost, Credential>);
 
 impl CredentialProvider for Fixed {
-    fn credential<'a>(&'a self, registry: &'a RegistryHost, _: &'a RepositoryName, _: bool) -> CredentialFuture<'a> {
+    fn credential<'a>(
+        &'a self,
+        registry: &'a RegistryHost,
+        _: &'a RepositoryName,
+        _: Option<&'a Credential>,
+    ) -> CredentialFuture<'a> {
         Box::pin(async move { Ok(self.0.get(registry).cloned()) })
     }
 }
@@ -159,7 +167,7 @@ impl CredentialSources {
         &self,
         registry: &RegistryHost,
         repository: &RepositoryName,
-        renew: bool,
+        refused: Option<&Credential>,
     ) -> Result<Option<Credential>> {
         for path in &self.files {
             let failed = |reason: String| Error::Credentials { registry: registry.clone(), reason };
@@ -173,7 +181,7 @@ impl CredentialSources {
                 Err(error) => return Err(failed(format!("{}: {error}", path.display()))),
             };
             if let Some(helper) = file.helper_for(registry)
-                && let Some(credential) = self.ask_helper(helper, registry, renew).await?
+                && let Some(credential) = self.ask_helper(helper, registry, refused).await?
             {
                 return Ok(Some(credential));
             }
@@ -187,13 +195,20 @@ impl CredentialSources {
         Ok(None)
     }
 
-    /// Asks a helper once per server, unless told to renew.
-    async fn ask_helper(&self, helper: &str, registry: &RegistryHost, renew: bool) -> Result<Option<Credential>> {
+    /// Asks a helper once per server, and again when what it said was refused.
+    async fn ask_helper(
+        &self,
+        helper: &str,
+        registry: &RegistryHost,
+        refused: Option<&Credential>,
+    ) -> Result<Option<Credential>> {
         let server = if is_docker_hub(registry) { DOCKER_HUB_KEY } else { registry.as_str() };
         let key = (helper.to_owned(), server.to_owned());
         // Held while the helper runs, so that many repositories of one registry start it once.
         let mut known = self.helpers.lock().await;
-        if !renew && let Some(credential) = known.get(&key) {
+        if let Some(credential) = known.get(&key)
+            && (refused.is_none() || credential.as_ref() != refused)
+        {
             return Ok(credential.clone());
         }
         let credential = self.run_helper(helper, server).await.map_err(|reason| Error::Credentials {
@@ -288,9 +303,9 @@ impl CredentialProvider for CredentialSources {
         &'a self,
         registry: &'a RegistryHost,
         repository: &'a RepositoryName,
-        renew: bool,
+        refused: Option<&'a Credential>,
     ) -> CredentialFuture<'a> {
-        Box::pin(self.find(registry, repository, renew))
+        Box::pin(self.find(registry, repository, refused))
     }
 }
 

@@ -23,7 +23,7 @@ fn sources(dir: &Path, content: &str) -> CredentialSources {
 
 async fn find(content: &str, registry: &str, repository: &str) -> Result<Option<Credential>> {
     let dir = tempfile::tempdir().unwrap();
-    sources(dir.path(), content).find(&host(registry), &repository.parse().unwrap(), false).await
+    sources(dir.path(), content).find(&host(registry), &repository.parse().unwrap(), None).await
 }
 
 #[tokio::test]
@@ -118,10 +118,14 @@ mod helpers {
 
     const STORE: &str = r#"{"credsStore":"test"}"#;
 
-    async fn ask(sources: &CredentialSources, registry: &str, renew: bool) -> Result<Option<Credential>> {
+    async fn ask(
+        sources: &CredentialSources,
+        registry: &str,
+        refused: Option<&Credential>,
+    ) -> Result<Option<Credential>> {
         // Another thread may be about to start a program while this one holds the script open for writing.
         for _ in 0..50 {
-            match sources.find(&host(registry), &"x".parse().unwrap(), renew).await {
+            match sources.find(&host(registry), &"x".parse().unwrap(), refused).await {
                 Err(error) if error.to_string().contains("Text file busy") => tokio::task::yield_now().await,
                 result => return result,
             }
@@ -130,18 +134,25 @@ mod helpers {
     }
 
     #[tokio::test]
-    async fn a_helper_is_asked_once_per_server_until_renewed() {
+    async fn a_helper_is_asked_once_per_server_until_its_answer_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let script = r#"read -r server; echo run >> "$(dirname "$0")/runs"
-            echo "{\"ServerURL\":\"$server\",\"Username\":\"$server\",\"Secret\":\"s\"}""#;
+            secret=s$(wc -l < "$(dirname "$0")/runs" | tr -d ' ')
+            echo "{\"ServerURL\":\"$server\",\"Username\":\"$server\",\"Secret\":\"$secret\"}""#;
         let sources = with_helper(dir.path(), script, STORE);
         let runs = || std::fs::read_to_string(dir.path().join("runs")).unwrap().lines().count();
-        assert_eq!(ask(&sources, "ghcr.io", false).await.unwrap(), Some(basic("ghcr.io", "s")));
-        assert_eq!(ask(&sources, "ghcr.io", false).await.unwrap(), Some(basic("ghcr.io", "s")));
+        let [first, second] = ["s1", "s2"].map(|secret| basic("ghcr.io", secret));
+        for _ in 0..2 {
+            assert_eq!(ask(&sources, "ghcr.io", None).await.unwrap().as_ref(), Some(&first));
+        }
         assert_eq!(runs(), 1);
-        ask(&sources, "ghcr.io", true).await.unwrap();
+        // Two requests that were refused with the first answer: one question more.
+        for _ in 0..2 {
+            assert_eq!(ask(&sources, "ghcr.io", Some(&first)).await.unwrap().as_ref(), Some(&second));
+        }
         assert_eq!(runs(), 2);
-        assert_eq!(ask(&sources, "docker.io", false).await.unwrap(), Some(basic("https://index.docker.io/v1/", "s")));
+        let hub = Some(basic("https://index.docker.io/v1/", "s3"));
+        assert_eq!(ask(&sources, "docker.io", None).await.unwrap(), hub);
     }
 
     #[tokio::test]
@@ -150,8 +161,8 @@ mod helpers {
         let config =
             format!(r#"{{"credHelpers":{{"a.test":"test"}},"auths":{{"b.test":{{"auth":"{}"}}}}}}"#, auth("file:f"));
         let sources = with_helper(dir.path(), r#"echo '{"Username":"<token>","Secret":"refresh"}'"#, &config);
-        assert_eq!(ask(&sources, "a.test", false).await.unwrap(), Some(Credential::IdentityToken("refresh".into())));
-        assert_eq!(ask(&sources, "b.test", false).await.unwrap(), Some(basic("file", "f")));
+        assert_eq!(ask(&sources, "a.test", None).await.unwrap(), Some(Credential::IdentityToken("refresh".into())));
+        assert_eq!(ask(&sources, "b.test", None).await.unwrap(), Some(basic("file", "f")));
     }
 
     #[tokio::test]
@@ -159,8 +170,8 @@ mod helpers {
         let dir = tempfile::tempdir().unwrap();
         let config = format!(r#"{{"credsStore":"test","auths":{{"a.test":{{"auth":"{}"}}}}}}"#, auth("file:f"));
         let sources = with_helper(dir.path(), "echo credentials not found in native keychain; exit 1", &config);
-        assert_eq!(ask(&sources, "a.test", false).await.unwrap(), Some(basic("file", "f")));
-        assert_eq!(ask(&sources, "b.test", false).await.unwrap(), None);
+        assert_eq!(ask(&sources, "a.test", None).await.unwrap(), Some(basic("file", "f")));
+        assert_eq!(ask(&sources, "b.test", None).await.unwrap(), None);
     }
 
     #[tokio::test]
@@ -176,7 +187,7 @@ mod helpers {
             let dir = tempfile::tempdir().unwrap();
             let mut sources = with_helper(dir.path(), script, config);
             sources.helper_timeout = Duration::from_millis(if expected == "did not answer" { 100 } else { 10_000 });
-            let error = ask(&sources, "a.test", false).await.unwrap_err();
+            let error = ask(&sources, "a.test", None).await.unwrap_err();
             assert!(error.to_string().contains(expected), "{script}: {error}");
             assert!(error.is_unknown() && !error.to_string().contains("canary"), "{error}");
         }

@@ -310,11 +310,20 @@ async fn an_expired_ecr_password_is_fetched_anew() {
 
     struct Rotating(Mutex<u32>);
     impl CredentialProvider for Rotating {
-        fn credential<'a>(&'a self, _: &'a RegistryHost, _: &'a RepositoryName, renew: bool) -> CredentialFuture<'a> {
+        fn credential<'a>(
+            &'a self,
+            _: &'a RegistryHost,
+            _: &'a RepositoryName,
+            refused: Option<&'a Credential>,
+        ) -> CredentialFuture<'a> {
+            let password = |number: u32| Credential::Basic {
+                username: "AWS".into(),
+                password: format!("password-{number}").into(),
+            };
             Box::pin(async move {
                 let mut number = self.0.lock().unwrap();
-                *number += u32::from(renew);
-                Ok(Some(Credential::Basic { username: "AWS".into(), password: format!("password-{number}").into() }))
+                *number += u32::from(refused == Some(&password(*number)));
+                Ok(Some(password(*number)))
             })
         }
     }

@@ -33,6 +33,8 @@ struct Account {
     anonymous_pull: bool,
     read_only: bool,
     uses: u64,
+    /// Whether the next password is good for ever.
+    once: bool,
     expires_in: Option<u64>,
     realm: Option<String>,
     field: &'static str,
@@ -46,6 +48,7 @@ impl Account {
             anonymous_pull: false,
             read_only: false,
             uses: u64::MAX,
+            once: false,
             expires_in: Some(300),
             realm: None,
             field: "token",
@@ -101,6 +104,13 @@ impl Auth {
     #[must_use]
     pub fn expires_after(self, count: u64) -> Self {
         self.with(|account| account.uses = count)
+    }
+
+    /// Basic only: as [`expires_after`](Self::expires_after), and the password that comes after it stays. However requests
+    /// are interleaved, none meets a second password that has expired.
+    #[must_use]
+    pub fn expires_once_after(self, count: u64) -> Self {
+        self.with(|account| (account.uses, account.once) = (count, true))
     }
 
     /// What the token answer says in `expires_in`, in seconds; `None` leaves it out.
@@ -162,6 +172,9 @@ impl Guard {
         let Mode::Basic(account) = self.auth.0.clone() else { return None };
         if self.password_uses >= account.uses {
             self.set_password(&format!("{}'", account.password));
+            if account.once {
+                self.auth = self.auth.clone().with(|account| account.uses = u64::MAX);
+            }
             return Some((account.user, format!("{}'", account.password)));
         }
         Some((account.user, account.password))
