@@ -3,6 +3,8 @@
 mod attest;
 mod audit;
 mod bad_input;
+#[cfg(all(unix, feature = "aws"))]
+mod bootstrap;
 mod builders;
 mod caches;
 mod cargo_service;

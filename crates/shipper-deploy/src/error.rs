@@ -51,6 +51,12 @@ pub enum Error {
         /// Until when it may be waited for, in seconds.
         left_s: u64,
     },
+    /// Another deployment took this one for gone while it was at work.
+    #[error("go on with {id}: another deployment took over")]
+    TakenOver {
+        /// This one.
+        id: Box<RecordId>,
+    },
     /// An image, or a part of one, is not there any more.
     #[error("deploy {image}: {what} is gone")]
     Gone {
@@ -88,7 +94,7 @@ impl Error {
             Self::Pin { source, .. } if !source.is_conflict() && source.is_unknown() => ExitCode::Unknown,
             Self::Store { .. } | Self::NewerFormat { .. } | Self::Document { .. } => ExitCode::Unknown,
             Self::NoRecordName { .. } | Self::Placeholder { .. } => ExitCode::Usage,
-            Self::Held { .. } | Self::Gone { .. } | Self::Pin { .. } => ExitCode::DeployFailed,
+            Self::Held { .. } | Self::TakenOver { .. } | Self::Gone { .. } | Self::Pin { .. } => ExitCode::DeployFailed,
         }
     }
 
@@ -102,6 +108,9 @@ impl Error {
             Self::Held { actor, left_s, .. } => Some(format!(
                 "begun by {actor}; `--wait-lock` waits for it; it counts as gone in {left_s} s, or at once with `--take-over`"
             )),
+            Self::TakenOver { id } => {
+                Some(format!("`shipper history {}` says which; it decides what runs", id.environment()))
+            }
             Self::Pin { source, .. } if source.is_conflict() => {
                 Some("exclude `env-*` from the tag immutability of the repository".to_owned())
             }

@@ -115,6 +115,19 @@ impl Ledger {
         Ok(record)
     }
 
+    /// Checks that no other deployment took this one, which is not done, for gone: it would have said so in this one's name.
+    ///
+    /// # Errors
+    /// [`Error::TakenOver`]; [`Error::Store`] where it could not be told.
+    pub async fn held(&self, id: &RecordId) -> Result<(), Error> {
+        let tag = id.tag(State::Failed);
+        let failed = |source| Error::Store { action: format!("look for record {tag} in {self}"), source };
+        match self.repository.manifest(&Selector::Tag(tag.clone())).await.map_err(failed)? {
+            None => Ok(()),
+            Some(_) => Err(Error::TakenOver { id: Box::new(id.clone()) }),
+        }
+    }
+
     /// Adds a state of a deployment, and reads it back.
     ///
     /// # Errors

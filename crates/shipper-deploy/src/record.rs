@@ -65,6 +65,8 @@ pub enum Kind {
     Deploy,
     /// To bring back what ran before.
     Rollback,
+    /// To set the environment up, before anything is brought out.
+    Bootstrap,
 }
 
 impl Kind {
@@ -74,6 +76,7 @@ impl Kind {
         match self {
             Self::Deploy => "deploy",
             Self::Rollback => "rollback",
+            Self::Bootstrap => "bootstrap",
         }
     }
 }

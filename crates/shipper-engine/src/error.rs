@@ -558,6 +558,8 @@ pub enum Error {
         environment: String,
         /// What is not there.
         reason: String,
+        /// The record that says so.
+        record: Option<String>,
     },
     /// Images that must be there are not.
     #[error("deploy without building: {} not built", services.join(", "))]

@@ -24,7 +24,8 @@ pub(super) struct Context<'a> {
     pub(super) fingerprints: &'a BTreeMap<String, String>,
     /// The last record.
     pub(super) base: Option<&'a Record>,
-    pub(super) force: bool,
+    /// Why everything is due, if it is.
+    pub(super) forced: Option<&'static str>,
 }
 
 impl Context<'_> {
@@ -145,8 +146,8 @@ pub(super) fn success(base: Option<&Record>, name: &str) -> Option<Success> {
 
 /// Why a step is due; `None` where it is not.
 fn why(context: &Context<'_>, hand: &Hand, step: &Step, any_target: bool) -> Option<String> {
-    if context.force {
-        return Some("forced".to_owned());
+    if let Some(why) = context.forced {
+        return Some(why.to_owned());
     }
     if let (Role::After, None, true) = (step.role, &hand.inputs, any_target) {
         return Some("something is deployed".to_owned());

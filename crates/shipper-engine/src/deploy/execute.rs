@@ -2,7 +2,8 @@
 //!
 //! Invariants: the intent is in the registry before anything else is changed; of two deployments that begin at the same
 //! time at least one sees the other and steps back; each state is written when it is reached, and a process that is killed
-//! in between leaves what the next deployment needs to bring it to its end.
+//! in between leaves what the next deployment needs to bring it to its end; one that was taken over runs no further step and
+//! writes neither pins nor what it did.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -99,6 +100,8 @@ pub(crate) struct Begun<'a> {
     pub(crate) restores: Option<RecordId>,
     pub(crate) images: BTreeMap<String, Image>,
     pub(crate) steps: Vec<Step>,
+    /// How long what comes before the steps may take.
+    pub(crate) before_steps: Duration,
 }
 
 /// How it ended, if not with an error.
@@ -171,26 +174,41 @@ impl Work<'_> {
             }
         }
         self.prove(&begun.images, places).await?;
-        let Some(mut record) = self.begin(begun, standing).await? else { return Ok(Finish::Contended) };
+        let intent = self.intent(begun, standing);
+        self.ledger.append(&intent).await?;
+        let Some(mut record) = self.alone(intent, standing).await? else { return Ok(Finish::Contended) };
+        self.started(&record);
+        match self.change(&mut record, places, &handover, stop).await {
+            Ok(()) => Ok(Finish::Done(Box::new(record))),
+            Err(error) => Err(self.failed(record, error).await),
+        }
+    }
+
+    /// Tells that it begins.
+    pub(super) fn started(&self, record: &Record) {
         self.events.emit(Event::DeployStarted {
             environment: record.id.environment().to_owned(),
             record: record.id.to_string(),
             previous: record.previous.as_ref().map(ToString::to_string),
         });
-        match self.change(&mut record, places, &handover, stop).await {
-            Ok(()) => Ok(Finish::Done(Box::new(record))),
-            Err(error) => {
-                record.failure = error.chain();
-                for step in record.steps.iter_mut().filter(|step| step.outcome == StepOutcome::Pending) {
-                    step.outcome = StepOutcome::Skipped;
-                }
-                // The error that led here is what the user has to know; the record says it where it can be written.
-                if let Err(unwritten) = self.reach(&mut record, State::Failed).await {
-                    self.events.warn(None, unwritten.chain().join(": "));
-                }
-                Err(error)
-            }
+    }
+
+    /// Writes down that it failed, and gives the error with the record's name.
+    pub(super) async fn failed(&self, mut record: Record, error: Error) -> Error {
+        let id = record.id.to_string();
+        // Who took over has said so already, and what this one knows is not true any more.
+        if matches!(&error, Error::Deploy(shipper_deploy::Error::TakenOver { .. })) {
+            return error;
         }
+        record.failure = error.chain();
+        for step in record.steps.iter_mut().filter(|step| step.outcome == StepOutcome::Pending) {
+            step.outcome = StepOutcome::Skipped;
+        }
+        // The error that led here is what the user has to know; the record says it where it can be written.
+        if let Err(unwritten) = self.reach(&mut record, State::Failed).await {
+            self.events.warn(None, unwritten.chain().join(": "));
+        }
+        error.with_record(id)
     }
 
     /// Every image is whole, before anything is changed.
@@ -207,15 +225,15 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Writes the intent; `None` where another deployment was begun or done since `standing`.
-    async fn begin(&self, begun: Begun<'_>, standing: &Standing) -> Result<Option<Record>, Error> {
+    /// What is about to be done. Nothing is written.
+    pub(super) fn intent(&self, begun: Begun<'_>, standing: &Standing) -> Record {
         let at = clock();
         let lease = begun.steps.iter().filter(|step| step.outcome == StepOutcome::Pending).map(|step| {
             let watched = if step.check.is_empty() { Duration::ZERO } else { WATCH };
             Duration::from_millis(step.timeout_ms) + watched
         });
         let base = standing.base.as_ref();
-        let mut record = Record {
+        Record {
             format: FORMAT.to_owned(),
             id: RecordId::after(standing.listing.newest(begun.environment), begun.environment, at),
             state: State::Intent,
@@ -228,23 +246,28 @@ impl Work<'_> {
             commit: self.commit.clone(),
             branch: crate::git::head(&self.directory).branch,
             restores: begun.restores,
-            holder: Holder::this(at, lease.sum::<Duration>() + SLACK),
+            holder: Holder::this(at, lease.sum::<Duration>() + begun.before_steps + SLACK),
             images: begun.images,
             steps: begun.steps,
             observed: base.map(|base| base.observed.clone()).unwrap_or_default(),
             failure: Vec::new(),
-        };
-        self.ledger.append(&record).await?;
-        let before: Vec<Deployment> = standing.listing.of(begun.environment).collect();
+        }
+    }
+
+    /// Looks around after the intent was written; `None`, and the intent is withdrawn, where another deployment was begun or
+    /// done since `standing`.
+    pub(super) async fn alone(&self, mut record: Record, standing: &Standing) -> Result<Option<Record>, Error> {
+        let environment = record.id.environment();
+        let before: Vec<Deployment> = standing.listing.of(environment).collect();
         let seen: Vec<Deployment> =
-            self.ledger.list().await?.of(begun.environment).filter(|seen| seen.id != record.id).collect();
+            self.ledger.list().await?.of(environment).filter(|seen| seen.id != record.id).collect();
         if seen != before {
             // It saw this one, or it did not: whoever sees another steps back, so that at most one goes on.
             self.reach(&mut record, State::Withdrawn).await?;
             tokio::time::sleep(PAUSE.mul_f64(fastrand::f64())).await;
             return Ok(None);
         }
-        if let Some(base) = base.filter(|base| !base.state.is_final()) {
+        if let Some(base) = standing.base.as_ref().filter(|base| !base.state.is_final()) {
             let mut gone = base.clone();
             gone.failure = vec![format!("cannot finish: it was interrupted, and {} took over", record.id)];
             self.reach(&mut gone, State::Failed).await?;
@@ -252,8 +275,11 @@ impl Work<'_> {
         Ok(Some(record))
     }
 
-    /// Writes the next state.
-    async fn reach(&self, record: &mut Record, state: State) -> Result<(), Error> {
+    /// Writes the next state. One that says what was done is not written by a deployment that another one took over.
+    pub(super) async fn reach(&self, record: &mut Record, state: State) -> Result<(), Error> {
+        if matches!(state, State::Applied | State::Observed) {
+            self.ledger.held(&record.id).await?;
+        }
         record.state = state;
         record.written = now();
         Ok(self.ledger.append(record).await?)
@@ -275,6 +301,7 @@ impl Work<'_> {
         }
         for place in 0..record.steps.len() {
             if record.steps[place].outcome == StepOutcome::Pending {
+                self.ledger.held(&record.id).await?;
                 self.step(record, place, handover, stop.as_mut()).await?;
             }
         }
@@ -286,6 +313,7 @@ impl Work<'_> {
             }
         }
         record.observe();
+        self.ledger.held(&record.id).await?;
         for (service, repository) in places {
             if let (Some(digests), true) = (record.observed.get(service), record.images.contains_key(service)) {
                 let digests = digests.iter().map(|text| digest(text)).collect::<Result<Vec<_>, _>>()?;

@@ -168,7 +168,8 @@ async fn deploy(
     if registries::is_untrusted(&run) && !environment.admits_untrusted {
         return Err(Error::Untrusted { environment: environment.name });
     }
-    let way = match path::approach(project, &environment, options, events, stop.as_mut()).await? {
+    let way = path::Way { project, environment: &environment, options, run: &run, events };
+    let way = match way.approach(stop.as_mut()).await? {
         Approach::Ready(way) => way,
         Approach::WouldBootstrap => return Ok(ended(DeployResult::Planned, None, BTreeMap::new())),
         Approach::Interrupted => return Ok(ended(DeployResult::Interrupted, None, BTreeMap::new())),
@@ -189,7 +190,12 @@ async fn deploy(
     let fingerprints = due::fingerprints(project, &environment, events)?;
     for _ in 0..ROUNDS {
         // Who changes nothing is in nobody's way.
-        let lock = if options.dry_run { WhileHeld::TakeOver } else { options.lock };
+        let lock = match options.lock {
+            _ if options.dry_run => WhileHeld::TakeOver,
+            // Who has set the environment up does not leave it to one that came in between.
+            WhileHeld::Stop if way == Path::Bootstrap => WhileHeld::Wait,
+            lock => lock,
+        };
         let standing = execute::standing(&ledger, &environment.name, lock, events, stop.as_mut()).await?;
         let Some(standing) = standing else { return Ok(ended(DeployResult::Interrupted, None, BTreeMap::new())) };
         let base = standing.base.as_ref();
@@ -201,7 +207,7 @@ async fn deploy(
             unbuilt: &located.unbuilt,
             fingerprints: &fingerprints,
             base,
-            force: options.force || way == Path::Inline,
+            forced: forced(options, way),
         };
         let mut steps = due::steps(&context)?;
         let work = Work {
@@ -211,7 +217,7 @@ async fn deploy(
             commit: crate::git::head(&project.root).commit,
             events,
         };
-        if !options.force && base.is_some() {
+        if forced(options, way).is_none() && base.is_some() {
             work.ask(&environment.name, &images, &mut steps).await?;
         }
         events.emit(Event::DeployPlanned {
@@ -229,8 +235,15 @@ async fn deploy(
             return Ok(ended(DeployResult::Unchanged, base, references));
         }
         let steps = steps.into_iter().map(|(step, _)| step).collect();
-        let begun =
-            Begun { environment: &environment.name, kind: Kind::Deploy, path: way, restores: None, images, steps };
+        let begun = Begun {
+            environment: &environment.name,
+            kind: Kind::Deploy,
+            path: way,
+            restores: None,
+            images,
+            steps,
+            before_steps: std::time::Duration::ZERO,
+        };
         match work.run(begun, &standing, &places, stop.as_mut()).await? {
             Finish::Done(record) => return Ok(ended(DeployResult::Deployed, Some(&record), references)),
             // Another deployment was faster: what is due is found out anew.
@@ -238,6 +251,15 @@ async fn deploy(
         }
     }
     Err(Error::Contended { environment: environment.name })
+}
+
+/// Why everything is due, whatever the records say.
+fn forced(options: &DeployOptions, way: Path) -> Option<&'static str> {
+    match way {
+        Path::Bootstrap => Some("the environment was set up"),
+        Path::Inline => Some("forced"),
+        Path::Fast => options.force.then_some("forced"),
+    }
 }
 
 fn ended(result: DeployResult, record: Option<&Record>, images: BTreeMap<String, String>) -> Deployed {

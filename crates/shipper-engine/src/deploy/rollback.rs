@@ -124,6 +124,7 @@ async fn rollback(
             restores: Some(target.id.clone()),
             images: target.images.clone(),
             steps,
+            before_steps: std::time::Duration::ZERO,
         };
         if let Finish::Done(record) = work.run(begun, &standing, &places, stop.as_mut()).await? {
             return Ok(ended(DeployResult::RolledBack, Some(&record), references));
@@ -143,10 +144,13 @@ async fn named(
         let name = deployment.id.to_string();
         deployment.state == State::Observed && (name == text || text.len() >= 4 && name.ends_with(text))
     });
-    match (found.next(), found.next()) {
-        (Some(one), None) => Ok(Some(ledger.read(&one).await?)),
-        _ => Err(Error::NoSuchRecord { environment: environment.to_owned(), name: text.to_owned() }),
-    }
+    let record = match (found.next(), found.next()) {
+        (Some(one), None) => Some(ledger.read(&one).await?),
+        _ => None,
+    };
+    let found = record.filter(|record| record.kind != Kind::Bootstrap);
+    let unknown = || Error::NoSuchRecord { environment: environment.to_owned(), name: text.to_owned() };
+    found.map(Some).ok_or_else(unknown)
 }
 
 /// The last deployment before `base` that was observed with other images; of a rollback, before what it brought back.
@@ -159,7 +163,8 @@ async fn before(ledger: &Ledger, standing: &execute::Standing, base: &Record) ->
     for deployment in older.filter(|one| one.state == State::Observed && one.id < *from) {
         let record = ledger.read(&deployment).await?;
         let is_other = base.state != State::Observed || record.digests() != base.digests();
-        if is_other && !record.images.is_empty() {
+        // Where an environment was set up nothing was deployed.
+        if is_other && !record.images.is_empty() && record.kind != Kind::Bootstrap {
             return Ok(Some(record));
         }
     }

@@ -170,10 +170,18 @@ impl Error {
     #[must_use]
     pub fn record(&self) -> Option<&str> {
         match self {
-            Self::Step { record, .. } => record.as_deref(),
+            Self::Step { record, .. } | Self::StillNotReady { record, .. } => record.as_deref(),
             Self::Interrupted { record, .. } => Some(record),
             _ => None,
         }
+    }
+
+    /// The same with the record that says so, where one can be named.
+    pub(crate) fn with_record(mut self, id: String) -> Self {
+        if let Self::Step { record, .. } | Self::StillNotReady { record, .. } = &mut self {
+            *record = Some(id);
+        }
+        self
     }
 
     /// Where the whole log lies.

@@ -55,7 +55,7 @@ fn due(
 ) -> Vec<String> {
     let environment = environment();
     let unbuilt = BTreeSet::new();
-    let context = Context { environment: &environment, images, unbuilt: &unbuilt, fingerprints, base, force: false };
+    let context = Context { environment: &environment, images, unbuilt: &unbuilt, fingerprints, base, forced: None };
     let steps = steps(&context).expect("every image is there");
     steps.into_iter().filter(|(_, planned)| planned.due).map(|(step, _)| step.name).collect()
 }
@@ -71,7 +71,7 @@ fn record(images: &BTreeMap<String, Image>, outcome: StepOutcome) -> Record {
         unbuilt: &unbuilt,
         fingerprints: &fingerprints,
         base: None,
-        force: false,
+        forced: None,
     };
     let steps = steps(&context).expect("every image is there").into_iter().map(|(mut step, _)| {
         let images = context.digests(&step.services);
@@ -137,7 +137,7 @@ fn a_step_without_its_image_is_refused() {
         unbuilt: &nothing,
         fingerprints: &fingerprints,
         base: None,
-        force: false,
+        forced: None,
     };
     assert!(matches!(steps(&context), Err(Error::NoImageOf { service, .. }) if service == "web"));
 }
@@ -155,7 +155,7 @@ fn what_deploys_an_image_that_is_still_to_be_built_is_due() {
         unbuilt: &BTreeSet::from(["api".to_owned()]),
         fingerprints: &fingerprints,
         base: Some(&done),
-        force: false,
+        forced: None,
     };
     let steps = steps(&context).expect("an image that will be there is no missing one");
     let due: Vec<_> = steps.iter().filter(|(_, step)| step.due).map(|(_, step)| step.why.as_str()).collect();
