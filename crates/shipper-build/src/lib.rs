@@ -28,7 +28,7 @@ pub use builder::{Builder, BuilderChoice};
 pub use buildx::Buildx;
 pub use cache::Cache;
 pub use cargo::{CargoRecipe, LockRequest, complete_lock};
-pub use check::{CheckFailure, run_check, run_command};
+pub use check::{CheckFailure, read_command, run_check, run_command};
 pub use environment::Environment;
 pub use error::{BuildError, Exit, TAIL_LINES, ToolchainProblem};
 pub use log::{BuildLog, NoLog, Step};

@@ -183,7 +183,8 @@ impl EcrCredentials {
     }
 }
 
-fn credential(login: &RegistryLogin) -> Credential {
+/// The user name and password of a login.
+pub(crate) fn credential(login: &RegistryLogin) -> Credential {
     Credential::Basic {
         username: login.username().to_owned(),
         password: Secret::new(login.expose_password().to_owned()),

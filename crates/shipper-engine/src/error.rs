@@ -366,11 +366,33 @@ pub enum Error {
         /// What would delete it.
         why: String,
     },
-    /// An image of a plan has been named anew since.
-    #[error("carry out the plan: the tags of {image} have changed since it was made")]
+    /// A text that is to name an image in use names none.
+    #[error("use `{text}` of {origin} as an image in use: {problem}")]
+    InUseReference {
+        /// Where it was found.
+        origin: String,
+        /// The text.
+        text: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The command that says which images run did not say so.
+    #[error("ask what is in use: `{command}` {problem}")]
+    InUseCommand {
+        /// Program and arguments.
+        command: String,
+        /// What happened, as it fits after the command line.
+        problem: String,
+        /// The last lines of its standard error.
+        tail: Vec<String>,
+    },
+    /// An image of a plan is not what it was when the plan was made.
+    #[error("carry out the plan: {image} {change} since it was made")]
     PlanOutdated {
         /// Digest of the image.
         image: String,
+        /// What changed.
+        change: &'static str,
     },
     /// ECR's preview of a policy says something else than the simulation.
     #[error("trust the simulation: of {image} it says that {ours}, and ECR {theirs}")]

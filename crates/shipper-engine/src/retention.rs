@@ -4,30 +4,25 @@
 //! Invariants: no image that is in use, nor a part or an index of one, is in what a policy may delete or a plan deletes;
 //! *uncertain* counts as deleted; a plan is checked again before it is carried out.
 
+mod in_use;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use shipper_aws::{AccountId, EcrRegistry, EcrRepository, Session, SessionOptions, is_repository_name};
-use shipper_ecr::{Children, Ecr, Fate, ImageFacts, LifecyclePolicy, Simulation, TagGlob, simulate};
+use shipper_ecr::{Children, Ecr, Fate, ImageFacts, LifecyclePolicy, Simulation, simulate};
+use shipper_oci::Credentials;
 
+use in_use::Found;
+pub use in_use::InUse;
+
+use crate::amazon::Logins;
 use crate::lifecycle::{PolicySource, time};
-use crate::{Error, SimulatedImage};
+use crate::project::client_options;
+use crate::{Error, SimulatedImage, amazon};
 
-/// What is said to be in use.
-#[derive(Debug, Clone, Default)]
-pub struct InUse {
-    /// References: `repository:tag`, `repository@sha256:..`, with or without a registry's host.
-    pub references: Vec<String>,
-    /// A file with a JSON list of such references.
-    pub file: Option<PathBuf>,
-    /// Patterns of tags whose images are in use.
-    pub tags: Vec<String>,
-}
-
-/// Tags of images that are deployed.
-const PINS: &str = "env-*";
 /// How long an image is left alone after its push by `gc`: what it belongs to may still be on its way.
 const GRACE: SignedDuration = SignedDuration::from_hours(24);
 
@@ -59,91 +54,18 @@ impl Target {
     async fn images(&self) -> Result<Vec<ImageFacts>, Error> {
         self.ecr.images(&self.name).await.map_err(self.failed("list the images of"))
     }
-}
 
-impl InUse {
-    fn references(&self, directory: &Path) -> Result<Vec<String>, Error> {
-        let mut references = self.references.clone();
-        if let Some(file) = &self.file {
-            let path = directory.join(file);
-            let text = std::fs::read_to_string(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
-            let listed: Vec<String> =
-                serde_json::from_str(&text).map_err(|error| Error::InUseFile { path, problem: error.to_string() })?;
-            references.extend(listed);
-        }
-        Ok(references)
+    /// What is in use of these images, the deployment records of the same registry among it.
+    async fn in_use(&self, in_use: &InUse, directory: &Path, images: &[ImageFacts]) -> Result<Found, Error> {
+        let login = self.ecr.login().await.map_err(self.failed("log in to the registry of"))?;
+        let host = login.endpoint.split_once("://").map_or(login.endpoint.as_str(), |(_, host)| host);
+        let host = host.trim_end_matches('/');
+        let failed = |source| Error::Store { action: format!("use registry `{host}`"), source };
+        let mut options = client_options(&in_use.environment, &Logins::new(&in_use.environment)).map_err(failed)?;
+        let registry = host.parse().map_err(failed)?;
+        options.credentials = Credentials::fixed([(registry, amazon::credential(&login))].into());
+        in_use.find(directory, &self.name, images, &in_use::records(host, options)?).await
     }
-
-    /// Which images are in use, by index, with why; and the references that name no image of this repository.
-    fn find(
-        &self,
-        directory: &Path,
-        repository: &str,
-        images: &[ImageFacts],
-    ) -> Result<(BTreeMap<usize, String>, Vec<String>), Error> {
-        let by_digest: HashMap<&str, usize> =
-            images.iter().enumerate().map(|(at, image)| (image.digest.as_str(), at)).collect();
-        let by_tag: HashMap<&str, usize> = images
-            .iter()
-            .enumerate()
-            .flat_map(|(at, image)| image.tags.iter().map(move |tag| (tag.as_str(), at)))
-            .collect();
-        let (mut used, mut unknown) = (BTreeMap::new(), Vec::new());
-        for reference in self.references(directory)? {
-            let (name, digest) = match reference.split_once('@') {
-                Some((name, digest)) => (name, Some(digest)),
-                None => (reference.as_str(), None),
-            };
-            // The host may have a port; a tag has no slash.
-            let (path, tag) = match name.rsplit_once(':') {
-                Some((path, tag)) if !tag.contains('/') => (path, tag),
-                _ => (name, "latest"),
-            };
-            if path != repository && !path.ends_with(&format!("/{repository}")) {
-                continue;
-            }
-            let found = digest.map_or_else(|| by_tag.get(tag), |digest| by_digest.get(digest));
-            match found {
-                Some(&at) => {
-                    used.insert(at, reference.clone());
-                }
-                None => unknown.push(reference),
-            }
-        }
-        let pins: Vec<TagGlob> = self.tags.iter().map(String::as_str).chain([PINS]).map(TagGlob::pattern).collect();
-        for (at, image) in images.iter().enumerate() {
-            if let Some(tag) = image.tags.iter().find(|tag| pins.iter().any(|pin| pin.matches(tag))) {
-                used.entry(at).or_insert_with(|| format!("{repository}:{tag}"));
-            }
-        }
-        Ok((with_relatives(images, &by_digest, used), unknown))
-    }
-}
-
-/// Also the parts of an index in use, and the indexes of a part: either may be what is pulled.
-fn with_relatives(
-    images: &[ImageFacts],
-    by_digest: &HashMap<&str, usize>,
-    mut used: BTreeMap<usize, String>,
-) -> BTreeMap<usize, String> {
-    for _ in 0..images.len() {
-        let mut more = Vec::new();
-        for (at, image) in images.iter().enumerate() {
-            let Children::Known(children) = &image.children else { continue };
-            for &child in children.iter().filter_map(|child| by_digest.get(child.as_str())) {
-                match (used.get(&at), used.get(&child)) {
-                    (Some(why), None) => more.push((child, why.clone())),
-                    (None, Some(why)) => more.push((at, why.clone())),
-                    _ => (),
-                }
-            }
-        }
-        if more.is_empty() {
-            break;
-        }
-        used.extend(more);
-    }
-    used
 }
 
 /// What is asked of [`apply_lifecycle`] and [`plan_gc`].
@@ -192,7 +114,7 @@ pub async fn apply_lifecycle(options: &RetentionOptions) -> Result<AppliedLifecy
     let now = time(options.now.as_deref())?;
     let target = Target::open(&options.repository).await?;
     let images = target.images().await?;
-    let (used, unknown) = options.in_use.find(&options.directory, &target.name, &images)?;
+    let Found { used, unknown } = target.in_use(&options.in_use, &options.directory, &images).await?;
     let simulation = simulate(&policy, &images, now);
     refuse_in_use(&images, &simulation, &used)?;
     let text = policy.canonical_json();
@@ -286,16 +208,16 @@ pub struct GcPlan {
 }
 
 /// Plans to delete the images that a policy certainly deletes, without those in use, those that belong to an image that
-/// stays, and those of the last 24 hours. Nothing is deleted.
+/// stays, and those of the last 24 hours. Nothing is deleted. With it, what is said to be in use and is not there.
 ///
 /// # Errors
 /// As [`apply_lifecycle`].
-pub async fn plan_gc(options: &RetentionOptions) -> Result<GcPlan, Error> {
+pub async fn plan_gc(options: &RetentionOptions) -> Result<(GcPlan, Vec<String>), Error> {
     let policy = options.policy.load()?;
     let now = time(options.now.as_deref())?;
     let target = Target::open(&options.repository).await?;
     let images = target.images().await?;
-    let (used, _) = options.in_use.find(&options.directory, &target.name, &images)?;
+    let Found { used, unknown } = target.in_use(&options.in_use, &options.directory, &images).await?;
     let simulation = simulate(&policy, &images, now);
     let mut doomed: BTreeSet<usize> = (0..images.len())
         .filter(|at| matches!(simulation.verdicts[*at].fate, Fate::Expire(_)))
@@ -313,13 +235,14 @@ pub async fn plan_gc(options: &RetentionOptions) -> Result<GcPlan, Error> {
         },
         why: None,
     };
-    Ok(GcPlan {
+    let plan = GcPlan {
         format: shipper_report::FORMAT.to_owned(),
         repository: options.repository.clone(),
         time: now,
         keep: images.len() - doomed.len(),
         delete: delete.into_iter().map(image).collect(),
-    })
+    };
+    Ok((plan, unknown))
 }
 
 /// Takes out of `doomed` what an index that stays refers to, and artifacts whose subject stays.
@@ -356,13 +279,15 @@ pub struct Collected {
     pub deleted: Vec<String>,
     /// Digests that ECR kept, with its reason.
     pub kept: BTreeMap<String, String>,
+    /// References that name no image of the repository.
+    pub unknown: Vec<String>,
 }
 
 /// Carries out a plan after it was checked against what is there and in use now.
 ///
 /// # Errors
-/// [`Error::InUse`] where a planned image is in use, [`Error::PlanOutdated`] where it has another tag than planned;
-/// nothing is deleted then. [`Error::GcFile`], [`Error::Read`], [`Error::RepositoryName`]; [`Error::Aws`].
+/// [`Error::InUse`] where a planned image is in use, [`Error::PlanOutdated`] where it has another tag than planned or belongs
+/// to an image that stays; nothing is deleted then. [`Error::GcFile`], [`Error::Read`], [`Error::RepositoryName`]; [`Error::Aws`].
 pub async fn apply_gc(directory: &Path, path: &Path, in_use: &InUse) -> Result<Collected, Error> {
     let path = directory.join(path);
     let text = std::fs::read_to_string(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
@@ -370,8 +295,9 @@ pub async fn apply_gc(directory: &Path, path: &Path, in_use: &InUse) -> Result<C
         serde_json::from_str(&text).map_err(|error| Error::GcFile { path, problem: error.to_string() })?;
     let target = Target::open(&plan.repository).await?;
     let images = target.images().await?;
-    let (used, _) = in_use.find(directory, &target.name, &images)?;
+    let Found { used, unknown } = target.in_use(in_use, directory, &images).await?;
     let mut digests = Vec::new();
+    let mut doomed = BTreeSet::new();
     for planned in &plan.delete {
         let Some(at) = images.iter().position(|image| image.digest == planned.digest) else { continue };
         if let Some(reference) = used.get(&at) {
@@ -383,11 +309,19 @@ pub async fn apply_gc(directory: &Path, path: &Path, in_use: &InUse) -> Result<C
         }
         let tags = |tags: &[String]| tags.iter().cloned().collect::<BTreeSet<_>>();
         if tags(&images[at].tags) != tags(&planned.tags) {
-            return Err(Error::PlanOutdated { image: planned.digest.clone() });
+            return Err(Error::PlanOutdated { image: planned.digest.clone(), change: "has other tags" });
         }
+        doomed.insert(at);
         digests.push(planned.digest.clone());
+    }
+    // An index that came since may refer to what was planned, and a subject may stay that was planned too.
+    let planned = doomed.clone();
+    release(&images, &mut doomed);
+    if let Some(&at) = planned.difference(&doomed).next() {
+        let image = images[at].digest.clone();
+        return Err(Error::PlanOutdated { image, change: "belongs to an image that stays" });
     }
     let kept = target.ecr.delete_images(&target.name, &digests).await.map_err(target.failed("delete images of"))?;
     digests.retain(|digest| !kept.contains_key(digest));
-    Ok(Collected { deleted: digests, kept })
+    Ok(Collected { deleted: digests, kept, unknown })
 }

@@ -12,6 +12,7 @@ use shipper_tag::{Placeholder, Policy, PolicyConfig};
 use crate::cache::CacheConfig;
 use crate::environment::EnvironmentConfig;
 use crate::error::{Error, nearest};
+use crate::in_use::InUseConfig;
 
 /// The word that `shipper.toml` has for a value of one of its enumerations: stable, so that it may be part of a key.
 #[must_use]
@@ -156,6 +157,10 @@ pub struct ProjectConfig {
     /// (the image stays what it is; for AWS Lambda, which takes no index). Default: `index`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attestations: Option<AttestationsConfig>,
+    /// What says which images run: `ecr gc` and `ecr lifecycle apply` leave those alone, as they do what pins and deployment
+    /// records name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_use: Option<InUseConfig>,
 }
 
 /// Formats of lists of what an image is made of.

@@ -151,7 +151,7 @@ pub struct Hand {
 }
 
 /// How long a command may take where nothing is said.
-const TIMEOUT: Duration = Duration::from_secs(3600);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(3600);
 
 impl Config {
     /// The environment of this name.
@@ -295,7 +295,7 @@ impl Hand {
     }
 }
 
-fn check_pattern(key: &str, pattern: &str) -> Result<(), Error> {
+pub(crate) fn check_pattern(key: &str, pattern: &str) -> Result<(), Error> {
     let name = pattern.strip_suffix('*').unwrap_or(pattern);
     if name.is_empty() || name.contains(['*', '=', '\0']) {
         return Err(Error::invalid_with(
@@ -308,7 +308,7 @@ fn check_pattern(key: &str, pattern: &str) -> Result<(), Error> {
 }
 
 /// `90s`, `30m`, `2h`.
-fn duration(key: &str, text: &str) -> Result<Duration, Error> {
+pub(crate) fn duration(key: &str, text: &str) -> Result<Duration, Error> {
     let parsed = || {
         let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
         let seconds = match unit {

@@ -5,6 +5,7 @@ mod config;
 mod discover;
 mod environment;
 mod error;
+mod in_use;
 mod inputs;
 mod order;
 mod plan;
@@ -21,6 +22,7 @@ pub use config::{
 pub use discover::{Discovered, DiscoveredDockerfile, DiscoveredPackage, discover, render};
 pub use environment::{AfterConfig, Environment, EnvironmentConfig, Hand, TargetConfig, TrustConfig};
 pub use error::Error;
+pub use in_use::{InUseCommand, InUseConfig};
 pub use inputs::{InputsDocument, hash_argument};
 pub use order::{in_order, with_needs};
 pub use plan::{Existing, PlatformFacts, Previous, ServiceFacts, differences, plan};

@@ -122,8 +122,19 @@ fn diff(global: &Global, args: &DiffArgs, terminal: &Terminal) -> Result<ExitCod
     Ok(if changes.is_empty() { ExitCode::Done } else { ExitCode::No })
 }
 
-fn in_use(args: &InUseArgs) -> InUse {
-    InUse { references: args.in_use.clone(), file: args.in_use_file.clone(), tags: args.in_use_tag.clone() }
+fn in_use(global: &Global, args: &InUseArgs) -> Result<InUse, Failure> {
+    Ok(InUse {
+        references: args.in_use.clone(),
+        file: args.in_use_file.clone(),
+        tags: args.in_use_tag.clone(),
+        ..InUse::of(&options(global))?
+    })
+}
+
+fn warn_of_unknown(terminal: &Terminal, unknown: &[String]) {
+    for reference in unknown {
+        terminal.warning(&format!("{reference} is said to be in use, and the repository has no such image"));
+    }
 }
 
 fn retention(global: &Global, args: &RetentionArgs) -> Result<RetentionOptions, Failure> {
@@ -131,7 +142,7 @@ fn retention(global: &Global, args: &RetentionArgs) -> Result<RetentionOptions, 
         directory: global.directory.clone(),
         repository: args.repository.clone(),
         policy: policy(global, args.policy.as_deref())?,
-        in_use: in_use(&args.in_use),
+        in_use: in_use(global, &args.in_use)?,
         now: args.now.clone(),
         verify_remote: false,
         dry_run: false,
@@ -145,9 +156,7 @@ fn apply(global: &Global, args: &ApplyArgs, terminal: &Terminal) -> Result<ExitC
         ..retention(global, &args.retention)?
     };
     let applied = block_on(shipper_engine::apply_lifecycle(&options))??;
-    for reference in &applied.unknown {
-        terminal.warning(&format!("{reference} is said to be in use, and the repository has no such image"));
-    }
+    warn_of_unknown(terminal, &applied.unknown);
     let mut out = terminal.stdout();
     if global.json {
         let document = json!({
@@ -234,7 +243,8 @@ fn ensure(global: &Global, args: &EnsureArgs, terminal: &Terminal) -> Result<Exi
 fn gc(global: &Global, args: &GcArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
     match &args.action {
         GcAction::Plan(args) => {
-            let plan = block_on(shipper_engine::plan_gc(&retention(global, &args.retention)?))??;
+            let (plan, unknown) = block_on(shipper_engine::plan_gc(&retention(global, &args.retention)?))??;
+            warn_of_unknown(terminal, &unknown);
             let text = serde_json::to_string_pretty(&plan).map_err(std::io::Error::from)?;
             match &args.out {
                 Some(path) => {
@@ -246,8 +256,9 @@ fn gc(global: &Global, args: &GcArgs, terminal: &Terminal) -> Result<ExitCode, F
             Ok(ExitCode::Done)
         }
         GcAction::Apply(args) => {
-            let used = in_use(&args.in_use);
+            let used = in_use(global, &args.in_use)?;
             let collected = block_on(shipper_engine::apply_gc(&global.directory, &args.plan, &used))??;
+            warn_of_unknown(terminal, &collected.unknown);
             let mut out = terminal.stdout();
             if global.json {
                 let document = json!({

@@ -431,7 +431,7 @@ impl Work<'_> {
 }
 
 /// What a command sees of the caller's variables: what any tool needs, and what it is passed by name.
-pub(super) fn visible(variables: &Variables, pass: &[String]) -> Variables {
+pub(crate) fn visible(variables: &Variables, pass: &[String]) -> Variables {
     let passed = |name: &str| {
         pass.iter().any(|pattern| match pattern.strip_suffix('*') {
             Some(beginning) => name.starts_with(beginning),

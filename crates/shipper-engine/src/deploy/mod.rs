@@ -27,6 +27,8 @@ use crate::gather::selection;
 use crate::ship::{Ending, recorded};
 use crate::{Error, Events, Project, registries};
 
+#[cfg(feature = "aws")]
+pub(crate) use execute::visible;
 pub(crate) use execute::{Begun, Finish, Work};
 pub(crate) use path::Approach;
 pub use records::{Found, history, status, where_is};

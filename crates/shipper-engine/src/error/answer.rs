@@ -37,7 +37,9 @@ impl Error {
             | Self::NotKept { .. } => ExitCode::No,
             #[cfg(feature = "aws")]
             Self::Drift(_) => ExitCode::No,
-            Self::NoVerdict { .. } | Self::History { .. } | Self::NoAudit { .. } => ExitCode::Unknown,
+            Self::NoVerdict { .. } | Self::History { .. } | Self::NoAudit { .. } | Self::InUseCommand { .. } => {
+                ExitCode::Unknown
+            }
             #[cfg(feature = "aws")]
             Self::Aws { .. } | Self::Outputs { source: shipper_cfn::Error::Aws(_), .. } => ExitCode::Unknown,
             Self::Store { source, .. } if is_usage(source) => ExitCode::Usage,
@@ -133,6 +135,9 @@ impl Error {
             Self::InUseFile { .. } => {
                 Some("it is a JSON list of image references: [\"123456789012.dkr.ecr.eu-west-1.amazonaws.com/shop/api:v1\"]".to_owned())
             }
+            Self::InUseReference { .. } => {
+                Some("write `NAME:TAG` or `NAME@sha256:..`, with or without the registry's host, or a digest alone".to_owned())
+            }
             Self::InUse { .. } => Some("put a rule that protects it first, or take it out of use".to_owned()),
             Self::PlanOutdated { .. } | Self::GcFile { .. } => Some("make the plan anew".to_owned()),
             Self::Disagreement { .. } => {
@@ -153,7 +158,10 @@ impl Error {
     pub fn log_tail(&self) -> &[String] {
         match self {
             Self::Build { source, .. } => source.tail(),
-            Self::Check { tail, .. } | Self::Step { tail, .. } | Self::CheckUnknown { tail, .. } => tail,
+            Self::Check { tail, .. }
+            | Self::Step { tail, .. }
+            | Self::CheckUnknown { tail, .. }
+            | Self::InUseCommand { tail, .. } => tail,
             _ => &[],
         }
     }
