@@ -15,6 +15,8 @@ mod conformance;
 mod copy;
 #[cfg(unix)]
 mod deploy;
+#[cfg(unix)]
+mod deploy_kill;
 mod dockerfile;
 mod due;
 #[cfg(feature = "aws")]
