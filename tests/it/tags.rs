@@ -487,4 +487,14 @@ fn lines_of_the_metadata_action_are_evaluated_on_the_same_facts() {
     std::fs::write(&lines, "type=ref,event=branch\ntype=sha,fromat=long").expect("writes");
     run(&project, &circle, &["tags", "--metadata-action", file]).exits(2).says("line 2").says("`format`");
     run(&project, &circle, &["tags", "--bug-compatible"]).exits(2);
+    // Versions of Python, and a clock elsewhere: it is later in Tokyo by nine hours, whatever machine asks.
+    let clock = "type=raw,value=utc-{{date 'X-HH'}}\ntype=raw,value=tokyo-{{date 'X-HH' tz='Asia/Tokyo'}}";
+    std::fs::write(&lines, format!("type=pep440,pattern={{{{version}}}},value=1.2.3.RC1\n{clock}")).expect("writes");
+    let told = run(&project, &circle, &["tags", "--metadata-action", file]).ok();
+    let told = lines_of(&told);
+    let hour = |name: &str| name.rsplit_once('-').and_then(|(_, hour)| hour.parse::<u32>().ok()).expect("an hour");
+    assert_eq!(told[0], "1.2.3rc1");
+    assert_eq!((hour(&told[1]) + 9) % 24, hour(&told[2]), "{told:?}");
+    std::fs::write(&lines, "type=raw,value={{date 'HH' tz='Mars/Olympus'}}").expect("writes");
+    run(&project, &circle, &["tags", "--metadata-action", file]).exits(2).says("`Mars/Olympus` is no time zone");
 }

@@ -4,6 +4,8 @@
 //! keeps its mistakes: slugs that collide, holes in names, `latest` decided by the first rule and moved back.
 //! [`Compatibility::Safe`] keeps the lines and makes none of them.
 
+mod dates;
+
 use semver::Version;
 use serde::Serialize;
 
@@ -40,6 +42,7 @@ struct Line {
 enum Kind {
     Schedule,
     Semver,
+    Pep440,
     Match,
     Edge,
     RefBranch,
@@ -54,7 +57,7 @@ impl Kind {
     fn priority(self) -> i64 {
         match self {
             Self::Schedule => 1000,
-            Self::Semver => 900,
+            Self::Semver | Self::Pep440 => 900,
             Self::Match => 800,
             Self::Edge => 700,
             Self::RefBranch | Self::RefTag | Self::RefPr => 600,
@@ -132,6 +135,7 @@ impl MetadataAction {
         let mut result = MetadataTags::default();
         let safe = compatibility == Compatibility::Safe;
         let mut latest: Option<bool> = None;
+        let mut of_python = false;
         for line in &self.rules {
             let (name, is_release) = match line.name(facts, safe)? {
                 Ok(named) => named,
@@ -140,6 +144,7 @@ impl MetadataAction {
                     continue;
                 }
             };
+            of_python |= is_release && line.kind == Kind::Pep440;
             let side = |key: &str, flavor: &str| line.get(key).map_or(flavor, |own| own).to_owned();
             let prefix = match line.kind {
                 Kind::Sha => line.get("prefix").unwrap_or("sha-").to_owned(),
@@ -155,7 +160,7 @@ impl MetadataAction {
             }
         }
         if latest.is_some_and(|auto| self.latest.unwrap_or(auto)) {
-            match blocked(facts).filter(|_| safe) {
+            match blocked(facts, of_python).filter(|_| safe) {
                 Some(reason) => result.not_applied.push(("latest".to_owned(), reason.to_string())),
                 None => {
                     let side =
@@ -174,14 +179,40 @@ impl MetadataAction {
 }
 
 /// Why `latest` does not move to what is built, as far as versions tell.
-fn blocked(facts: &Facts) -> Option<NotNamed> {
-    let version = Version::parse(facts.tag.as_deref()?.trim_start_matches('v')).ok()?;
+fn blocked(facts: &Facts, of_python: bool) -> Option<NotNamed> {
+    let text = facts.tag.as_deref()?;
+    let Ok(version) = Version::parse(text.trim_start_matches('v')) else {
+        // Which versions there are is known of semantic ones alone.
+        return of_python.then_some(NotNamed::VersionsUnknown);
+    };
     if !version.pre.is_empty() {
         return Some(NotNamed::PreRelease { version });
     }
     let Some(versions) = &facts.versions else { return Some(NotNamed::VersionsUnknown) };
     let newer = Scope::All.newer(&version, versions)?.clone();
     Some(NotNamed::Newer { version, newer })
+}
+
+/// A version, as placeholders name its parts.
+struct Numbers<'a> {
+    raw: &'a str,
+    whole: String,
+    parts: [u64; 3],
+}
+
+impl<'a> Numbers<'a> {
+    fn of_semver(raw: &'a str, version: &Version, safe: bool) -> Self {
+        let whole = version.to_string().replace('+', if safe { "_" } else { "-" });
+        Self { raw, whole, parts: [version.major, version.minor, version.patch] }
+    }
+
+    /// Parts that are not there are 0; an epoch and a local version have characters that no tag has.
+    fn of_pep440(raw: &'a str, version: &pep440_rs::Version, safe: bool) -> Self {
+        let whole = version.to_string().replace(['+', '!'], if safe { "_" } else { "-" });
+        let release = version.release();
+        let part = |place: usize| release.get(place).copied().unwrap_or_default();
+        Self { raw, whole, parts: [part(0), part(1), part(2)] }
+    }
 }
 
 /// A name and whether it is one of a release, or why there is none.
@@ -204,6 +235,7 @@ impl Line {
         let kind = match (get("type"), get("event")) {
             (Some("schedule"), _) => Kind::Schedule,
             (Some("semver"), _) => Kind::Semver,
+            (Some("pep440"), _) => Kind::Pep440,
             (Some("match"), _) => Kind::Match,
             (Some("edge"), _) => Kind::Edge,
             (Some("ref"), Some("branch")) => Kind::RefBranch,
@@ -217,7 +249,7 @@ impl Line {
             (kind, _) => return Err(invalid(number, format!("`type={}` is not supported", kind.unwrap_or("")))),
         };
         let needed = match kind {
-            Kind::Semver | Kind::Match => Some("pattern"),
+            Kind::Semver | Kind::Pep440 | Kind::Match => Some("pattern"),
             Kind::Raw => Some("value"),
             _ => None,
         };
@@ -299,7 +331,28 @@ impl Line {
                     return no("versions 0.x promise nothing to each other");
                 }
                 let release = version.pre.is_empty();
-                kept(self.expand(pattern, facts, Some((source, &version)), safe)?, release)
+                kept(self.expand(pattern, facts, Some(&Numbers::of_semver(source, &version, safe)), safe)?, release)
+            }
+            Kind::Pep440 => {
+                let Some(source) = source else { return no("the run is not about a tag") };
+                let text = source.rsplit('/').next().unwrap_or_default();
+                let Ok(version) = text.parse::<pep440_rs::Version>() else {
+                    return no("the tag is no version of Python (PEP 440)");
+                };
+                let pattern = self.get("pattern").unwrap_or_default();
+                let plain = pattern.replace(' ', "");
+                let release = !version.any_prerelease() && !version.is_post();
+                // Only releases have shortened forms.
+                let pattern = match (release, plain.contains("{{raw}}")) {
+                    (true, _) => pattern,
+                    (false, true) => "{{raw}}",
+                    (false, false) => "{{version}}",
+                };
+                let numbers = Numbers::of_pep440(text, &version, safe);
+                if safe && release && numbers.parts[0] == 0 && plain.trim_start_matches('v') == "{{major}}" {
+                    return no("versions 0.x promise nothing to each other");
+                }
+                kept(self.expand(pattern, facts, Some(&numbers), safe)?, release)
             }
             Kind::Match => {
                 let Some(source) = source else { return no("the run is not about a tag") };
@@ -329,7 +382,7 @@ impl Line {
         &self,
         text: &str,
         facts: &Facts,
-        version: Option<(&str, &Version)>,
+        version: Option<&Numbers<'_>>,
         safe: bool,
     ) -> Result<Result<String, String>, Error> {
         let mut out = String::new();
@@ -354,7 +407,7 @@ impl Line {
         &self,
         expression: &str,
         facts: &Facts,
-        version: Option<(&str, &Version)>,
+        version: Option<&Numbers<'_>>,
         safe: bool,
     ) -> Result<Option<String>, Error> {
         let slugged = |text: &Option<String>| {
@@ -362,15 +415,15 @@ impl Line {
         };
         let (word, argument) = expression.split_once(' ').unwrap_or((expression, ""));
         let date = |time: &Option<crate::UtcTime>| match time {
-            Some(time) => format(time.as_str(), argument.trim().trim_matches('\'')).map(Some),
+            Some(time) => dates::format(time.as_str(), argument).map(Some),
             None => Ok(None),
         };
         Ok(match (word, version) {
-            ("raw", Some((raw, _))) => Some(raw.to_owned()),
-            ("version", Some((_, version))) => Some(version.to_string().replace('+', if safe { "_" } else { "-" })),
-            ("major", Some((_, version))) => Some(version.major.to_string()),
-            ("minor", Some((_, version))) => Some(version.minor.to_string()),
-            ("patch", Some((_, version))) => Some(version.patch.to_string()),
+            ("raw", Some(numbers)) => Some(numbers.raw.to_owned()),
+            ("version", Some(numbers)) => Some(numbers.whole.clone()),
+            ("major", Some(numbers)) => Some(numbers.parts[0].to_string()),
+            ("minor", Some(numbers)) => Some(numbers.parts[1].to_string()),
+            ("patch", Some(numbers)) => Some(numbers.parts[2].to_string()),
             ("branch", _) if facts.trigger != Trigger::Tag => slugged(&facts.branch),
             ("branch", _) => None,
             ("tag", _) => slugged(&facts.tag),
@@ -389,26 +442,6 @@ impl Line {
             _ => return Err(invalid(self.number, format!("`{{{{{expression}}}}}` is not supported"))),
         })
     }
-}
-
-/// A UTC time by a pattern of `YYYY`, `YY`, `MM`, `DD`, `HH`, `mm`, `ss` and characters that are no letters.
-fn format(time: &str, pattern: &str) -> Result<String, String> {
-    let tokens =
-        [("YYYY", 0..4), ("YY", 2..4), ("MM", 5..7), ("DD", 8..10), ("HH", 11..13), ("mm", 14..16), ("ss", 17..19)];
-    let mut out = String::new();
-    let mut rest = pattern;
-    while let Some(first) = rest.chars().next() {
-        if let Some((token, range)) = tokens.iter().find(|(token, _)| rest.starts_with(token)) {
-            out.push_str(&time[range.clone()]);
-            rest = &rest[token.len()..];
-        } else if first.is_ascii_alphabetic() {
-            return Err(format!("the date format `{pattern}` is not supported from `{rest}` on; dates are in UTC"));
-        } else {
-            out.push(first);
-            rest = &rest[first.len_utf8()..];
-        }
-    }
-    Ok(out)
 }
 
 /// `key=value` pairs between commas; a value in double quotes may contain commas.

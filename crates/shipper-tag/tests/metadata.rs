@@ -92,6 +92,56 @@ fn the_actions_mistakes_are_kept_by_flag_and_made_by_nobody_else() {
     check("type=semver,pattern={{major}}", &tagged("v0.2.3"), &["0", "latest"], &[]);
 }
 
+/// Versions of Python: normalised as PEP 440 says, shortened only where they are releases.
+#[test]
+fn versions_of_python_are_read_as_pep_440_says() {
+    let check = |lines: &str, tag: &str, exact: &[&str], safe: &[&str]| {
+        assert_eq!(tags(lines, &tagged(tag), Compatibility::Exact), exact, "{lines} {tag}");
+        assert_eq!(tags(lines, &tagged(tag), Compatibility::Safe), safe, "{lines} {tag}");
+    };
+    let three =
+        "type=pep440,pattern={{version}}\ntype=pep440,pattern={{major}}.{{minor}}\ntype=pep440,pattern={{major}}";
+    let both = |tag: &str, expected: &[&str]| check(three, tag, expected, expected);
+    both("1.2.3", &["1.2.3", "1.2", "1", "latest"]);
+    both("v1.2.3", &["1.2.3", "1.2", "1", "latest"]);
+    both("1.2.3.RC.2", &["1.2.3rc2"]);
+    both("1.2.3a1", &["1.2.3a1"]);
+    both("1.2.3.post1", &["1.2.3.post1"]);
+    both("1.2.dev4", &["1.2.dev4"]);
+    both("main", &[]);
+    // Which versions came later is known of semantic versions alone.
+    check(three, "2024.1", &["2024.1", "2024", "latest"], &["2024.1", "2024"]);
+    check(three, "0.4.1", &["0.4.1", "0.4", "0", "latest"], &["0.4.1", "0.4", "latest"]);
+    check("type=pep440,pattern={{raw}}", "v1.2.3-RC2", &["v1.2.3-RC2"], &["v1.2.3-RC2"]);
+    check("type=pep440,pattern=v{{patch}},value=1!3.4", "x", &["v0", "latest"], &["v0"]);
+    check("type=pep440,pattern={{version}},value=1.0+b.1", "x", &["1.0-b.1", "latest"], &["1.0_b.1"]);
+    let pushed = tags(three, &push("main"), Compatibility::Exact);
+    assert!(pushed.is_empty(), "{pushed:?}");
+}
+
+#[test]
+fn dates_are_told_in_the_time_zone_that_is_asked_for() {
+    // 03:45:09 in UTC on a Friday, in winter.
+    let check = |argument: &str, expected: &str| {
+        let line = format!("type=raw,value=d-{{{{date {argument}}}}}");
+        for compatibility in [Compatibility::Safe, Compatibility::Exact] {
+            assert_eq!(tags(&line, &push("main"), compatibility), [format!("d-{expected}")], "{argument}");
+        }
+    };
+    check("'YYYYMMDD'", "20261127");
+    check("'YYYYMMDD-HHmmss' tz='Asia/Tokyo'", "20261127-124509");
+    check("'YYYYMMDD-HHmm' tz='America/New_York'", "20261126-2245");
+    check("'YYYYMMDD-HHmm' tz='Europe/Berlin'", "20261127-0445");
+    check("'ddd-D-MMM-YY'", "Fri-27-Nov-26");
+    check("'[week]WW.E-DDDD'", "week48.5-331");
+    check("'h-mmA' tz='Asia/Kathmandu'", "9-30AM");
+    check("X", "1795751109");
+    // Summer time, by the database that is compiled in.
+    let summer = Facts { now: Some("2026-07-01T12:00:00Z".parse().expect("a time")), ..push("main") };
+    let line = "type=raw,value={{date 'HHmm' tz='Europe/Berlin'}}";
+    assert_eq!(tags(line, &summer, Compatibility::Safe), ["1400"]);
+}
+
 #[test]
 fn each_line_that_gives_nothing_says_why() {
     let action =
@@ -109,13 +159,18 @@ fn what_can_not_be_used_is_named_with_its_line() {
         let error = result.expect_err(lines).to_string();
         assert!(error.contains(problem), "{lines}: {error}");
     };
-    check("type=sha\ntype=pep440,pattern={{version}}", "line 2 of the metadata-action: `type=pep440` is not supported");
+    check("type=sha\ntype=pep441,pattern={{version}}", "line 2 of the metadata-action: `type=pep441` is not supported");
+    check("type=pep440", "`pattern` is missing");
+    check("type=raw,value={{date 'YYYY' tz='Europe/Atlantis'}}", "`Europe/Atlantis` is no time zone");
+    check("type=raw,value={{date 'YYYY' zone='UTC'}}", "`zone='UTC'` after the date format");
+    check("type=raw,value={{date 'YYYY' tz='UTC' x}}", "`x` after the time zone");
+    check("type=raw,value={{date 'YYYY}}", "a `'` is missing");
     check("type=ref,event=brnach", "none of branch, tag, pr");
     check("type=semver", "`pattern` is missing");
     check("type=sha,prefx=x", "did you mean `prefix`?");
     check("type=sha,priority=x", "no number");
     check("type=raw,value={{nope}}", "`{{nope}}` is not supported");
-    check("type=raw,value={{date 'dddd'}}", "from `dddd` on");
+    check("type=raw,value={{date 'YYYYoo'}}", "from `oo` on");
     check("type=raw,value={{tag", "`}}` is missing");
     check("type=match,pattern=\"(\"", "line 1");
     check("type=match,pattern=\"x", "`\"` is missing");
