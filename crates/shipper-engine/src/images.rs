@@ -7,6 +7,7 @@ use shipper_oci::{Archive, Engine, Manifest, ManifestKind, Repository, Selector}
 
 use crate::amazon::Logins;
 use crate::bases::located;
+use crate::beside::{self, Beside};
 use crate::{Error, Options};
 
 /// Destinations that are a container engine on this machine.
@@ -141,9 +142,11 @@ pub struct Copied {
     pub blobs: usize,
     /// Blobs that were there already.
     pub present: usize,
+    /// What lies beside it, and was brought too; an engine takes none.
+    pub beside: Option<Beside>,
 }
 
-/// Copies an image or index with everything it refers to. The destination has the same digest afterwards; a container
+/// Copies an image or index with everything it refers to, and with what lies beside it: what refers to it, and its inputs. The destination has the same digest afterwards; a container
 /// engine (`docker-daemon:NAME`) has the same layers.
 ///
 /// # Errors
@@ -161,6 +164,7 @@ pub async fn copy(options: &Options, from: &str, destination: &str) -> Result<Co
             bytes: loaded.bytes,
             blobs,
             present: 1 - blobs,
+            beside: None,
         });
     }
     let to = place(options, destination)?;
@@ -168,15 +172,16 @@ pub async fn copy(options: &Options, from: &str, destination: &str) -> Result<Co
     let Selector::Tag(tag) = &to.selector else {
         return Err(Error::Destination { destination: destination.to_owned() });
     };
-    let report = shipper_oci::copy(&from.repository, &from.selector, &to.repository, std::slice::from_ref(tag))
-        .await
-        .map_err(copying)?;
+    let tags = std::slice::from_ref(tag);
+    let copied = beside::copy(&from.repository, &from.selector, &to.repository, tags).await;
+    let (report, beside) = copied.map_err(copying)?;
     Ok(Copied {
         reference: to.repository.reference(&to.selector),
         digest: report.digest.to_string(),
         bytes: report.bytes,
         blobs: report.uploaded + report.mounted,
         present: report.existed,
+        beside: Some(beside),
     })
 }
 

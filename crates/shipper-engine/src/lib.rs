@@ -9,6 +9,7 @@ mod attach;
 mod attest;
 mod audit;
 mod bases;
+mod beside;
 mod caches;
 mod claim;
 mod contexts;
@@ -60,6 +61,7 @@ mod why;
 mod work;
 
 pub use audit::{Audit, AuditOptions, AuditedBuild, AuditedCommit, AuditedService, audit};
+pub use beside::{Beside, BesideInputs};
 pub use deploy::{
     DeployOptions, DeployPath, Deployed, Found, ImageSource, RollbackOptions, WhileHeld, deploy_until, history,
     rollback_until, status, where_is,

@@ -6,6 +6,7 @@
 
 use shipper_oci::{Manifest, ManifestKind, Repository, Selector};
 
+use crate::beside::{self, Beside};
 use crate::images::{copy_failed, place, source};
 use crate::{Error, Options};
 
@@ -24,9 +25,11 @@ pub struct Promoted {
     pub blobs: usize,
     /// Blobs that were compared.
     pub compared: usize,
+    /// What lies beside it, and was brought too.
+    pub beside: Beside,
 }
 
-/// Copies an image with everything that it refers to, names it, and compares both sides.
+/// Copies an image with everything that it refers to and with what lies beside it, names it, and compares both sides.
 ///
 /// # Errors
 /// [`Error::NoImage`] where the source is proven not to be there; [`Error::Promoted`] where the destination names something
@@ -58,7 +61,8 @@ pub async fn promote(options: &Options, from: &str, destination: &str, force: bo
         return Err(refused(other));
     }
     let by_digest = Selector::Digest(root.digest().clone());
-    let report = shipper_oci::copy(&origin.repository, &by_digest, &to.repository, &[]).await.map_err(failed)?;
+    let copied = beside::copy(&origin.repository, &by_digest, &to.repository, &[]).await;
+    let (report, beside) = copied.map_err(failed)?;
     let named = if force {
         to.repository.put_manifest(&root, Some(name)).await
     } else {
@@ -82,6 +86,7 @@ pub async fn promote(options: &Options, from: &str, destination: &str, force: bo
         bytes: report.bytes,
         blobs: report.uploaded + report.mounted,
         compared,
+        beside,
     })
 }
 

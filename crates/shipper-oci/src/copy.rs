@@ -3,8 +3,8 @@
 //! Invariants: blobs arrive before the manifests that name them, children before their index, tags last; nothing that is
 //! proven to be there is asked for or sent; the digest that the destination says it stored is that of the source.
 //!
-//! What proves a blob: a manifest in the destination that names it. What is not copied: referrers (signatures, SBOMs that
-//! name the image as their subject), which have manifests of their own.
+//! What proves a blob: a manifest in the destination that names it. Referrers (signatures, SBOMs that name the image as their
+//! subject) have manifests of their own: `copy_referrers.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,63 +60,122 @@ pub struct CopyReport {
 /// [`Error::NotFound`] when the source has no such manifest or misses a part of it; [`Error::Conflict`] when a tag of the
 /// destination may not move; everything that reading and writing may meet.
 pub async fn copy(from: &Repository, selector: &Selector, to: &Repository, tags: &[Tag]) -> Result<CopyReport> {
-    let Some(root) = from.manifest(selector).await? else {
-        return Err(Error::NotFound { what: from.reference(selector) });
-    };
-    let mut report = CopyReport {
-        digest: root.digest().clone(),
-        manifests: 0,
-        tags: 0,
-        uploaded: 0,
-        mounted: 0,
-        existed: 0,
-        bytes: 0,
-    };
+    Copying::begin(from, selector, to, tags).await?.name().await
+}
 
-    // One look at each tag: it may be done already, and what it names proves blobs. Within one repository there is nothing
-    // to prove, and writing a tag that is right costs no more than looking at it.
-    let retag = same(from, to);
-    let mut due = Vec::new();
-    let mut earlier = Vec::new();
-    for tag in tags {
-        match if retag { None } else { peek(to, tag).await? } {
-            Some(existing) if existing.digest() == root.digest() => earlier.push(existing),
-            Some(existing) => {
-                earlier.push(existing);
-                due.push(tag);
+/// A [`copy`] between its two steps: what is copied is at the destination, but for its own manifest, and no tag names it
+/// yet. Here belongs what must be there before anybody finds the image: what refers to it, with [`crate::copy_referrers`].
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// # use shipper_oci::{BlobSource, Descriptor, ImageManifest, Manifest, Store, media_type};
+/// use shipper_oci::{Copying, copy_referrers};
+/// # let dir = tempfile::tempdir()?;
+/// let store = Store::layout(dir.path());
+/// let (from, to) = (store.repository(&"build/api".parse()?), store.repository(&"release/api".parse()?));
+/// # let config = Descriptor::of(media_type::EMPTY, b"{}");
+/// # from.push_blob(&config, BlobSource::Bytes("{}".into())).await?;
+/// # from.put_manifest(&Manifest::image(&ImageManifest::new(config, vec![]))?, Some(&"v1".parse()?)).await?;
+/// let copying = Copying::begin(&from, &"v1".parse()?, &to, &["v1".parse()?]).await?;
+/// let signatures = copy_referrers(&from, copying.manifest(), &to, &|_| true).await?;
+/// assert_eq!((signatures.referrers, copying.name().await?.tags), (0, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "no tag is written before `name`"]
+pub struct Copying {
+    from: Repository,
+    to: Repository,
+    root: Manifest,
+    /// Tags that do not name the root yet.
+    due: Vec<Tag>,
+    /// What the tags named before.
+    earlier: Vec<Manifest>,
+    is_there: bool,
+    report: CopyReport,
+}
+
+impl Copying {
+    /// Brings over everything below the manifest that `selector` names.
+    ///
+    /// # Errors
+    /// As [`copy`].
+    pub async fn begin(from: &Repository, selector: &Selector, to: &Repository, tags: &[Tag]) -> Result<Copying> {
+        let Some(root) = from.manifest(selector).await? else {
+            return Err(Error::NotFound { what: from.reference(selector) });
+        };
+        let mut report = CopyReport {
+            digest: root.digest().clone(),
+            manifests: 0,
+            tags: 0,
+            uploaded: 0,
+            mounted: 0,
+            existed: 0,
+            bytes: 0,
+        };
+
+        // One look at each tag: it may be done already, and what it names proves blobs. Within one repository there is
+        // nothing to prove, and writing a tag that is right costs no more than looking at it.
+        let retag = from.is_same_as(to);
+        let mut due = Vec::new();
+        let mut earlier = Vec::new();
+        for tag in tags {
+            match if retag { None } else { peek(to, tag).await? } {
+                Some(existing) if existing.digest() == root.digest() => earlier.push(existing),
+                Some(existing) => {
+                    earlier.push(existing);
+                    due.push(tag.clone());
+                }
+                None => due.push(tag.clone()),
             }
-            None => due.push(tag),
         }
+        let is_there = retag
+            || earlier.iter().any(|existing| existing.digest() == root.digest())
+            || (tags.is_empty() && to.has_manifest(root.digest()).await?);
+        if !is_there {
+            copy_content(from, to, &root, &earlier, &mut report).await?;
+        } else if !retag && matches!(to.target, Target::Layout(_)) {
+            // Files can be damaged under a manifest, and the right bytes are at hand.
+            copy_content(from, to, &root, &[], &mut report).await?;
+        }
+        Ok(Copying { from: from.clone(), to: to.clone(), root, due, earlier, is_there, report })
     }
-    let is_there = retag
-        || earlier.iter().any(|existing| existing.digest() == root.digest())
-        || (tags.is_empty() && to.has_manifest(root.digest()).await?);
-    if !is_there {
-        copy_content(from, to, &root, &earlier, &mut report).await?;
-        if due.is_empty() {
+
+    /// What is copied, as the source has it.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.root
+    }
+
+    /// Writes the manifest and the tags.
+    ///
+    /// # Errors
+    /// As [`copy`].
+    pub async fn name(self) -> Result<CopyReport> {
+        let Copying { from, to, root, due, earlier, is_there, mut report } = self;
+        if !is_there && due.is_empty() {
             to.put_manifest(&root, None).await?;
             report.manifests += 1;
             if !to.has_manifest(root.digest()).await? {
                 return Err(Error::Incomplete { what: to.to_string(), missing: root.digest().to_string() });
             }
         }
-    } else if !retag && matches!(to.target, Target::Layout(_)) {
-        // Files can be damaged under a manifest, and the right bytes are at hand.
-        copy_content(from, to, &root, &[], &mut report).await?;
-    }
-    for tag in due {
-        match put(to, &root, tag).await {
-            // The registry has lost a blob that an earlier image proved: everything is asked for.
-            Err(Error::Incomplete { .. }) if !is_there && report.tags == 0 && !earlier.is_empty() => {
-                copy_content(from, to, &root, &[], &mut report).await?;
-                put(to, &root, tag).await?;
+        for tag in &due {
+            match put(&to, &root, tag).await {
+                // The registry has lost a blob that an earlier image proved: everything is asked for.
+                Err(Error::Incomplete { .. }) if !is_there && report.tags == 0 && !earlier.is_empty() => {
+                    copy_content(&from, &to, &root, &[], &mut report).await?;
+                    put(&to, &root, tag).await?;
+                }
+                result => result?,
             }
-            result => result?,
+            report.tags += 1;
         }
-        report.tags += 1;
+        report.manifests += usize::from(!is_there && report.tags > 0);
+        Ok(report)
     }
-    report.manifests += usize::from(!is_there && report.tags > 0);
-    Ok(report)
 }
 
 /// Writes a tag that may move.
@@ -135,14 +194,17 @@ async fn peek(to: &Repository, tag: &Tag) -> Result<Option<Manifest>> {
     }
 }
 
-/// Whether both handles mean one repository.
-fn same(from: &Repository, to: &Repository) -> bool {
-    match (&from.target, &to.target) {
-        (Target::Layout(from), Target::Layout(to)) => from.root() == to.root(),
-        (Target::Registry(from), Target::Registry(to)) => {
-            from.client.host() == to.client.host() && from.name == to.name
+impl Repository {
+    /// Whether both handles mean one repository, so that nothing has to travel between them.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Repository) -> bool {
+        match (&self.target, &other.target) {
+            (Target::Layout(own), Target::Layout(other)) => own.root() == other.root(),
+            (Target::Registry(own), Target::Registry(other)) => {
+                own.client.host() == other.client.host() && own.name == other.name
+            }
+            _ => false,
         }
-        _ => false,
     }
 }
 
@@ -172,13 +234,14 @@ async fn copy_content(
 
 /// What is to be brought over: blobs by digest, and children in the order of writing.
 #[derive(Default)]
-struct Needed {
-    blobs: BTreeMap<Digest, Descriptor>,
-    children: Vec<Manifest>,
+pub(crate) struct Needed {
+    pub(crate) blobs: BTreeMap<Digest, Descriptor>,
+    pub(crate) children: Vec<Manifest>,
     seen: BTreeSet<Digest>,
 }
 
-async fn gather(
+/// Adds everything below `manifest` that the destination does not have.
+pub(crate) async fn gather(
     from: &Repository,
     to: &Repository,
     manifest: &Manifest,

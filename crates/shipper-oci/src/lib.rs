@@ -8,6 +8,7 @@ mod challenge;
 mod check;
 mod client;
 mod copy;
+mod copy_referrers;
 mod credentials;
 mod daemon;
 mod descriptor;
@@ -43,7 +44,8 @@ mod verify;
 
 pub use archive::Archive;
 pub use check::{ContentReport, Fault, check_content};
-pub use copy::{CopyReport, copy};
+pub use copy::{CopyReport, Copying, copy};
+pub use copy_referrers::{ReferrersReport, copy_referrers};
 pub use credentials::{Credential, CredentialFuture, CredentialProvider, CredentialSources, Credentials};
 pub use daemon::{Engine, Loaded};
 pub use descriptor::{Descriptor, media_type};

@@ -67,6 +67,36 @@ fn listed(entries: Vec<Descriptor>, artifact_type: Option<&str>) -> Vec<Descript
     unique.into_values().collect()
 }
 
+/// The lists of several subjects of one repository: that a registry keeps none is learnt from the first answer. The first
+/// subject must be there, for registries may say of a missing one what they say of a missing API.
+pub(crate) struct Lists<'a> {
+    repository: &'a Repository,
+    may_have_api: bool,
+}
+
+impl<'a> Lists<'a> {
+    pub(crate) fn of(repository: &'a Repository) -> Lists<'a> {
+        Lists { repository, may_have_api: true }
+    }
+
+    /// As [`Repository::referrers`].
+    pub(crate) async fn read(&mut self, subject: &Digest, artifact_type: Option<&str>) -> Result<Vec<Descriptor>> {
+        let of_api = match &self.repository.target {
+            Target::Registry(registry) if self.may_have_api => registry.referrers(subject, artifact_type).await?,
+            Target::Registry(_) | Target::Layout(_) | Target::Refused => None,
+        };
+        self.may_have_api = of_api.is_some();
+        let entries = match of_api {
+            Some(entries) => entries,
+            None => {
+                let list = self.repository.manifest(&Selector::Tag(fallback_tag(subject))).await?;
+                list.as_ref().and_then(Manifest::as_index).map(|index| index.manifests.clone()).unwrap_or_default()
+            }
+        };
+        Ok(listed(entries, artifact_type))
+    }
+}
+
 impl Repository {
     /// The manifests whose subject is `subject`, sorted by digest; only those of `artifact_type` where one is given. What
     /// the entries say about themselves is the registry's word: fetch and verify them before use.
@@ -93,18 +123,7 @@ impl Repository {
     /// # Errors
     /// As [`Repository::manifest`]; [`Error::TooLarge`] for a list without end.
     pub async fn referrers(&self, subject: &Digest, artifact_type: Option<&str>) -> Result<Vec<Descriptor>> {
-        let of_api = match &self.target {
-            Target::Registry(registry) => registry.referrers(subject, artifact_type).await?,
-            Target::Layout(_) | Target::Refused => None,
-        };
-        let entries = match of_api {
-            Some(entries) => entries,
-            None => {
-                let list = self.manifest(&Selector::Tag(fallback_tag(subject))).await?;
-                list.as_ref().and_then(Manifest::as_index).map(|index| index.manifests.clone()).unwrap_or_default()
-            }
-        };
-        Ok(listed(entries, artifact_type))
+        Lists::of(self).read(subject, artifact_type).await
     }
 
     /// Stores a manifest that names a subject, so that [`Repository::referrers`] finds it. Its blobs must be there

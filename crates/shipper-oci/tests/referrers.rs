@@ -6,9 +6,9 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use shipper_oci::{BlobSource, Descriptor, Error, Manifest, Repository, Store, artifact};
+use shipper_oci::{BlobSource, Descriptor, Error, Manifest, Repository, Store, artifact, copy, copy_referrers};
 use shipper_testkit::{DockerRegistry, FakeRegistry, Fault, Profile, Rule, need};
-use support::{Sample, quick, repository};
+use support::{Sample, index_of, quick, repository, tag};
 
 /// A referrer of `subject`, whose blobs are in `to`.
 async fn note(to: &Repository, subject: Descriptor, kind: &str, text: &str) -> Manifest {
@@ -124,4 +124,102 @@ async fn a_registry_that_cannot_answer_is_not_one_without_referrers() {
     );
     let error = to.referrers(image.manifest.digest(), None).await.unwrap_err();
     assert!(matches!(error, Error::TooLarge { .. }), "{error:?}");
+}
+
+/// An index whose first image has an SBOM, which is signed, as is the index.
+async fn signed_index(to: &Repository) -> (Manifest, [Manifest; 3]) {
+    let (one, two) = (Sample::image("one"), Sample::image("two"));
+    one.push(to, None).await;
+    two.push(to, None).await;
+    let index = index_of(&[&one, &two]);
+    to.put_manifest(&index, Some(&tag("v1"))).await.unwrap();
+    let sbom = note(to, one.manifest.descriptor(), SBOM, "packages").await;
+    let of_sbom = note(to, sbom.descriptor(), SIGNATURE, "of the SBOM").await;
+    let of_index = note(to, index.descriptor(), SIGNATURE, "of the index").await;
+    for referrer in [&sbom, &of_sbom, &of_index] {
+        to.put_referrer(referrer).await.unwrap();
+    }
+    (index, [sbom, of_sbom, of_index])
+}
+
+#[tokio::test]
+async fn what_refers_to_an_image_to_its_parts_and_to_referrers_is_copied_once() {
+    let dir = tempfile::tempdir().unwrap();
+    for (number, of_source) in [Profile::Spec, Profile::Distribution].into_iter().enumerate() {
+        let source = FakeRegistry::builder().profile(of_source).page_size(1).start();
+        let from = repository(source.host(), quick());
+        let (index, referrers) = signed_index(&from).await;
+        let mut destinations = vec![Store::layout(dir.path().join(number.to_string())).repository(from.name())];
+        let registries = [Profile::Spec, Profile::Distribution, Profile::Ecr]
+            .map(|profile| FakeRegistry::builder().profile(profile).start());
+        for registry in &registries {
+            registry.create_repository("shop/api");
+            destinations.push(repository(registry.host(), quick()));
+        }
+        for to in &destinations {
+            copy(&from, &tag("v1").into(), to, &[tag("v1")]).await.unwrap();
+            let report = copy_referrers(&from, &index, to, &|_| true).await.unwrap();
+            assert_eq!((report.referrers, report.written), (3, 3), "{to}");
+            // Three texts, and one configuration that all share.
+            assert_eq!((report.uploaded, report.existed), (4, 0), "{to}");
+            for referrer in &referrers {
+                let subject = &referrer.subject().unwrap().digest;
+                let found = to.referrers(subject, referrer.artifact_type()).await.unwrap();
+                assert!(found.iter().any(|entry| entry.digest == *referrer.digest()), "{to}");
+            }
+            let again = copy_referrers(&from, &index, to, &|_| true).await.unwrap();
+            assert_eq!((again.referrers, again.written, again.bytes), (3, 0, 0), "{to}");
+        }
+        for registry in &registries {
+            registry.clear_log();
+        }
+        for to in &destinations {
+            copy_referrers(&from, &index, to, &|_| true).await.unwrap();
+        }
+        for registry in &registries {
+            registry.log().assert_no_writes();
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_what_is_wanted_and_what_names_the_image_as_its_subject_is_copied() {
+    let source = FakeRegistry::builder().profile(Profile::Distribution).start();
+    let from = repository(source.host(), quick());
+    let (index, _) = signed_index(&from).await;
+    let dir = tempfile::tempdir().unwrap();
+    let to = Store::layout(dir.path()).repository(from.name());
+    let signatures = |kind: Option<&str>| kind == Some(SIGNATURE);
+    let report = copy_referrers(&from, &index, &to, &signatures).await.unwrap();
+    assert_eq!(report.referrers, 1, "what refers to something that is not wanted is not looked for");
+    // A list under the tag of another image, as whoever can write tags may put it.
+    let other = Sample::image("other");
+    other.push(&from, Some("other")).await;
+    let list = |digest: &shipper_oci::Digest| tag(&digest.as_str().replace(':', "-"));
+    let of_index = from.manifest(&list(index.digest()).into()).await.unwrap().unwrap();
+    from.put_manifest(&of_index, Some(&list(other.manifest.digest()))).await.unwrap();
+    assert_eq!(from.referrers(other.manifest.digest(), None).await.unwrap().len(), 1);
+    let report = copy_referrers(&from, &other.manifest, &to, &|_| true).await.unwrap();
+    assert_eq!((report.referrers, report.written), (0, 0));
+}
+
+/// One question each for the index and its two images, and one to learn that the registry keeps no lists.
+#[tokio::test]
+async fn an_image_without_referrers_costs_a_list_of_each_part_and_nothing_at_the_destination() {
+    for (profile, asked) in [(Profile::Spec, 3), (Profile::Distribution, 4)] {
+        let (source, destination) = (FakeRegistry::builder().profile(profile).start(), FakeRegistry::start());
+        let (from, to) = (repository(source.host(), quick()), repository(destination.host(), quick()));
+        let (one, two) = (Sample::image("one"), Sample::image("two"));
+        one.push(&from, None).await;
+        two.push(&from, None).await;
+        let index = index_of(&[&one, &two]);
+        from.put_manifest(&index, Some(&tag("v1"))).await.unwrap();
+        source.clear_log();
+        let report = copy_referrers(&from, &index, &to, &|_| true).await.unwrap();
+        assert_eq!(report.referrers, 0);
+        source.log().assert_count("GET", "/shop/api/", asked);
+        destination.log().assert_len(0);
+        copy_referrers(&from, &index, &from, &|_| true).await.unwrap();
+        source.log().assert_count("*", "/shop/api/", asked);
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::io::Write as _;
 
-use serde_json::json;
-use shipper_engine::{ExitCode, units};
+use serde_json::{Value, json};
+use shipper_engine::{Beside, BesideInputs, ExitCode, units};
 
 use crate::cli::{CopyArgs, Global};
 use crate::commands::{block_on, options};
@@ -13,6 +13,9 @@ use crate::terminal::Terminal;
 pub(crate) fn run(global: &Global, args: &CopyArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
     let options = options(global);
     let copied = block_on(shipper_engine::copy(&options, &args.source, &args.destination))??;
+    if let Some(beside) = &copied.beside {
+        warn(beside, terminal);
+    }
     if global.json {
         let document = json!({
             "format": shipper_engine::FORMAT,
@@ -21,20 +24,52 @@ pub(crate) fn run(global: &Global, args: &CopyArgs, terminal: &Terminal) -> Resu
             "bytes-copied": copied.bytes,
             "blobs-copied": copied.blobs,
             "blobs-present": copied.present,
+            "beside": copied.beside.as_ref().map(beside),
         });
         writeln!(terminal.stdout(), "{document}")?;
     } else {
         terminal.status(
             "Copied",
             &format!(
-                "{} ({} of {} blobs, {})",
+                "{} ({} of {} blobs, {}){}",
                 copied.reference,
                 copied.blobs,
                 copied.blobs + copied.present,
-                units::bytes(copied.bytes)
+                units::bytes(copied.bytes),
+                copied.beside.as_ref().map_or_else(String::new, with),
             ),
         );
         writeln!(terminal.stdout(), "{}", copied.digest)?;
     }
     Ok(ExitCode::Done)
+}
+
+/// What was brought with an image, in JSON.
+pub(super) fn beside(beside: &Beside) -> Value {
+    json!({
+        "referrers": beside.referrers,
+        "referrers-written": beside.written,
+        "inputs": beside.inputs.name(),
+        "bytes-copied": beside.bytes,
+    })
+}
+
+/// What was brought with an image, in words.
+pub(super) fn with(beside: &Beside) -> String {
+    let mut parts = Vec::new();
+    if beside.referrers > 0 {
+        parts.push(units::counted(beside.referrers, "referrer"));
+    }
+    if matches!(beside.inputs, BesideInputs::Copied | BesideInputs::Present) {
+        parts.push("its inputs".to_owned());
+    }
+    if parts.is_empty() { String::new() } else { format!(", with {}", parts.join(" and ")) }
+}
+
+/// Warns of what had to stay behind.
+pub(super) fn warn(beside: &Beside, terminal: &Terminal) {
+    if beside.inputs == BesideInputs::OfAnother {
+        terminal
+            .warning("the destination has inputs of the same key for another image: those of this image stay behind");
+    }
 }

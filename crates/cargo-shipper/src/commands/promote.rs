@@ -6,12 +6,14 @@ use serde_json::json;
 use shipper_engine::{ExitCode, units};
 
 use crate::cli::{Global, PromoteArgs};
+use crate::commands::copy::{beside, warn, with};
 use crate::commands::{block_on, options};
 use crate::failure::Failure;
 use crate::terminal::Terminal;
 
 pub(crate) fn run(global: &Global, args: &PromoteArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
     let promoted = block_on(shipper_engine::promote(&options(global), &args.source, &args.destination, args.force))??;
+    warn(&promoted.beside, terminal);
     if global.json {
         let document = json!({
             "format": shipper_engine::FORMAT,
@@ -21,6 +23,7 @@ pub(crate) fn run(global: &Global, args: &PromoteArgs, terminal: &Terminal) -> R
             "bytes-copied": promoted.bytes,
             "blobs-copied": promoted.blobs,
             "blobs-compared": promoted.compared,
+            "beside": beside(&promoted.beside),
         });
         writeln!(terminal.stdout(), "{document}")?;
         return Ok(ExitCode::Done);
@@ -29,11 +32,12 @@ pub(crate) fn run(global: &Global, args: &PromoteArgs, terminal: &Terminal) -> R
     terminal.status(
         "Promoted",
         &format!(
-            "{} ({} of {} blobs, {}; both sides agree{moved})",
+            "{} ({} of {} blobs, {}; both sides agree{moved}){}",
             promoted.reference,
             promoted.blobs,
             promoted.compared,
-            units::bytes(promoted.bytes)
+            units::bytes(promoted.bytes),
+            with(&promoted.beside),
         ),
     );
     writeln!(terminal.stdout(), "{}", promoted.digest)?;

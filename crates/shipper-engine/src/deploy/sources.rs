@@ -187,7 +187,8 @@ pub(super) async fn bring(
             // Named by its identity there too: a manifest without a tag is what retention removes first.
             let tag = source.tag.as_deref().filter(|tag| tag.starts_with("h-"));
             let tag: Vec<Tag> = tag.and_then(|tag| Tag::try_from(tag).ok()).into_iter().collect();
-            let copied = shipper_oci::copy(&source.repository, &selector, &repository, &tag).await.map_err(failed)?;
+            let copied = crate::beside::copy(&source.repository, &selector, &repository, &tag).await;
+            let (copied, _) = copied.map_err(failed)?;
             if copied.uploaded + copied.mounted > 0 {
                 events.emit(shipper_report::Event::ImageCopied {
                     service: service.clone(),
