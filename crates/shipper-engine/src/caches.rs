@@ -1,8 +1,8 @@
 //! Which layer caches a build of a Dockerfile reads, and whether it writes one back.
 //!
-//! Invariants: a place that is not there is left out before the build, and said; a run that is not trusted writes none;
-//! writing comes after the build and fails nothing; one service, platform and branch has a place of its own, so that no two
-//! builds write the same.
+//! Invariants: a place that is not there is left out before the build, and said, which costs one question without a body; a
+//! run that is not trusted writes none; writing comes after the build and fails nothing; one service, platform and branch
+//! has a place of its own, so that no two builds write the same.
 
 use std::path::Path;
 
@@ -149,9 +149,9 @@ async fn import(chosen: &mut Chosen, repository: &Repository, tags: impl IntoIte
     for name in tags {
         let selector = Selector::Tag(tag(&name));
         let reference = repository.reference(&selector);
-        match repository.manifest(&selector).await {
-            Ok(Some(_)) => chosen.from.push(Cache::Registry(reference)),
-            Ok(None) => chosen.leave_out(reference, "it is not there yet"),
+        match repository.seems_to_have(&selector).await {
+            Ok(true) => chosen.from.push(Cache::Registry(reference)),
+            Ok(false) => chosen.leave_out(reference, "it is not there yet"),
             // A cache may only save work.
             Err(error) => chosen.leave_out(reference, error.to_string()),
         }

@@ -272,15 +272,15 @@ pub(crate) async fn gather(
             return Err(Error::InvalidManifest { digest: manifest.digest().clone(), reason });
         }
         needed.seen.insert(child.digest.clone());
+        let selector = Selector::Digest(child.digest.clone());
         let there = match &to.target {
-            Target::Registry(registry) => registry.seems_to_have_manifest(&child.digest).await?,
+            Target::Registry(registry) => registry.seems_to_have_manifest(&selector).await?,
             Target::Layout(_) | Target::Refused => to.has_manifest(&child.digest).await?,
         };
         // The blobs of a layout's image are looked at all the same: see `copy`.
         if there && !matches!(to.target, Target::Layout(_)) {
             continue;
         }
-        let selector = Selector::Digest(child.digest.clone());
         let loaded =
             from.manifest(&selector).await?.ok_or_else(|| Error::NotFound { what: from.reference(&selector) })?;
         let found = loaded.bytes().len() as u64;

@@ -136,16 +136,20 @@ impl Registry {
     /// Whether a manifest is there. A 404 to HEAD has no text; so absence is asked for again with GET, whose answer says
     /// what is absent.
     pub(crate) async fn has_manifest(&self, digest: &Digest) -> Result<bool> {
-        if self.seems_to_have_manifest(digest).await? {
+        let selector = Selector::Digest(digest.clone());
+        if self.seems_to_have_manifest(&selector).await? {
             return Ok(true);
         }
-        Ok(self.manifest(&Selector::Digest(digest.clone())).await?.is_some())
+        Ok(self.manifest(&selector).await?.is_some())
     }
 
     /// As [`Registry::has_manifest`], where a wrong "no" only costs work.
-    pub(crate) async fn seems_to_have_manifest(&self, digest: &Digest) -> Result<bool> {
-        let selector = Selector::Digest(digest.clone());
-        let ask = self.manifest_ask(Method::HEAD, &selector, "look for", &["pull"])?;
+    pub(crate) async fn seems_to_have_manifest(&self, selector: &Selector) -> Result<bool> {
+        let ask = self.manifest_ask(Method::HEAD, selector, "look for", &["pull"])?;
+        let digest = match selector {
+            Selector::Digest(digest) => Some(digest),
+            Selector::Tag(_) => None,
+        };
         self.head(&ask, digest, None).await
     }
 
@@ -172,11 +176,11 @@ impl Registry {
     ) -> Result<bool> {
         let what = format!("look for blob {}@{digest}", self.name);
         let ask = self.ask(Method::HEAD, &format!("blobs/{digest}"), what, actions)?;
-        self.head(&ask, digest, size).await
+        self.head(&ask, Some(digest), size).await
     }
 
     /// `false` for every 404, whatever it proves.
-    async fn head(&self, ask: &Ask<'_>, digest: &Digest, size: Option<u64>) -> Result<bool> {
+    async fn head(&self, ask: &Ask<'_>, digest: Option<&Digest>, size: Option<u64>) -> Result<bool> {
         let mut reply = self.client.ask(ask).await?.reply;
         if reply.status == 404 {
             return Ok(false);
@@ -185,6 +189,7 @@ impl Registry {
             return Err(self.client.failure(&mut reply, ask).await);
         }
         if let Some(claimed) = digest_header(&reply)?
+            && let Some(digest) = digest
             && claimed != *digest
             && claimed.algorithm() == digest.algorithm()
         {
@@ -192,7 +197,7 @@ impl Registry {
         }
         match (reply.length(), size) {
             (Some(found), Some(expected)) if found != expected => {
-                Err(Error::SizeMismatch { what: format!("blob {digest}"), expected, found })
+                Err(Error::SizeMismatch { what: ask.what.clone(), expected, found })
             }
             _ => Ok(true),
         }

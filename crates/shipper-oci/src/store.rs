@@ -283,6 +283,18 @@ impl Repository {
         }
     }
 
+    /// Whether something seems to be there under this name, for one question without a body. `false` is no proof that it is
+    /// not: where a decision depends on that, ask with [`Repository::manifest`].
+    ///
+    /// # Errors
+    /// As [`Repository::manifest`].
+    pub async fn seems_to_have(&self, selector: &Selector) -> Result<bool> {
+        match &self.target {
+            Target::Registry(registry) => registry.seems_to_have_manifest(selector).await,
+            Target::Layout(_) | Target::Refused => Ok(self.manifest(selector).await?.is_some()),
+        }
+    }
+
     /// Whether a blob is there.
     ///
     /// # Errors

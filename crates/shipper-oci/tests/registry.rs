@@ -360,3 +360,21 @@ async fn wrong_and_missing_credentials_are_unauthorized_with_a_hint() {
         }
     }
 }
+
+/// What is asked only to save work has no body.
+#[tokio::test]
+async fn whether_a_name_seems_to_be_there_is_one_question_without_a_body() {
+    let registry = FakeRegistry::start();
+    let repository = repository(registry.host(), quick());
+    let sample = Sample::image("one");
+    sample.push(&repository, Some("v1")).await;
+    let digest = sample.manifest.digest().clone();
+    for (selector, is_there) in [(tag("v1").into(), true), (digest.into(), true), (tag("v2").into(), false)] {
+        registry.clear_log();
+        assert_eq!(repository.seems_to_have(&selector).await.unwrap(), is_there, "{selector}");
+        registry.log().assert_count("HEAD", "/manifests/", 1);
+        registry.log().assert_len(1);
+    }
+    registry.fault(Rule::new(Fault::status(403)));
+    repository.seems_to_have(&tag("v1").into()).await.unwrap_err();
+}
