@@ -16,8 +16,8 @@ use url::Url;
 use crate::auth::{Authenticator, Refused, Scopes};
 use crate::error::{is_retryable_status, shown};
 use crate::http::{Body, BodyStream, Call, Http};
-use crate::pace::{Pace, PerSecond, Turn};
-use crate::quirks::{self, Quirks};
+use crate::pace::{Limits, Pace, Turn};
+use crate::quirks::{self, Action, Quirks};
 use crate::reply::Reply;
 use crate::retry::{Budget, Tries, retry_after};
 use crate::{Access, ClientOptions, Error, RegistryHost, RepositoryName, Result, Stats};
@@ -35,7 +35,7 @@ pub(crate) struct Client {
     auth: Authenticator,
     budget: Budget,
     pace: Pace,
-    manifests: Option<PerSecond>,
+    limits: Limits,
     quirks: Quirks,
     api: tokio::sync::OnceCell<Api>,
 }
@@ -89,6 +89,13 @@ impl<'a> Ask<'a> {
         self
     }
 
+    /// What the request does to its repository; `None` where that has no name, or the address is not below it.
+    fn action(&self, base: &Url) -> Option<Action> {
+        let rest =
+            self.url.path().strip_prefix(base.path())?.strip_prefix(self.repository.as_str())?.strip_prefix('/')?;
+        Action::of(&self.method, rest)
+    }
+
     async fn call(&self, authorization: Option<&HeaderValue>) -> Result<Call> {
         let mut call = Call::new(self.method.clone(), self.url.clone(), self.what.clone());
         call.headers = self.headers.clone();
@@ -112,6 +119,11 @@ pub(crate) struct Answer {
 
 impl Client {
     pub(crate) fn new(host: RegistryHost, options: ClientOptions) -> Result<Client> {
+        let quirks = quirks::of(&host);
+        Client::with(host, options, quirks)
+    }
+
+    fn with(host: RegistryHost, options: ClientOptions, quirks: Quirks) -> Result<Client> {
         let options = Arc::new(options);
         let http = Http::new(host.clone(), Arc::clone(&options))?;
         let scheme = if http.is_plain() { "http" } else { "https" };
@@ -120,7 +132,6 @@ impl Client {
         let base = Url::parse(&format!("{scheme}://{name}/v2/"))
             .map_err(|_| Error::invalid("registry host", host.as_str(), "it is not usable in a URL"))?;
         let auth = Authenticator::new(host.clone(), options.credentials.clone());
-        let quirks = quirks::of(&host);
         Ok(Client {
             host,
             base,
@@ -129,7 +140,7 @@ impl Client {
             auth,
             budget: Budget::default(),
             pace: Pace::default(),
-            manifests: quirks.manifests_per_second.map(PerSecond::new),
+            limits: Limits::new(quirks.limits),
             quirks,
             api: tokio::sync::OnceCell::new(),
         })
@@ -188,13 +199,6 @@ impl Client {
     /// Waits until an upload may begin.
     pub(crate) async fn turn(&self) -> Turn<'_> {
         self.pace.turn().await
-    }
-
-    /// Waits until a manifest may be written.
-    pub(crate) async fn manifest_turn(&self) {
-        if let Some(manifests) = &self.manifests {
-            manifests.wait().await;
-        }
     }
 
     /// What is known of this registry beforehand.
@@ -265,6 +269,10 @@ impl Client {
     }
 
     async fn send(&self, ask: &Ask<'_>, authorization: Option<&HeaderValue>) -> Result<Reply> {
+        // Each try counts, also for the registry.
+        if let Some(action) = ask.action(&self.base) {
+            self.limits.wait(action).await;
+        }
         let call = ask.call(authorization).await?;
         if ask.method == Method::GET || ask.method == Method::HEAD {
             self.http.fetch(call).await
@@ -453,5 +461,30 @@ mod tests {
         let url = client.url(&"library/ubuntu".parse().unwrap(), "manifests/latest").unwrap();
         assert_eq!(url.as_str(), "https://registry-1.docker.io/v2/library/ubuntu/manifests/latest");
         assert_eq!(client.host().as_str(), "docker.io");
+    }
+
+    /// At 20 a second 20 go at once; of ten more, and of their repetitions, the last goes half a second later at the earliest.
+    #[tokio::test]
+    async fn every_try_of_a_limited_request_waits_for_its_place() {
+        let registry = shipper_testkit::FakeRegistry::start();
+        registry.fault(shipper_testkit::Rule::new(shipper_testkit::Fault::status(503)).method("PUT").times(5));
+        let limits = &[quirks::Limit { action: Action::WriteManifest, per_second: 20 }];
+        let host: RegistryHost = registry.host().parse().unwrap();
+        let mut options = ClientOptions::default();
+        options.retry.base = std::time::Duration::from_millis(1);
+        let client = Client::with(host.clone(), options, Quirks { limits, ..quirks::of(&host) }).unwrap();
+        let name: RepositoryName = "a/b".parse().unwrap();
+        let started = std::time::Instant::now();
+        for number in 0..25 {
+            let url = client.url(&name, &format!("manifests/{number}")).unwrap();
+            let ask = Ask::new(Method::PUT, url, "write", &name, Scopes::repository(&name, &["push"]));
+            // What is no manifest is refused: only that it was asked counts.
+            assert_eq!(
+                client.ask(&ask).await.map(|answer| answer.reply.status.as_u16()).ok(),
+                (number > 0).then_some(400)
+            );
+        }
+        registry.log().assert_count("PUT", "/manifests/", 29);
+        assert!(started.elapsed().as_millis() >= 440, "{:?}", started.elapsed());
     }
 }

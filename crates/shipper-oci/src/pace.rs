@@ -1,4 +1,4 @@
-//! How many uploads one registry gets at a time, and how many manifests a second.
+//! How many uploads one registry gets at a time, and how many requests of a kind in one second.
 //!
 //! Invariants: uploads never exceed [`MOST`]; a registry that asks to slow down gets half as many from then on, at most
 //! once per [`EPOCH`], so that one burst of refusals counts once; each window of uploads that go well adds one again.
@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
+
+use crate::quirks::{Action, Limit};
 
 /// Uploads at the same time, as long as the registry does not complain.
 pub(crate) const MOST: usize = 4;
@@ -103,6 +105,23 @@ impl Drop for Turn<'_> {
     }
 }
 
+/// Keeps requests below the limits of a registry, each kind by itself.
+#[derive(Debug)]
+pub(crate) struct Limits(Vec<(Action, PerSecond)>);
+
+impl Limits {
+    pub(crate) fn new(limits: &[Limit]) -> Limits {
+        Limits(limits.iter().map(|limit| (limit.action, PerSecond::new(limit.per_second))).collect())
+    }
+
+    /// Waits until a request of this kind may be sent.
+    pub(crate) async fn wait(&self, action: Action) {
+        for (_, limit) in self.0.iter().filter(|(of, _)| *of == action) {
+            limit.wait().await;
+        }
+    }
+}
+
 /// Spaces requests out to so many a second; as many as come in one second may go at once.
 #[derive(Debug)]
 pub(crate) struct PerSecond {
@@ -172,5 +191,23 @@ mod tests {
         let started = Instant::now();
         limit.wait().await;
         assert_eq!(started.elapsed(), Duration::ZERO, "what was not used is there again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_kind_of_request_has_a_limit_of_its_own() {
+        let limit = |action, per_second| Limit { action, per_second };
+        let limits = Limits::new(&[limit(Action::WriteManifest, 10), limit(Action::StartUpload, 100)]);
+        let started = Instant::now();
+        for _ in 0..200 {
+            limits.wait(Action::StartUpload).await;
+        }
+        assert!((990..=1010).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
+        for _ in 0..10 {
+            limits.wait(Action::WriteManifest).await;
+        }
+        for _ in 0..10_000 {
+            limits.wait(Action::FindBlob).await;
+        }
+        assert!(started.elapsed().as_millis() <= 1020, "what has no limit does not wait: {:?}", started.elapsed());
     }
 }

@@ -357,7 +357,6 @@ impl Registry {
         let mut ask =
             self.manifest_ask(Method::PUT, selector, "write", &["pull", "push"])?.header(CONTENT_TYPE, content_type);
         ask.payload = Payload::Bytes(manifest.shared_bytes());
-        self.client.manifest_turn().await;
         let mut answer = self.client.ask(&ask).await?;
         let status = answer.reply.status.as_u16();
         if !answer.reply.status.is_success() {
