@@ -43,6 +43,7 @@ mod registry;
 mod report;
 mod shop;
 mod sign;
+mod signed;
 mod sources;
 mod support;
 mod tags;

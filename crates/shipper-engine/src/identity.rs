@@ -17,6 +17,7 @@ use crate::Error;
 use crate::claim::{Claim, Patience};
 use crate::names::tag;
 use crate::probe::{judge, stored_key};
+use crate::trust::Trust;
 
 /// How often a run looks again after another one was faster.
 const ROUNDS: usize = 8;
@@ -25,6 +26,8 @@ const ROUNDS: usize = 8;
 #[derive(Clone, Copy)]
 pub(crate) struct Identity<'a> {
     pub(crate) repository: &'a Repository,
+    /// Whose images are adopted.
+    pub(crate) trust: &'a Trust,
     pub(crate) service: &'a str,
     pub(crate) key: &'a BuildKey,
     /// Platforms that the image must have.
@@ -165,6 +168,8 @@ impl Identity<'_> {
             }
             match self.judged(&found).await? {
                 Existing::Verified { .. } if !self.forced => return Ok(Decision::Named(found)),
+                // What nobody vouches for gives way to an image that this run has built.
+                Existing::Untrusted { .. } => replace = true,
                 // What belongs to this key and can not be used is replaced.
                 Existing::Incomplete { .. } if self.belongs(&found).await? => replace = true,
                 _ => return Err(self.conflict(&found, mine.digest()).await),
@@ -206,7 +211,7 @@ impl Identity<'_> {
     }
 
     async fn judged(&self, manifest: &Manifest) -> Result<Existing, Error> {
-        judge(self.repository, manifest, self.tag().as_ref(), self.key, self.platforms).await
+        judge(self.repository, self.trust, manifest, self.tag().as_ref(), self.key, self.platforms).await
     }
 
     async fn belongs(&self, manifest: &Manifest) -> Result<bool, Error> {

@@ -54,6 +54,7 @@ mod retention;
 mod ship;
 mod sign;
 mod tagging;
+mod trust;
 mod uploads;
 mod verify;
 mod whole;

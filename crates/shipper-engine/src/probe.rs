@@ -1,7 +1,8 @@
 //! The skip rule, and what a due service is compared with.
 //!
 //! An image is reused only if the manifest under its identity tag was fetched in this run, its bytes hash to its
-//! digest (the store checks that), it carries the whole key, and every platform's child is there. One GET an image,
+//! digest (the store checks that), it carries the whole key, every platform's child is there, and a trusted key has signed it
+//! where the configuration names such keys. One GET an image,
 //! one HEAD a child, and the config only where a label alone carries the key. No layer is pulled.
 
 use shipper_hash::BuildKey;
@@ -12,17 +13,23 @@ use crate::Error;
 use crate::git::Head;
 use crate::inputs;
 use crate::names::{KEY, branch_tag, tag};
+use crate::trust::Trust;
 
 /// What is stored under the identity of `key`, for an image of `platforms`.
 ///
 /// # Errors
 /// [`Error::Store`] where it could not be told: that is never "absent".
-pub(crate) async fn existing(repository: &Repository, key: &BuildKey, platforms: &[String]) -> Result<Existing, Error> {
+pub(crate) async fn existing(
+    repository: &Repository,
+    trust: &Trust,
+    key: &BuildKey,
+    platforms: &[String],
+) -> Result<Existing, Error> {
     let tag = tag(&key.identity_tag());
     let selector = Selector::Tag(tag);
     let failed = |source| Error::Store { action: format!("look up {}", repository.reference(&selector)), source };
     if let Some(manifest) = repository.sound_manifest(&selector).await.map_err(failed)? {
-        return judge(repository, &manifest, &selector.to_string(), key, platforms).await;
+        return judge(repository, trust, &manifest, &selector.to_string(), key, platforms).await;
     }
     if repository.store().is_remote() {
         return Ok(Existing::Absent);
@@ -41,6 +48,7 @@ pub(crate) async fn existing(repository: &Repository, key: &BuildKey, platforms:
 /// [`Error::Store`] where it could not be told.
 pub(crate) async fn judge(
     repository: &Repository,
+    trust: &Trust,
     manifest: &Manifest,
     name: &str,
     key: &BuildKey,
@@ -84,6 +92,9 @@ pub(crate) async fn judge(
                 }
             }
         }
+    }
+    if let Some(why) = trust.objection(repository, manifest).await.map_err(failed)? {
+        return Ok(Existing::Untrusted { why });
     }
     Ok(Existing::Verified { reference: repository.reference(&Selector::Digest(manifest.digest().clone())) })
 }

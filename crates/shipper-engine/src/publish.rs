@@ -1,5 +1,5 @@
 //! Writing a built image in the order that leaves nothing dangling: blobs, image manifests, identities of platforms, index,
-//! inputs artifact, identity, names, hint. A run killed anywhere leaves unreferenced things, never a name on something incomplete.
+//! signatures, inputs artifact, identity, names, hint. A run killed anywhere leaves unreferenced things, never a name on something incomplete.
 
 use shipper_oci::{
     Artifact, BlobOrigin, BlobSource, Descriptor, Digest, Image, Manifest, Platform, Repository, Selector, Transferred,
@@ -16,6 +16,8 @@ use crate::gather::Gathered;
 use crate::identity::Identity;
 use crate::names::{KEY, SERVICE, branch_tag, tag};
 use crate::naming::{Naming, move_tag};
+use crate::sign::Signer;
+use crate::trust::Trust;
 use crate::{Error, Events, inputs};
 
 /// One platform's image: built in this run, or already there under the platform's own identity.
@@ -96,6 +98,10 @@ pub(crate) struct Publication<'a> {
     pub(crate) branch: Option<&'a str>,
     /// Whether another image under the identity is an error.
     pub(crate) forced: bool,
+    /// Who signs the images, if anybody does.
+    pub(crate) signer: Option<&'a Signer>,
+    /// Whose images are adopted.
+    pub(crate) trust: &'a Trust,
 }
 
 /// Publishes the images of a service.
@@ -107,7 +113,7 @@ pub(crate) async fn publish(
     publication: &Publication<'_>,
     events: &Events,
 ) -> Result<Published, Error> {
-    let Publication { gathered, images, attester, naming, branch, forced } = *publication;
+    let Publication { gathered, images, attester, naming, branch, forced, signer, trust } = *publication;
     let service = &gathered.service.name;
     let failed =
         |source| Error::Push { service: service.clone(), target: repository.to_string(), source: Box::new(source) };
@@ -139,6 +145,7 @@ pub(crate) async fn publish(
     let mut manifests: Vec<Manifest> = images.iter().map(|image| image.manifest().clone()).collect();
     let identity = Identity {
         repository,
+        trust,
         service,
         key: &gathered.key,
         platforms: &gathered.service.platforms,
@@ -147,7 +154,10 @@ pub(crate) async fn publish(
         patience: Patience::default(),
     };
     if images.len() > 1 {
-        for (platform, manifest) in gathered.platforms.iter().zip(&mut manifests) {
+        for ((platform, image), manifest) in gathered.platforms.iter().zip(images).zip(&mut manifests) {
+            if let Some(signer) = signer.filter(|_| !matches!(image, PlatformImage::Stored(_))) {
+                signer.sign(repository, manifest, service).await?;
+            }
             let (key, own) = (platform.inputs.key(), [platform.inputs.platform.clone()]);
             let settled = Identity { key: &key, platforms: &own, ..identity }.settle(manifest, None).await?;
             // From a time when it was the only platform, its identity may name an index with statements.
@@ -168,6 +178,10 @@ pub(crate) async fn publish(
             index
         }
     };
+    // Whoever finds the identity finds the signature.
+    if let Some(signer) = signer {
+        signer.sign(repository, &image, service).await?;
+    }
     let artifact = |subject| documents.artifact(subject);
     let image = identity.settle(&image, Some(&artifact)).await?;
     let names = naming.apply(repository, &image).await?;

@@ -20,6 +20,8 @@ use crate::outdated::{self, LockedBase};
 use crate::phases::Phases;
 use crate::record::{Recorder, estimates};
 use crate::registries::{self, Opened};
+use crate::sign::Signer;
+use crate::trust::Trust;
 use crate::uploads::Uploads;
 use crate::{Error, Events, Project, Tee, images, probe, work};
 
@@ -60,12 +62,21 @@ pub struct Planned {
     /// For a run that is not trusted: where trusted runs put the images of each service.
     trusted: BTreeMap<String, Repository>,
     naming: BTreeMap<String, Naming>,
+    /// Whose images the run takes from where it writes.
+    trust: Trust,
 }
 
 impl Planned {
     /// What was found out about a service.
     pub(crate) fn gathered(&self, service: &str) -> Option<&Gathered> {
         self.gathered.get(service)
+    }
+
+    /// Whether a trusted run is to build something that is pushed.
+    fn pushes(&self, options: &ShipOptions) -> bool {
+        let builds = |service: &&PlannedService| service.action == Action::Build;
+        let is_trusted = self.naming.values().all(|naming| !registries::is_untrusted(&naming.facts));
+        !options.no_push && is_trusted && self.services.iter().any(|service| builds(&service))
     }
 
     /// Whether nothing is to be built.
@@ -142,6 +153,8 @@ async fn planned(
     for warning in warnings {
         events.warn(None, warning);
     }
+    let trusted_keys = Trust::of(project)?;
+    let trust = trusted_keys.where_written(&run);
     let opened = registries::open_for(project, &run, Some(progress)).await?;
     let tree = project.tree()?;
     let mut bases = Bases::new(project, options.locked)?;
@@ -168,9 +181,11 @@ async fn planned(
         let (one, head, forced) = (one.clone(), head.clone(), options.force);
         let (policy, run, events) = (project.policy.clone(), run.clone(), events.clone());
         let estimate = estimates.get(&one.service.name).copied();
+        let (trust, trusted_keys) = (trust.clone(), trusted_keys.clone());
         lookups.spawn(async move {
             let naming = Naming::new(&policy, &run, &one.service.name, &one.key, &repository).await?;
-            let places = Places { own: &repository, trusted: trusted.as_ref() };
+            let trusted = trusted.as_ref().map(|place| (place, &trusted_keys));
+            let places = Places { own: (&repository, &trust), trusted };
             let (facts, found) = facts(places, &one, &head, &naming, forced, estimate, &events).await?;
             Ok::<_, Error>((position, facts, naming, found.cloned()))
         });
@@ -205,6 +220,7 @@ async fn planned(
         elsewhere,
         trusted: trusted_places,
         naming,
+        trust,
     })
 }
 
@@ -229,10 +245,10 @@ pub(crate) fn repository_of(project: &Project, opened: &Opened, service: &Servic
 /// Where a service's images are looked for.
 #[derive(Clone, Copy)]
 struct Places<'a> {
-    /// Where the run writes.
-    own: &'a Repository,
-    /// For a run that is not trusted: where trusted runs write.
-    trusted: Option<&'a Repository>,
+    /// Where the run writes, and whose images it takes from there.
+    own: (&'a Repository, &'a Trust),
+    /// For a run that is not trusted: the same of trusted runs.
+    trusted: Option<(&'a Repository, &'a Trust)>,
 }
 
 /// What the stores know about one service, and where its image was found if not in its own repository.
@@ -245,14 +261,14 @@ async fn facts<'a>(
     estimate_ms: Option<u64>,
     events: &Events,
 ) -> Result<(ServiceFacts, Option<&'a Repository>), Error> {
-    let repository = places.own;
+    let (repository, trust) = places.own;
     let names = &gathered.service.platforms;
-    let mut existing = probe::existing(repository, &gathered.key, names).await?;
+    let mut existing = probe::existing(repository, trust, &gathered.key, names).await?;
     let mut elsewhere = None;
-    if let Some(trusted) = places.trusted.filter(|_| !matches!(existing, Existing::Verified { .. })) {
-        match probe::existing(trusted, &gathered.key, names).await {
+    if let Some((trusted, keys)) = places.trusted.filter(|_| !matches!(existing, Existing::Verified { .. })) {
+        match probe::existing(trusted, keys, &gathered.key, names).await {
             Ok(found @ Existing::Verified { .. }) => (existing, elsewhere) = (found, Some(trusted)),
-            Ok(Existing::Absent | Existing::Incomplete { .. }) => {}
+            Ok(Existing::Absent | Existing::Untrusted { .. } | Existing::Incomplete { .. }) => {}
             // It may only save work: a run that may not read there builds.
             Err(error) => events.warn(Some(&gathered.service.name), error.chain().join(": ")),
         }
@@ -260,7 +276,7 @@ async fn facts<'a>(
     let found = matches!(existing, Existing::Verified { .. });
     let due = match &existing {
         Existing::Verified { reference } => naming.due(repository, &digest_in(reference)?).await?,
-        Existing::Absent | Existing::Incomplete { .. } => {
+        Existing::Absent | Existing::Untrusted { .. } | Existing::Incomplete { .. } => {
             Due { names: Vec::new(), taken: naming.taken(repository, &gathered.key).await? }
         }
     };
@@ -274,7 +290,7 @@ async fn facts<'a>(
             _ if found => existing.clone(),
             _ => {
                 let name = std::slice::from_ref(&platform.inputs.platform);
-                probe::existing(repository, &platform.inputs.key(), name).await?
+                probe::existing(repository, trust, &platform.inputs.key(), name).await?
             }
         };
         let manifest = platform.context.manifest().clone();
@@ -283,7 +299,7 @@ async fn facts<'a>(
     let previous = match places.trusted {
         _ if found || forced => None,
         None => probe::previous(repository, head).await,
-        Some(trusted) => match probe::previous(repository, head).await {
+        Some((trusted, _)) => match probe::previous(repository, head).await {
             None => probe::previous(trusted, head).await,
             previous => previous,
         },
@@ -403,7 +419,9 @@ pub(crate) async fn shipped(
     let saved_ms = planned.saved_ms();
     let mut repositories = planned.repositories.clone();
     repositories.extend(planned.elsewhere.clone());
-    let mut shipped = execute(project, options, planned, events, stop).await;
+    // A key that is not there must not cost a build.
+    let signer = if planned.pushes(options) { Signer::of(project)? } else { None };
+    let mut shipped = execute(project, options, (planned, signer), events, stop).await;
     if options.load && !shipped.interrupted {
         load(project, &repositories, &mut shipped, events).await;
     }
@@ -490,7 +508,7 @@ fn run_id() -> String {
 async fn execute(
     project: &Project,
     options: &ShipOptions,
-    planned: Planned,
+    (planned, signer): (Planned, Option<Signer>),
     events: &Events,
     mut stop: Pin<&mut impl Future<Output = ()>>,
 ) -> Shipped {
@@ -541,6 +559,8 @@ async fn execute(
                 default_branch: planned.head.default_branch.clone(),
                 trusted: planned.trusted.get(&service.service).cloned(),
                 naming: planned.naming[&service.service].clone(),
+                trust: planned.trust.clone(),
+                signer: signer.clone(),
                 force: options.force,
                 push: !options.no_push,
                 events: events.clone(),

@@ -115,7 +115,8 @@ impl Verified {
 /// What keeps the services' keys from being known, and references that are none. Images that can not be read are in the
 /// answers.
 pub async fn verify(options: &Options, targets: &[String], signed_by: Option<&str>) -> Result<Vec<Verified>, Error> {
-    let signed_by = signed_by.map(|key| sign::verifying_key(options, key)).transpose()?;
+    let signed_by =
+        signed_by.map(|key| sign::verifying_key(&options.directory, &options.environment, key)).transpose()?;
     let signed_by = signed_by.as_ref();
     let is_reference = |target: &&String| target.contains([':', '/']);
     let services: Vec<String> = targets.iter().filter(|target| !is_reference(target)).cloned().collect();
@@ -242,7 +243,7 @@ async fn verify_image(
 
 /// Looks for a signature of `key` on the image.
 async fn check_signatures(repository: &Repository, manifest: &Manifest, key: &VerifyingKey, answer: &mut Verified) {
-    match sign::signatures(repository, manifest, key).await {
+    match sign::signatures(repository, manifest, std::slice::from_ref(key)).await {
         Ok(found) => {
             answer.signatures = Some(found.right);
             if found.right == 0 {

@@ -29,6 +29,8 @@ use crate::naming::Naming;
 use crate::phases::Phases;
 use crate::probe::existing;
 use crate::publish::{PlatformImage, Publication, name_existing, publish};
+use crate::sign::Signer;
+use crate::trust::Trust;
 use crate::{Error, Events, Project, caches};
 
 /// Pause between two attempts to take a directory that another run has.
@@ -51,6 +53,10 @@ pub(crate) struct Job {
     pub(crate) trusted: Option<Repository>,
     /// The names that its image gets.
     pub(crate) naming: Naming,
+    /// Whose images it takes from its repository.
+    pub(crate) trust: Trust,
+    /// Who signs its images, if anybody does.
+    pub(crate) signer: Option<Signer>,
     pub(crate) force: bool,
     pub(crate) push: bool,
     pub(crate) events: Events,
@@ -124,6 +130,8 @@ pub(crate) async fn run(job: &Job) -> Result<Done, Error> {
         naming: &naming,
         branch: job.branch.as_deref(),
         forced: job.force,
+        signer: job.signer.as_ref().filter(|_| job.push),
+        trust: &job.trust,
     };
     job.phases.enter(Phase::Push);
     let published = publish(&repository, &publication, &job.events).await?;
@@ -193,7 +201,7 @@ impl Job {
     /// The image of a platform under its own identity, by the skip rule once more: the tag may have moved since the plan.
     async fn stored(&self, platform: &Platform) -> Result<Option<Manifest>, Error> {
         let own = std::slice::from_ref(&platform.inputs.platform);
-        let existing = existing(&self.repository, &platform.inputs.key(), own).await?;
+        let existing = existing(&self.repository, &self.trust, &platform.inputs.key(), own).await?;
         let Existing::Verified { reference } = existing else { return Ok(None) };
         let failed = |source| Error::Store { action: format!("read {reference}"), source };
         let digest = reference.rsplit_once('@').map_or(reference.as_str(), |(_, digest)| digest);

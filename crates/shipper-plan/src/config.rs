@@ -13,6 +13,7 @@ use crate::cache::CacheConfig;
 use crate::environment::EnvironmentConfig;
 use crate::error::{Error, nearest};
 use crate::in_use::InUseConfig;
+use crate::keys::{SignConfig, TrustedKeysConfig};
 
 /// The word that `shipper.toml` has for a value of one of its enumerations: stable, so that it may be part of a key.
 #[must_use]
@@ -45,6 +46,12 @@ pub struct Config {
     /// Environments by name: what images are deployed to.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, EnvironmentConfig>,
+    /// With which key images are signed.
+    #[serde(default, skip_serializing_if = "signs_nothing")]
+    pub sign: SignConfig,
+    /// Whose signatures make images usable.
+    #[serde(default, skip_serializing_if = "trusts_all")]
+    pub trust: TrustedKeysConfig,
     /// Which names images get, and how long they are kept.
     #[serde(default, skip_serializing_if = "says_nothing")]
     #[schemars(schema_with = "tags_schema")]
@@ -53,6 +60,14 @@ pub struct Config {
 
 fn caches_nothing(cache: &CacheConfig) -> bool {
     *cache == CacheConfig::default()
+}
+
+fn signs_nothing(sign: &SignConfig) -> bool {
+    *sign == SignConfig::default()
+}
+
+fn trusts_all(trust: &TrustedKeysConfig) -> bool {
+    *trust == TrustedKeysConfig::default()
 }
 
 fn says_nothing(tags: &PolicyConfig) -> bool {

@@ -7,6 +7,7 @@ mod environment;
 mod error;
 mod in_use;
 mod inputs;
+mod keys;
 mod order;
 mod plan;
 mod secret;
@@ -24,6 +25,7 @@ pub use environment::{AfterConfig, Environment, EnvironmentConfig, Hand, TargetC
 pub use error::Error;
 pub use in_use::{InUseCommand, InUseConfig};
 pub use inputs::{InputsDocument, hash_argument};
+pub use keys::{SignConfig, TrustedKeysConfig};
 pub use order::{in_order, with_needs};
 pub use plan::{Existing, PlatformFacts, Previous, ServiceFacts, differences, plan};
 pub use service::{Base, CargoRecipe, DockerfileRecipe, ImageOptions, Recipe, Service};

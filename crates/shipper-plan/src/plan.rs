@@ -20,6 +20,11 @@ pub enum Existing {
     },
     /// Nothing, and that is certain.
     Absent,
+    /// An image of the key that the trust rule does not allow.
+    Untrusted {
+        /// Why.
+        why: String,
+    },
     /// Something that can not be used: another key, a missing child or layer.
     Incomplete {
         /// What is wrong with it.
@@ -114,7 +119,7 @@ fn plan_service(facts: &ServiceFacts) -> PlannedService {
             .collect(),
         image: match &facts.existing {
             Existing::Verified { reference } => Some(reference.clone()),
-            Existing::Absent | Existing::Incomplete { .. } => None,
+            Existing::Absent | Existing::Untrusted { .. } | Existing::Incomplete { .. } => None,
         },
         reasons: match action {
             Action::Reuse => vec![Reason::ImageExists],
@@ -158,8 +163,10 @@ fn reasons(facts: &ServiceFacts) -> Vec<Reason> {
     if facts.forced {
         return vec![Reason::Forced];
     }
-    if let Existing::Incomplete { what } = &facts.existing {
-        return vec![Reason::ImageMissing { what: what.clone() }];
+    match &facts.existing {
+        Existing::Incomplete { what } => return vec![Reason::ImageMissing { what: what.clone() }],
+        Existing::Untrusted { why } => return vec![Reason::Untrusted { why: why.clone() }],
+        Existing::Verified { .. } | Existing::Absent => {}
     }
     let Some(previous) = &facts.previous else { return vec![Reason::NeverBuilt] };
     if previous.key == facts.key.to_string() {
@@ -241,6 +248,9 @@ mod tests {
         );
         let incomplete = Existing::Incomplete { what: "layer".to_owned() };
         assert_eq!(codes(&facts(incomplete, previous(|_| ()))), ["image-missing"]);
+        let untrusted = Existing::Untrusted { why: "no signature".to_owned() };
+        assert_eq!(codes(&facts(untrusted.clone(), None)), ["untrusted"]);
+        assert_eq!(plan(&[facts(untrusted, None)])[0].action, Action::Build);
         let mut other_scheme = previous(|_| ());
         if let Some(previous) = &mut other_scheme {
             previous.key = "0".repeat(64);

@@ -81,6 +81,10 @@ pub struct Settings {
     pub caches: Setting<Vec<CacheSourceConfig>>,
     /// Whether layers are written back on this machine.
     pub cache_export: Setting<bool>,
+    /// The private key that signs what is pushed: a path relative to the project, or `env:NAME`.
+    pub sign_key: Option<Setting<String>>,
+    /// The public keys one of which must have signed an image that is reused; where it is empty none has to.
+    pub trusted_keys: Setting<Vec<String>>,
 }
 
 fn pick<T>(
@@ -158,6 +162,7 @@ impl Settings {
             CacheExportConfig::Always => true,
             CacheExportConfig::Never => false,
         });
+        let (sign_key, trusted_keys) = crate::keys::checked(&config.sign, &config.trust)?;
         let settings = Self {
             stack: stack.filter(|_| !is_overridden),
             registry: pick(overrides.registry.clone(), variable("SHIPPER_REGISTRY"), named, || {
@@ -177,6 +182,8 @@ impl Settings {
             attestations: pick(None, None, project.attestations, || AttestationsConfig::Index),
             caches: pick(None, None, config.cache.sources.as_ref().map(|_| caches), Vec::new),
             cache_export: pick(None, None, exports, || in_ci),
+            sign_key: sign_key.map(|value| Setting { value, origin: Origin::File }),
+            trusted_keys: pick(None, None, config.trust.keys.as_ref().map(|_| trusted_keys), Vec::new),
             name,
         };
         if settings.untrusted.as_ref().is_some_and(|untrusted| untrusted.value == settings.registry.value) {
@@ -223,6 +230,12 @@ impl Settings {
             let sources: Vec<String> = self.caches.value.iter().map(ToString::to_string).collect();
             rows.push(("cache.sources", sources.join(", "), self.caches.origin));
             rows.push(("cache.export", self.cache_export.value.to_string(), self.cache_export.origin));
+        }
+        if let Some(key) = &self.sign_key {
+            rows.push(("sign.key", key.value.clone(), key.origin));
+        }
+        if !self.trusted_keys.value.is_empty() {
+            rows.push(("trust.keys", self.trusted_keys.value.join(", "), self.trusted_keys.origin));
         }
         if let Some(untrusted) = &self.untrusted {
             rows.insert(2, ("project.untrusted", untrusted.value.clone(), untrusted.origin));

@@ -39,6 +39,7 @@ async fn settle(repository: &Repository, key: &BuildKey, mine: &Manifest) -> Res
     let platforms = PLATFORMS.map(str::to_owned);
     let identity = Identity {
         repository,
+        trust: &Trust::default(),
         service: "app",
         key,
         platforms: &platforms,
