@@ -316,7 +316,8 @@ impl Client {
         }
     }
 
-    async fn ask_for_once(&self, ask: &Ask<'_>) -> Result<Option<Reply>> {
+    /// As [`Client::ask_for`], without repetition: for steps that repeat themselves as a whole.
+    pub(crate) async fn ask_for_once(&self, ask: &Ask<'_>) -> Result<Option<Reply>> {
         let mut answer = self.ask_once(ask).await?;
         if answer.reply.status != 404 {
             return Ok(Some(answer.reply));

@@ -112,3 +112,87 @@ impl Index {
 fn ref_name(entry: &Value) -> Option<&str> {
     entry.get("annotations")?.get(REF_NAME)?.as_str()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ImageIndex;
+
+    const NAMES: [&str; 4] = ["v1", "v2", "latest", "main"];
+
+    /// A manifest like no other number's.
+    fn manifest(number: u8) -> Manifest {
+        Manifest::index(&ImageIndex::new(vec![Descriptor::of(media_type::IMAGE_MANIFEST, &[number])])).unwrap()
+    }
+
+    /// An index of another tool: fields and annotations that are none of ours, an entry without a tag.
+    fn foreign() -> Value {
+        let digest = manifest(200).digest().to_string();
+        serde_json::json!({
+            "schemaVersion": 2, "x-tool": {"kept": [1, 2, 3]},
+            "manifests": [
+                {"mediaType": media_type::IMAGE_MANIFEST, "digest": digest, "size": 7, "x-entry": "kept"},
+                {"mediaType": media_type::IMAGE_MANIFEST, "digest": digest, "size": 7,
+                 "annotations": {REF_NAME: "theirs", "x-annotation": "kept"}},
+            ],
+        })
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Index> {
+        Index::parse(PathBuf::from("index.json"), bytes)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(80))]
+
+        /// Names and digests are those of a map that is changed alike, also after the file was written and read; what others
+        /// wrote stays.
+        #[test]
+        fn tags_are_those_of_a_map(steps in proptest::collection::vec((0..NAMES.len(), 0_u8..6, any::<bool>()), 0..24)) {
+            let theirs = foreign();
+            let mut index = parse(theirs.to_string().as_bytes()).unwrap();
+            let mut model = BTreeMap::new();
+            for (name, number, is_set) in steps {
+                let tag: Tag = NAMES[name].parse().unwrap();
+                if is_set {
+                    index.set(&tag, &manifest(number));
+                    model.insert(NAMES[name], manifest(number).digest().clone());
+                } else {
+                    let was_there = index.remove(|_, named| named == Some(NAMES[name])).unwrap();
+                    prop_assert_eq!(was_there, model.remove(NAMES[name]).is_some());
+                }
+                index = parse(&index.to_bytes()).unwrap();
+                for name in NAMES {
+                    let found = index.find(&name.parse().unwrap()).unwrap().map(|found| found.digest);
+                    prop_assert_eq!(found.as_ref(), model.get(name));
+                }
+                prop_assert_eq!(index.entries().unwrap().len(), model.len() + 2);
+            }
+            let written: Value = serde_json::from_slice(&index.to_bytes()).unwrap();
+            prop_assert_eq!(&written["x-tool"], &theirs["x-tool"]);
+            prop_assert_eq!(&written["manifests"].as_array().unwrap()[..2], &theirs["manifests"].as_array().unwrap()[..]);
+        }
+
+        /// A file that was cut or changed anywhere is refused, or read without a panic; a damaged entry spoils no other.
+        #[test]
+        fn damaged_files_never_panic(at in any::<prop::sample::Index>(), byte in any::<u8>(), is_cut in any::<bool>()) {
+            let mut index = parse(foreign().to_string().as_bytes()).unwrap();
+            index.set(&"v1".parse().unwrap(), &manifest(1));
+            let mut bytes = index.to_bytes();
+            let at = at.index(bytes.len());
+            if is_cut {
+                bytes.truncate(at);
+            } else {
+                bytes[at] = byte;
+            }
+            let Ok(mut index) = parse(&bytes) else { return Ok(()) };
+            let _ = (index.entries(), index.find(&"theirs".parse().unwrap()));
+            index.set(&"v2".parse().unwrap(), &manifest(2));
+            let found = index.find(&"v2".parse().unwrap()).unwrap().map(|found| found.digest);
+            prop_assert_eq!(found, Some(manifest(2).digest().clone()));
+            prop_assert!(parse(&index.to_bytes()).is_ok());
+        }
+    }
+}

@@ -263,6 +263,8 @@ impl FromStr for RegistryHost {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -320,6 +322,63 @@ mod tests {
             "é.io",
         ] {
             assert!(bad.parse::<RegistryHost>().is_err(), "{bad:?}");
+        }
+    }
+
+    /// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`, as an automaton that reads one byte after the other.
+    fn is_component(text: &str) -> bool {
+        let (mut after, mut dashes) = (String::new(), false);
+        for byte in text.bytes() {
+            match byte {
+                b'a'..=b'z' | b'0'..=b'9' => (after, dashes) = ("x".to_owned(), false),
+                b'.' if after == "x" => after = ".".to_owned(),
+                b'_' if after == "x" => after = "_".to_owned(),
+                b'_' if after == "_" => after = "__".to_owned(),
+                b'-' if after == "x" || dashes => (after, dashes) = ("-".to_owned(), true),
+                _ => return false,
+            }
+        }
+        after == "x"
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(50_000))]
+
+        /// What is accepted follows the grammar, is printed as it was, and stays one path in a URL.
+        #[test]
+        fn a_repository_name_is_a_path_that_no_url_changes(seed in any::<u64>()) {
+            const PIECES: [&str; 18] =
+                ["a", "b", "0", "z9", ".", "..", "_", "-", "--", "/", "a", "x", "A", "%2e", "\\", "?", "é", "\n"];
+            let input = crate::scramble::text(seed, &PIECES[..if seed % 3 == 0 { 18 } else { 12 }], 12);
+            let parsed = input.parse::<RepositoryName>();
+            prop_assert_eq!(parsed.is_ok(), input.split('/').all(is_component), "{:?}", input);
+            let Ok(name) = parsed else { return Ok(()) };
+            prop_assert_eq!(name.as_str(), &input);
+            prop_assert_eq!(name.components().collect::<Vec<_>>().join("/"), input.clone());
+            let url = url::Url::parse("https://a.test/v2/").unwrap().join(&format!("{name}/tags/list")).unwrap();
+            prop_assert_eq!(url.path(), format!("/v2/{input}/tags/list"));
+            prop_assert_eq!(url.host_str(), Some("a.test"));
+        }
+
+        /// What is accepted is the authority of a URL and nothing else of it: no user, no path, and the port that was written.
+        #[test]
+        fn a_host_is_the_authority_of_a_url_and_nothing_else(seed in any::<u64>()) {
+            const PIECES: [&str; 24] = [
+                "a", "b-c", "d_e", "0", "127", "1", "::1", ".", "..", ":", "5000", "65536", "[", "]", "-", "GHCR", ".io",
+                "localhost", "@", "/", "\\", "#", "%", "é",
+            ];
+            let input = crate::scramble::text(seed, &PIECES, 8);
+            let Ok(host) = input.parse::<RegistryHost>() else { return Ok(()) };
+            prop_assert_eq!(host.as_str(), input.to_ascii_lowercase());
+            prop_assert_eq!(host.as_str().parse::<RegistryHost>().ok(), Some(host.clone()));
+            // A name that ends in a number is an address in disguise, or none.
+            let Ok(url) = url::Url::parse(&format!("http://{host}/v2/")) else { return Ok(()) };
+            prop_assert!(url.username().is_empty() && url.password().is_none() && url.path() == "/v2/", "{}", url);
+            prop_assert_eq!(url.port_or_known_default(), Some(host.port().unwrap_or(80)));
+            let found = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+            let is_address = found.parse::<IpAddr>().is_ok();
+            prop_assert!(found == host.name() || is_address, "{} {}", host, found);
+            prop_assert!(!host.is_loopback() || is_loopback_name(&found), "{} {}", host, found);
         }
     }
 }

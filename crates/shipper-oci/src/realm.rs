@@ -109,6 +109,8 @@ fn registrable(host: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn allowed(registry: &str, realm: &str) -> bool {
@@ -156,6 +158,52 @@ mod tests {
             ("1.2.3.4:443", "https://9.2.3.4/token"),
         ] {
             assert!(!allowed(registry, realm), "{registry} {realm}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(50_000))]
+
+        /// Whatever both are called: a password goes to the registry's own host, to a pair of the table, or to a public name
+        /// with the same last two labels at least, and always over https unless the registry itself is plain.
+        #[test]
+        fn a_password_goes_only_to_the_same_owner(seed in any::<u64>(), plain in any::<bool>()) {
+            const LABELS: [&str; 20] = [
+                "a.", "b.", "evil.", "ghcr.", "registry.", "auth.", "docker.", "io.", "com.", "co.", "uk.", "cn.", "amazonaws.",
+                "azurecr.", "localhost.", "127.0.0.1.", "10.0.0.1.", "169.254.169.254.", "example.", "net.",
+            ];
+            let host = |seed| crate::scramble::text(seed, &LABELS, 4).trim_end_matches('.').to_owned();
+            let (own, other) = (host(seed), host(seed.rotate_left(17) ^ 0x5eed));
+            let Ok(registry) = own.parse::<RegistryHost>() else { return Ok(()) };
+            let scheme = ["https", "http", "ftp"][usize::try_from(seed % 3).unwrap()];
+            let user = if seed % 7 == 0 { "user@" } else { "" };
+            let Ok(realm) = Url::parse(&format!("{scheme}://{user}{other}/token")) else { return Ok(()) };
+            let verdict = check(&registry, &realm, plain);
+            let (name, realm_host) = (registry.name(), realm.host_str().unwrap_or_default());
+            let is_right_scheme = scheme == "https" || (scheme == "http" && plain);
+            if name == realm_host && is_right_scheme && user.is_empty() {
+                prop_assert_eq!(verdict, Ok(()), "{} {}", registry, realm);
+            }
+            if verdict.is_err() {
+                return Ok(());
+            }
+            prop_assert!(is_right_scheme && user.is_empty(), "{} {}", registry, realm);
+            if name == realm_host || PAIRS.contains(&(name, realm_host)) {
+                return Ok(());
+            }
+            let last = |host: &str| host.rsplit('.').take(2).map(str::to_owned).collect::<Vec<_>>();
+            prop_assert_eq!(last(name), last(realm_host));
+            prop_assert_eq!(last(name).len(), 2, "{} {}", registry, realm);
+            prop_assert!(Zone::of_host(name) == Zone::Public && Zone::of_host(realm_host) == Zone::Public);
+            let is_shared = |host: &str| {
+                let below = |shared: &&str| host.strip_suffix(*shared).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+                SHARED_DOMAINS.iter().any(below)
+            };
+            prop_assert!(!is_shared(name) && !is_shared(realm_host), "{} {}", registry, realm);
+            // Where on that host makes no difference.
+            let mut further = realm.clone();
+            further.set_path("/elsewhere");
+            prop_assert_eq!(check(&registry, &further, plain), Ok(()));
         }
     }
 }

@@ -90,9 +90,10 @@ impl Registry {
         let mut tries = self.client.tries();
         loop {
             // Reading the body is part of the step: it may break off.
-            let result = match self.client.ask_for(&ask).await? {
-                None => return Ok(None),
-                Some(reply) => self.read_manifest(reply, &ask, selector).await,
+            let result = match self.client.ask_for_once(&ask).await {
+                Ok(None) => return Ok(None),
+                Ok(Some(reply)) => self.read_manifest(reply, &ask, selector).await,
+                Err(error) => Err(error),
             };
             match result {
                 Ok(manifest) => return Ok(Some(manifest)),
@@ -205,10 +206,21 @@ impl Registry {
 
     /// The answer with a blob's bytes, still to be read and verified.
     pub(crate) async fn open_blob(&self, descriptor: &Descriptor) -> Result<Reply> {
+        let mut tries = self.client.tries();
+        loop {
+            match self.open_blob_once(descriptor).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) => tries.wait_or(error).await?,
+            }
+        }
+    }
+
+    /// As [`Registry::open_blob`], without repetition: for steps that repeat themselves with all that they read.
+    pub(crate) async fn open_blob_once(&self, descriptor: &Descriptor) -> Result<Reply> {
         let digest = &descriptor.digest;
         let ask =
             self.ask(Method::GET, &format!("blobs/{digest}"), format!("read blob {}@{digest}", self.name), &["pull"])?;
-        let Some(mut reply) = self.client.ask_for(&ask).await? else {
+        let Some(mut reply) = self.client.ask_for_once(&ask).await? else {
             return Err(Error::NotFound { what: format!("blob {}/{}@{digest}", self.client.host(), self.name) });
         };
         if reply.status != 200 {
@@ -248,7 +260,7 @@ impl Registry {
     }
 
     async fn read_blob(&self, descriptor: &Descriptor, mut take: impl FnMut(Bytes)) -> Result<()> {
-        let mut reply = self.open_blob(descriptor).await?;
+        let mut reply = self.open_blob_once(descriptor).await?;
         let mut verifier = Verifier::new(descriptor);
         while let Some(piece) = reply.chunk().await? {
             verifier.update(&piece)?;
@@ -274,7 +286,7 @@ impl Registry {
     }
 
     async fn pull_blob_once(&self, descriptor: &Descriptor, to: &Path, mut file: AtomicFile) -> Result<()> {
-        let mut reply = self.open_blob(descriptor).await?;
+        let mut reply = self.open_blob_once(descriptor).await?;
         let (sender, mut receiver) = tokio::sync::mpsc::channel::<Bytes>(16);
         let path = to.to_owned();
         let (expected, target) = (descriptor.clone(), path.clone());

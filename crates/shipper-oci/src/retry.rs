@@ -113,6 +113,8 @@ fn random() -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn policy() -> RetryPolicy {
@@ -169,5 +171,54 @@ mod tests {
         assert!(numbers.iter().all(|n| (0.0..1.0).contains(n)));
         let mean = numbers.iter().sum::<f64>() / 1000.0;
         assert!((0.4..0.6).contains(&mean), "{mean}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+        /// Of any header only whole seconds count; everything else is answered by the own pause.
+        #[test]
+        fn only_whole_seconds_are_an_answer(seed in any::<u64>()) {
+            const PIECES: [&str; 12] = ["0", "1", "9", "60", "-", "+", ".", " ", "x", "Wed, 21 Oct 2015 07:28:00 GMT", "\t", "18446744073709551615"];
+            let text = crate::scramble::text(seed, &PIECES, 4);
+            let Ok(value) = reqwest::header::HeaderValue::from_str(&text) else { return Ok(()) };
+            let found = retry_after(&HeaderMap::from_iter([(RETRY_AFTER, value)]));
+            let trimmed = text.trim().trim_start_matches('+');
+            let digits = !trimmed.is_empty() && trimmed.bytes().all(|byte| byte.is_ascii_digit());
+            prop_assert_eq!(found.map(|found| found.as_secs()), trimmed.parse().ok().filter(|_| digits && found.is_some()));
+            prop_assert!(digits || found.is_none(), "{:?}", text);
+        }
+
+        #[test]
+        fn a_pause_is_below_its_cap_and_below_the_doublings(
+            done in 0_u32..100, base in 0_u64..10_000, cap in 0_u64..1_000_000,
+        ) {
+            let policy = RetryPolicy { base: Duration::from_millis(base), cap: Duration::from_millis(cap), ..policy() };
+            let (budget, pace, counters) = (Budget::default(), Pace::default(), Counters::default());
+            let mut tries = Tries::new(policy, &budget, &pace, &counters);
+            tries.done = done;
+            let pause = tries.jitter();
+            prop_assert!(pause <= policy.cap, "{pause:?}");
+            let doubled = policy.base.saturating_mul(1_u32 << done.saturating_sub(1).min(16));
+            prop_assert!(pause <= doubled, "{pause:?} {doubled:?}");
+        }
+
+        /// However successes and failures alternate: never more repetitions than fifty and half of the successes.
+        #[test]
+        fn repetitions_never_outgrow_the_budget(steps in proptest::collection::vec(any::<bool>(), 0..300)) {
+            let budget = Budget::default();
+            let (mut taken, mut succeeded) = (0_u32, 0_u32);
+            for success in steps {
+                if success {
+                    budget.succeeded();
+                    succeeded += 1;
+                } else {
+                    taken += u32::from(budget.take());
+                }
+                prop_assert!(f64::from(taken) <= BUDGET + EARNED * f64::from(succeeded));
+                let left = *budget.0.lock().unwrap();
+                prop_assert!((0.0..=BUDGET).contains(&left), "{left}");
+            }
+        }
     }
 }

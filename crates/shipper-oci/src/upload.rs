@@ -227,7 +227,7 @@ impl OpenBlob for Source<'_> {
                     file_stream(path.clone(), self.descriptor, self.failure.clone()).await?
                 }
                 Origin::Remote(registry) => remote_stream(
-                    registry.open_blob(self.descriptor).await?,
+                    registry.open_blob_once(self.descriptor).await?,
                     self.descriptor.clone(),
                     self.failure.clone(),
                 ),

@@ -499,6 +499,90 @@ async fn n9_failures_are_repeated_within_bounds() {
     }
 }
 
+/// G14: each step of a push and of a pull has five tries under constant failure, whatever it is made of.
+#[tokio::test]
+async fn g14_no_step_is_tried_more_than_five_times() {
+    let sample = Sample::image("one");
+    let (blob, bytes) = (&sample.blobs[1].0, &sample.blobs[1].1);
+    let dir = tempfile::tempdir().unwrap();
+    for fault in [Fault::status(503), Fault::throttled(0), Fault::Reset] {
+        let registry = FakeRegistry::start();
+        // Each client has a budget of its own.
+        let fresh = || repository(registry.host(), quick());
+        sample.push(&fresh(), Some("v1")).await;
+        let failing = |method: &str, path: &str| {
+            registry.clear_faults();
+            registry.clear_log();
+            registry.fault(Rule::new(fault.clone()).method(method).path(path));
+        };
+        let new = (Descriptor::of(media_type::LAYER, b"new"), BlobSource::Bytes("new".into()));
+
+        failing("HEAD", "/blobs/");
+        fresh().push_blob(&new.0, new.1.clone()).await.unwrap_err();
+        registry.log().assert_len(5);
+
+        failing("POST", "/blobs/");
+        fresh().push_blob(&new.0, new.1.clone()).await.unwrap_err();
+        registry.log().assert_count("POST", "/blobs/", 5);
+        registry.log().assert_count("PUT", "/blobs/", 0);
+
+        failing("PUT", "/blobs/");
+        fresh().push_blob(&new.0, new.1.clone()).await.unwrap_err();
+        let log = registry.log();
+        log.assert_count("PUT", "/blobs/", 5);
+        // Before an upload begins again, the registry is asked whether it has arrived after all.
+        let steps: Vec<&str> = log.requests.iter().map(|request| request.method.as_str()).collect();
+        assert_eq!(steps, ["HEAD", "POST", "PUT"].repeat(5), "{fault:?}\n{log}");
+
+        failing("PUT", "/manifests/");
+        fresh().put_manifest(&sample.manifest, Some(&tag("v2"))).await.unwrap_err();
+        registry.log().assert_len(5);
+
+        failing("GET", "/manifests/");
+        fresh().manifest(&tag("v1").into()).await.unwrap_err();
+        registry.log().assert_len(5);
+
+        failing("GET", "/blobs/");
+        fresh().blob(blob).await.unwrap_err();
+        registry.log().assert_len(5);
+        registry.clear_log();
+        fresh().pull_blob(blob, &dir.path().join("blob")).await.unwrap_err();
+        registry.log().assert_len(5);
+        registry.clear_log();
+        let to = FakeRegistry::start();
+        shipper_oci::copy_blob(&fresh(), blob, &repository(to.host(), quick())).await.unwrap_err();
+        registry.log().assert_count("GET", "/blobs/", 5);
+        assert_eq!(to.blobs("shop/api"), Vec::<String>::new());
+        registry.clear_faults();
+        assert_eq!(&fresh().blob(blob).await.unwrap(), bytes);
+    }
+}
+
+/// A body that breaks off counts as a try of the step that it belongs to.
+#[tokio::test]
+async fn g14_a_body_that_always_breaks_off_is_read_five_times() {
+    let sample = Sample::image("one");
+    let registry = FakeRegistry::start();
+    let fresh = || repository(registry.host(), quick());
+    sample.push(&fresh(), Some("v1")).await;
+    registry.fault(Rule::new(Fault::Truncate(1)).method("GET"));
+    registry.clear_log();
+    fresh().manifest(&tag("v1").into()).await.unwrap_err();
+    registry.log().assert_len(5);
+    registry.clear_log();
+    fresh().blob(&sample.blobs[1].0).await.unwrap_err();
+    registry.log().assert_len(5);
+    // One request in two fails before it is answered, the other one in its body.
+    registry.clear_faults();
+    registry.clear_log();
+    for nth in 1..=10 {
+        let fault = if nth % 2 == 0 { Fault::Truncate(1) } else { Fault::status(503) };
+        registry.fault(Rule::new(fault).method("GET").nth(nth));
+    }
+    fresh().manifest(&tag("v1").into()).await.unwrap_err();
+    registry.log().assert_len(5);
+}
+
 #[tokio::test]
 async fn n9_retry_after_is_kept() {
     let registry = FakeRegistry::start();
