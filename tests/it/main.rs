@@ -48,5 +48,7 @@ mod sources;
 mod support;
 mod tags;
 mod trust;
+#[cfg(unix)]
+mod undeploy;
 mod verify;
 mod why;

@@ -92,6 +92,8 @@ pub(crate) enum Command {
     Deploy(DeployArgs),
     /// Bring back what ran before, from the records alone
     Rollback(RollbackArgs),
+    /// Remove an environment by its own command, with its pins; images and records stay
+    Undeploy(UndeployArgs),
     /// List the deployments of an environment, the newest first
     History(HistoryArgs),
     /// Show what runs in each environment
@@ -260,6 +262,21 @@ pub(crate) struct RollbackArgs {
     /// The deployment whose images are brought back: its name or its last digits
     #[arg(long, value_name = "RECORD")]
     pub(crate) to: Option<String>,
+    /// Show what would be done and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) lock: Lock,
+    /// Where images and records are: `oci:DIR` or a registry's host with an optional path
+    #[arg(long, value_name = "REGISTRY")]
+    pub(crate) registry: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct UndeployArgs {
+    /// The environment
+    #[arg(value_name = "ENV")]
+    pub(crate) environment: String,
     /// Show what would be done and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

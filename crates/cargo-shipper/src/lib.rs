@@ -79,6 +79,7 @@ fn dispatch(global: &Global, command: &Command, terminal: &Terminal) -> Result<s
         Command::Ship(args) => commands::ship::run(global, args, terminal),
         Command::Deploy(args) => commands::deploy::run(global, args, terminal),
         Command::Rollback(args) => commands::deploy::rollback(global, args, terminal),
+        Command::Undeploy(args) => commands::deploy::undeploy(global, args, terminal),
         Command::History(args) => commands::records::history(global, args, terminal),
         Command::Status(args) => commands::records::status(global, args, terminal),
         Command::Where(args) => commands::records::whereabouts(global, args, terminal),

@@ -54,6 +54,22 @@ impl Pins {
         self.unpin(".next").await
     }
 
+    /// Takes all pins of the environment away; `false` where the registry deletes no tags.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn clear(&self) -> Result<bool, Error> {
+        let before = (1..=KEPT).map(|place| format!(".{place}"));
+        for suffix in ["", ".next"].map(str::to_owned).into_iter().chain(before) {
+            match self.repository.delete_tag(&self.pin(&suffix)).await {
+                Ok(_) => {}
+                Err(shipper_oci::Error::Unsupported { .. }) => return Ok(false),
+                Err(source) => return Err(self.failed(source)),
+            }
+        }
+        Ok(true)
+    }
+
     async fn unpin(&self, suffix: &str) -> Result<(), Error> {
         match self.repository.delete_tag(&self.pin(suffix)).await {
             Ok(_) | Err(shipper_oci::Error::Unsupported { .. }) => Ok(()),

@@ -67,6 +67,8 @@ pub enum Kind {
     Rollback,
     /// To set the environment up, before anything is brought out.
     Bootstrap,
+    /// To remove the environment.
+    Undeploy,
 }
 
 impl Kind {
@@ -77,7 +79,14 @@ impl Kind {
             Self::Deploy => "deploy",
             Self::Rollback => "rollback",
             Self::Bootstrap => "bootstrap",
+            Self::Undeploy => "undeploy",
         }
+    }
+
+    /// Whether images are brought out by it.
+    #[must_use]
+    pub fn deploys(self) -> bool {
+        matches!(self, Self::Deploy | Self::Rollback)
     }
 }
 

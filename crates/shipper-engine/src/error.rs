@@ -573,6 +573,12 @@ pub enum Error {
         /// What is not there.
         reason: String,
     },
+    /// An environment has no command that removes it.
+    #[error("remove `{environment}`: nothing says how")]
+    NoRemove {
+        /// The environment.
+        environment: String,
+    },
     /// An environment is not there after it was set up.
     #[error("deploy to `{environment}`: after its bootstrap it is not ready: {reason}")]
     StillNotReady {

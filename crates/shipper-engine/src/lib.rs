@@ -64,8 +64,8 @@ mod work;
 pub use audit::{Audit, AuditOptions, AuditedBuild, AuditedCommit, AuditedService, audit};
 pub use beside::{Beside, BesideInputs};
 pub use deploy::{
-    DeployOptions, DeployPath, Deployed, Found, ImageSource, RollbackOptions, WhileHeld, deploy_until, history,
-    rollback_until, status, where_is,
+    DeployOptions, DeployPath, Deployed, Found, ImageSource, RollbackOptions, UndeployOptions, WhileHeld, deploy_until,
+    history, rollback_until, status, undeploy_until, where_is,
 };
 #[cfg(feature = "aws")]
 pub use ensure::{EnsureOptions, Ensured, ensure};

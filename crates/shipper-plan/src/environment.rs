@@ -27,6 +27,9 @@ pub struct EnvironmentConfig {
     /// Command (an argument list, no shell) that sets the environment up, run only when it is proven not to be there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bootstrap: Vec<String>,
+    /// Command (an argument list, no shell) that removes the environment, for `shipper undeploy`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<String>,
     /// Which variables of the caller its commands see: names, and beginnings of names with a `*` at the end.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pass_env: Vec<String>,
@@ -119,6 +122,8 @@ pub struct Environment {
     pub ready: Option<StackConfig>,
     /// The command that sets it up; empty where there is none.
     pub bootstrap: Vec<String>,
+    /// The command that removes it; empty where there is none.
+    pub remove: Vec<String>,
     /// Which variables commands see that belong to no step.
     pub pass_env: Vec<String>,
     /// How long a command may take that belongs to no step.
@@ -150,6 +155,31 @@ pub struct Hand {
     pub timeout: Duration,
 }
 
+/// What stands for the number of a pull request in the name of a table: `[env."pr-{pr}"]` is about `pr-1`, `pr-2` and so on.
+pub const PULL_REQUEST: &str = "{pr}";
+
+/// Whether a table is about environments of pull requests.
+#[must_use]
+pub fn names_many(table: &str) -> bool {
+    table.contains(PULL_REQUEST)
+}
+
+/// Whether an environment is one of those that a table is about, as `pr-12` is of `pr-{pr}`. A number has no leading zero, so
+/// that no two names are of one pull request.
+///
+/// ```
+/// assert!(shipper_plan::is_one_of("pr-{pr}", "pr-12"));
+/// assert!(!shipper_plan::is_one_of("pr-{pr}", "pr-012"));
+/// ```
+#[must_use]
+pub fn is_one_of(table: &str, environment: &str) -> bool {
+    let Some((before, after)) = table.split_once(PULL_REQUEST) else { return false };
+    let number = environment.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+    number.is_some_and(|number| {
+        !number.is_empty() && !number.starts_with('0') && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
 /// How long a command may take where nothing is said.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(3600);
 
@@ -159,10 +189,22 @@ impl Config {
     /// # Errors
     /// [`Error::NoSuchEnvironment`]; [`Error::Invalid`] for what makes no sense in it.
     pub fn environment(&self, name: &str) -> Result<Environment, Error> {
-        let Some(config) = self.env.get(name) else {
+        let Some(config) = self.table(name) else {
             return Err(Error::NoSuchEnvironment { name: name.to_owned(), known: self.env.keys().cloned().collect() });
         };
         config.checked(name, &self.service.keys().map(String::as_str).collect())
+    }
+
+    /// Whether there is an environment of this name, one of pull requests among them.
+    #[must_use]
+    pub fn has_environment(&self, name: &str) -> bool {
+        self.table(name).is_some()
+    }
+
+    /// The table of this name, else one that stands for it.
+    fn table(&self, name: &str) -> Option<&EnvironmentConfig> {
+        let many = || self.env.iter().find(|(table, _)| is_one_of(table, name)).map(|(_, config)| config);
+        self.env.get(name).or_else(many)
     }
 }
 
@@ -238,6 +280,7 @@ impl EnvironmentConfig {
             registry: self.registry.clone(),
             ready: self.ready.clone(),
             bootstrap: self.bootstrap.clone(),
+            remove: self.remove.clone(),
             pass_env: self.passed(&[]),
             timeout,
             targets,

@@ -22,6 +22,7 @@ pub use config::{
 };
 pub use discover::{Discovered, DiscoveredDockerfile, DiscoveredPackage, discover, render};
 pub use environment::{AfterConfig, Environment, EnvironmentConfig, Hand, TargetConfig, TrustConfig};
+pub use environment::{PULL_REQUEST, is_one_of, names_many};
 pub use error::Error;
 pub use in_use::{InUseCommand, InUseConfig};
 pub use inputs::{InputsDocument, hash_argument};

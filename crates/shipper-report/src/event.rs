@@ -288,6 +288,10 @@ pub enum DeployResult {
     RolledBack,
     /// They did already.
     Unchanged,
+    /// The environment was removed.
+    Removed,
+    /// It is not there, so that nothing had to be removed.
+    Absent,
     /// Nothing was done, as wished.
     Planned,
     /// It was asked to stop before anything was changed.

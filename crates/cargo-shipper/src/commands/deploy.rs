@@ -1,14 +1,14 @@
-//! `shipper deploy` and `shipper rollback`.
+//! `shipper deploy`, `shipper rollback` and `shipper undeploy`.
 
 use std::io::Write as _;
 use std::sync::Arc;
 
 use shipper_engine::{
     DeployOptions, DeployResult, Deployed, Error, EventSink, Events, ExitCode, ImageSource, Options, Overrides,
-    Project, RollbackOptions, WhileHeld,
+    Project, RollbackOptions, UndeployOptions, WhileHeld,
 };
 
-use crate::cli::{DeployArgs, Global, Lock, RollbackArgs};
+use crate::cli::{DeployArgs, Global, Lock, RollbackArgs, UndeployArgs};
 use crate::commands::tags::overrides;
 use crate::commands::{block_on, options};
 use crate::failure::Failure;
@@ -60,6 +60,18 @@ pub(crate) fn rollback(global: &Global, args: &RollbackArgs, terminal: &Terminal
     })
 }
 
+/// `shipper undeploy`.
+pub(crate) fn undeploy(global: &Global, args: &UndeployArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
+    let opened =
+        Options { overrides: Overrides { registry: args.registry.clone(), concurrency: None }, ..options(global) };
+    let project = Project::open(&opened)?;
+    let options =
+        UndeployOptions { environment: args.environment.clone(), dry_run: args.dry_run, lock: lock(args.lock) };
+    shown(global, terminal, args.dry_run, async |events| {
+        shipper_engine::undeploy_until(&project, &options, &events, interrupted()).await
+    })
+}
+
 /// What is done about another deployment.
 fn lock(lock: Lock) -> WhileHeld {
     match lock {
@@ -89,7 +101,8 @@ fn shown(
     view.close();
     match deployed {
         Ok(deployed) => {
-            let is_new = matches!(deployed.result, DeployResult::Deployed | DeployResult::RolledBack);
+            let is_new =
+                matches!(deployed.result, DeployResult::Deployed | DeployResult::RolledBack | DeployResult::Removed);
             if let Some(record) = deployed.record.as_ref().filter(|_| is_new && !global.json) {
                 writeln!(terminal.stdout(), "{record}")?;
             }

@@ -276,6 +276,8 @@ impl ShipView {
                     DeployResult::Unchanged => {
                         self.line("Unchanged", &format!("{environment} runs these images ({record})"));
                     }
+                    DeployResult::Removed => self.line("Removed", &format!("{environment} ({record})")),
+                    DeployResult::Absent => self.line("Unchanged", &format!("{environment} is not deployed")),
                     DeployResult::Planned | DeployResult::Interrupted | DeployResult::Failed => {}
                 }
             }

@@ -324,7 +324,7 @@ impl Work<'_> {
     }
 
     /// Runs a step.
-    async fn step(
+    pub(super) async fn step(
         &self,
         record: &mut Record,
         place: usize,
@@ -403,7 +403,7 @@ impl Work<'_> {
         Err(Error::CheckUnknown { step: name, problem: failure.problem, tail: failure.tail })
     }
 
-    fn handover(&self, environment: &str, images: &BTreeMap<String, Image>) -> Result<Handover, Error> {
+    pub(super) fn handover(&self, environment: &str, images: &BTreeMap<String, Image>) -> Result<Handover, Error> {
         let given = images.iter().map(|(service, image)| {
             let given =
                 Given { reference: image.reference.clone(), digest: image.digest.clone(), tag: image.tag.clone() };
@@ -414,7 +414,7 @@ impl Work<'_> {
     }
 
     /// The command of a step with everything that it sees.
-    fn hook(&self, step: &Step, argv: &[String], handover: &Handover) -> Result<Hook, Error> {
+    pub(super) fn hook(&self, step: &Step, argv: &[String], handover: &Handover) -> Result<Hook, Error> {
         let mut environment = visible(&self.variables, &step.pass_env);
         handover.variables().iter().for_each(|(name, value)| environment.set(name, value));
         for (name, template) in &step.env {

@@ -11,6 +11,7 @@ mod ready;
 mod records;
 mod rollback;
 mod sources;
+mod undeploy;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -34,6 +35,7 @@ pub(crate) use path::Approach;
 pub use records::{Found, history, status, where_is};
 pub use rollback::{RollbackOptions, rollback_until};
 pub(crate) use sources::{Located, store_of};
+pub use undeploy::{UndeployOptions, undeploy_until};
 
 /// The way that a deployment takes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use crate::{Error, Project, registries};
 
 /// The registry of an environment, whether or not the configuration has it: a rollback needs no checkout.
 pub(crate) async fn store_named(project: &Project, environment: &str, run: &Facts) -> Result<Store, Error> {
-    if project.config.env.contains_key(environment) {
+    if project.config.has_environment(environment) {
         return store_of(project, &project.config.environment(environment)?, run).await;
     }
     Ok(registries::open_for(project, run, None).await?.store)
@@ -46,6 +46,11 @@ pub async fn history(project: &Project, environment: &str, limit: usize) -> Resu
     read(&ledger, newest).await
 }
 
+/// The name of one of the environments that a table is about: all of them have one registry.
+fn of_any(name: &str) -> String {
+    name.replace(shipper_plan::PULL_REQUEST, "1")
+}
+
 /// The last deployment of each environment, and the last one that was observed, where that is another one; sorted by
 /// environment.
 ///
@@ -58,12 +63,15 @@ pub async fn status(project: &Project) -> Result<Vec<(Record, Option<Record>)>, 
     let names: Vec<Option<String>> = project.config.env.keys().cloned().map(Some).chain([None]).collect();
     for name in names {
         let store = match &name {
-            Some(name) => store_named(project, name, &run).await?,
+            Some(name) => store_named(project, &of_any(name), &run).await?,
             None => registries::open_for(project, &run, None).await?.store,
         };
         let ledger = Ledger::new(&store);
         let listing = ledger.list().await?;
         let environments: Vec<&str> = match &name {
+            Some(name) if shipper_plan::names_many(name) => {
+                listing.environments().into_iter().filter(|one| shipper_plan::is_one_of(name, one)).collect()
+            }
             Some(name) => vec![name.as_str()],
             // Those that the configuration does not name, or not any more.
             None => listing.environments().into_iter().collect(),

@@ -61,7 +61,7 @@ async fn rollback(
 ) -> Result<Deployed, Error> {
     let name = &options.environment;
     let (run, _) = facts_for_names(project, &crate::FactsOverrides::default())?;
-    let admits = project.config.env.contains_key(name) && project.config.environment(name)?.admits_untrusted;
+    let admits = project.config.has_environment(name) && project.config.environment(name)?.admits_untrusted;
     if registries::is_untrusted(&run) && !admits {
         return Err(Error::Untrusted { environment: name.clone() });
     }
@@ -148,7 +148,7 @@ async fn named(
         (Some(one), None) => Some(ledger.read(&one).await?),
         _ => None,
     };
-    let found = record.filter(|record| record.kind != Kind::Bootstrap);
+    let found = record.filter(|record| record.kind.deploys());
     let unknown = || Error::NoSuchRecord { environment: environment.to_owned(), name: text.to_owned() };
     found.map(Some).ok_or_else(unknown)
 }
@@ -163,8 +163,8 @@ async fn before(ledger: &Ledger, standing: &execute::Standing, base: &Record) ->
     for deployment in older.filter(|one| one.state == State::Observed && one.id < *from) {
         let record = ledger.read(&deployment).await?;
         let is_other = base.state != State::Observed || record.digests() != base.digests();
-        // Where an environment was set up nothing was deployed.
-        if is_other && !record.images.is_empty() && record.kind != Kind::Bootstrap {
+        // Where an environment was set up or removed nothing was deployed.
+        if is_other && !record.images.is_empty() && record.kind.deploys() {
             return Ok(Some(record));
         }
     }

@@ -62,6 +62,9 @@ impl Error {
             Self::NoBootstrap { environment, .. } => {
                 Some(format!("set it up, or put the command that does into `bootstrap` of `[env.{environment}]`"))
             }
+            Self::NoRemove { environment } => {
+                Some(format!("put the command that does into `remove` of `[env.{environment}]`"))
+            }
             Self::NotBuilt { .. } => Some("leave `--no-build` out, or run `shipper ship` first".to_owned()),
             Self::NoImageOf { .. } => Some("deploy all services once, or name it in `--image`".to_owned()),
             Self::Step { record: Some(record), .. } => {

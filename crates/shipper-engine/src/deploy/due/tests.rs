@@ -25,6 +25,7 @@ fn environment() -> Environment {
         registry: None,
         ready: None,
         bootstrap: Vec::new(),
+        remove: Vec::new(),
         pass_env: Vec::new(),
         timeout: Duration::from_secs(60),
         targets: vec![hand("one", None), Hand { services: Some(vec!["web".to_owned()]), ..hand("two", None) }],

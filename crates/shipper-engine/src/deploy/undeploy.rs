@@ -1,0 +1,180 @@
+//! `undeploy`: an environment is removed by its own command. Its pins go, its records stay, and its images are left to retention.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::time::Duration;
+
+use shipper_build::Environment as Variables;
+use shipper_deploy::{Handover, Image, Kind, Ledger, Path, Pins, Record, Role, State, Step, StepOutcome};
+use shipper_plan::Environment;
+use shipper_report::{DeployResult, Event, PlannedStep};
+
+use super::execute::{self, Standing};
+use super::{Begun, Deployed, Places, ROUNDS, WhileHeld, Work, ended, finished, sources, store_of};
+use crate::facts::facts_for_names;
+use crate::ship::{Ending, recorded};
+use crate::{Error, Events, Project, registries};
+
+/// What to remove.
+#[derive(Debug, Clone, Default)]
+pub struct UndeployOptions {
+    /// The environment.
+    pub environment: String,
+    /// Say what would be done and do nothing.
+    pub dry_run: bool,
+    /// What is done where another deployment is not done.
+    pub lock: WhileHeld,
+}
+
+/// The name of the command that removes an environment, in records, events and errors.
+const REMOVE: &str = "remove";
+
+/// Removes an environment until `stop` is ready.
+///
+/// # Errors
+/// [`Error::NoRemove`]; as [`deploy_until`](super::deploy_until).
+pub async fn undeploy_until(
+    project: &Project,
+    options: &UndeployOptions,
+    events: &Events,
+    stop: impl Future<Output = ()>,
+) -> Result<Deployed, Error> {
+    tokio::pin!(stop);
+    recorded(project, "undeploy", events, async |events| {
+        let result = undeploy(project, options, &events, stop).await;
+        let code = match &result {
+            Ok(done) => done.exit_code(),
+            Err(error) => error.exit_code(),
+        };
+        finished(&events, &options.environment, &result);
+        (result, Ending { code, images: BTreeMap::new(), saved_ms: 0 })
+    })
+    .await
+}
+
+async fn undeploy(
+    project: &Project,
+    options: &UndeployOptions,
+    events: &Events,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
+) -> Result<Deployed, Error> {
+    let environment = project.config.environment(&options.environment)?;
+    let (run, _) = facts_for_names(project, &crate::FactsOverrides::default())?;
+    if registries::is_untrusted(&run) && !environment.admits_untrusted {
+        return Err(Error::Untrusted { environment: environment.name });
+    }
+    if environment.remove.is_empty() {
+        return Err(Error::NoRemove { environment: environment.name });
+    }
+    let store = store_of(project, &environment, &run).await?;
+    let ledger = Ledger::new(&store);
+    for _ in 0..ROUNDS {
+        let lock = if options.dry_run { WhileHeld::TakeOver } else { options.lock };
+        let standing = execute::standing(&ledger, &environment.name, lock, events, stop.as_mut()).await?;
+        let Some(standing) = standing else { return Ok(ended(DeployResult::Interrupted, None, BTreeMap::new())) };
+        let there = standing.base.as_ref().filter(|base| base.kind != Kind::Undeploy || base.state != State::Observed);
+        let Some(base) = there else {
+            return Ok(ended(DeployResult::Absent, standing.base.as_ref(), BTreeMap::new()));
+        };
+        let why = format!("{} is the last deployment", base.id);
+        events.emit(Event::DeployPlanned {
+            environment: environment.name.clone(),
+            images: BTreeMap::new(),
+            steps: vec![PlannedStep { step: REMOVE.to_owned(), due: true, why }],
+        });
+        if options.dry_run {
+            return Ok(ended(DeployResult::Planned, Some(base), BTreeMap::new()));
+        }
+        let images = standing.running.as_ref().unwrap_or(base).images.clone();
+        let places = sources::places(project, &store, &images);
+        let work = Work {
+            ledger: &ledger,
+            directory: project.root.clone(),
+            variables: project.environment.iter().collect::<Variables>(),
+            commit: crate::git::head(&project.root).commit,
+            events,
+        };
+        if let Some(record) = work.remove(&environment, &standing, &images, &places, stop.as_mut()).await? {
+            return Ok(ended(DeployResult::Removed, Some(&record), BTreeMap::new()));
+        }
+    }
+    Err(Error::Contended { environment: environment.name })
+}
+
+impl Work<'_> {
+    /// Removes the environment; `None` where another deployment was faster, and nothing was changed.
+    async fn remove(
+        &self,
+        environment: &Environment,
+        standing: &Standing,
+        images: &BTreeMap<String, Image>,
+        places: &Places,
+        stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Option<Record>, Error> {
+        let step = step(environment);
+        let handover = self.handover(&environment.name, images)?;
+        // Whatever the command lacks is known before anything is changed.
+        self.hook(&step, &step.run, &handover)?;
+        let begun = Begun {
+            environment: &environment.name,
+            kind: Kind::Undeploy,
+            path: Path::Fast,
+            restores: None,
+            images: BTreeMap::new(),
+            steps: vec![step],
+            before_steps: Duration::ZERO,
+        };
+        let intent = self.intent(begun, standing);
+        self.ledger.append(&intent).await?;
+        let Some(mut record) = self.alone(intent, standing).await? else { return Ok(None) };
+        self.started(&record);
+        match self.take_away(&mut record, &handover, places, stop).await {
+            Ok(()) => Ok(Some(record)),
+            Err(error) => Err(self.failed(record, error).await),
+        }
+    }
+
+    async fn take_away(
+        &self,
+        record: &mut Record,
+        handover: &Handover,
+        places: &Places,
+        stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<(), Error> {
+        self.step(record, 0, handover, stop).await?;
+        self.reach(record, State::Applied).await?;
+        let mut left = Vec::new();
+        for repository in places.values() {
+            if !Pins::new(repository, record.id.environment()).clear().await? {
+                left.push(repository.to_string());
+            }
+        }
+        if !left.is_empty() {
+            let environment = record.id.environment();
+            let text = format!("tags can not be deleted in {}: the pins of {environment} stay", left.join(", "));
+            self.events.warn(None, text);
+        }
+        record.observed.clear();
+        self.reach(record, State::Observed).await
+    }
+}
+
+/// The command as a step of a record.
+fn step(environment: &Environment) -> Step {
+    Step {
+        name: REMOVE.to_owned(),
+        role: Role::After,
+        run: environment.remove.clone(),
+        env: BTreeMap::new(),
+        pass_env: environment.pass_env.clone(),
+        check: Vec::new(),
+        services: Vec::new(),
+        inputs: Vec::new(),
+        timeout_ms: shipper_report::milliseconds(environment.timeout),
+        fingerprint: String::new(),
+        outcome: StepOutcome::Pending,
+        duration_ms: 0,
+        problem: None,
+        success: None,
+    }
+}
