@@ -35,6 +35,8 @@ mod live;
 mod network;
 mod project;
 mod promote;
+#[cfg(unix)]
+mod promote_env;
 mod prune;
 mod race;
 #[cfg(feature = "aws")]

@@ -480,15 +480,27 @@ pub(crate) struct CopyArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PromoteArgs {
-    /// `oci:DIR[:TAG]`, `docker-archive:FILE`, `oci-archive:FILE` or a registry reference
+    /// `oci:DIR[:TAG]`, `docker-archive:FILE`, `oci-archive:FILE` or a registry reference; with `--to-env` an environment
     #[arg(value_name = "SRC")]
     pub(crate) source: String,
     /// `oci:DIR[:TAG]` or a registry reference with a tag
-    #[arg(value_name = "DST")]
-    pub(crate) destination: String,
+    #[arg(value_name = "DST", required_unless_present = "to_env", conflicts_with = "to_env")]
+    pub(crate) destination: Option<String>,
     /// Move the tag when it names another image
-    #[arg(long)]
+    #[arg(long, conflicts_with = "to_env")]
     pub(crate) force: bool,
+    /// Deploy to this environment what runs in the environment SRC
+    #[arg(long, value_name = "ENV")]
+    pub(crate) to_env: Option<String>,
+    /// With `--to-env`: show what would be done and do nothing
+    #[arg(long, requires = "to_env", conflicts_with = "destination")]
+    pub(crate) dry_run: bool,
+    /// With `--to-env`: wait for another deployment of the environment to be done
+    #[arg(long, requires = "to_env", conflicts_with = "destination")]
+    pub(crate) wait_lock: bool,
+    /// With `--to-env`: take another deployment of the environment for gone
+    #[arg(long, requires = "to_env", conflicts_with_all = ["destination", "wait_lock"])]
+    pub(crate) take_over: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -573,6 +573,20 @@ pub enum Error {
         /// What is not there.
         reason: String,
     },
+    /// Images of runs that are not trusted are not brought to an environment of trusted ones.
+    #[error("deploy to `{environment}`: what runs in `{from}` may be of a run that is not trusted")]
+    UntrustedSource {
+        /// Where it would be deployed to.
+        environment: String,
+        /// Where it runs.
+        from: String,
+    },
+    /// Nothing was observed to run in an environment.
+    #[error("bring out what runs in `{environment}`: nothing runs in `{environment}`")]
+    NothingRuns {
+        /// The environment.
+        environment: String,
+    },
     /// An environment has no command that removes it.
     #[error("remove `{environment}`: nothing says how")]
     NoRemove {

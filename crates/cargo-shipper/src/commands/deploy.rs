@@ -8,7 +8,7 @@ use shipper_engine::{
     Project, RollbackOptions, UndeployOptions, WhileHeld,
 };
 
-use crate::cli::{DeployArgs, Global, Lock, RollbackArgs, UndeployArgs};
+use crate::cli::{DeployArgs, Global, Lock, PromoteArgs, RollbackArgs, UndeployArgs};
 use crate::commands::tags::overrides;
 use crate::commands::{block_on, options};
 use crate::failure::Failure;
@@ -57,6 +57,26 @@ pub(crate) fn rollback(global: &Global, args: &RollbackArgs, terminal: &Terminal
     };
     shown(global, terminal, args.dry_run, async |events| {
         shipper_engine::rollback_until(&project, &options, &events, interrupted()).await
+    })
+}
+
+/// `shipper promote ENV --to-env ENV`.
+pub(crate) fn promote(
+    global: &Global,
+    args: &PromoteArgs,
+    environment: &str,
+    terminal: &Terminal,
+) -> Result<ExitCode, Failure> {
+    let project = Project::open(&options(global))?;
+    let options = DeployOptions {
+        environment: environment.to_owned(),
+        source: ImageSource::Environment(args.source.clone()),
+        dry_run: args.dry_run,
+        lock: lock(Lock { wait_lock: args.wait_lock, take_over: args.take_over }),
+        ..DeployOptions::default()
+    };
+    shown(global, terminal, args.dry_run, async |events| {
+        shipper_engine::deploy_until(&project, &options, &events, interrupted()).await
     })
 }
 

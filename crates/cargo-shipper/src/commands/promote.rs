@@ -7,12 +7,16 @@ use shipper_engine::{ExitCode, units};
 
 use crate::cli::{Global, PromoteArgs};
 use crate::commands::copy::{beside, warn, with};
-use crate::commands::{block_on, options};
+use crate::commands::{block_on, deploy, options};
 use crate::failure::Failure;
 use crate::terminal::Terminal;
 
 pub(crate) fn run(global: &Global, args: &PromoteArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
-    let promoted = block_on(shipper_engine::promote(&options(global), &args.source, &args.destination, args.force))??;
+    if let Some(environment) = &args.to_env {
+        return deploy::promote(global, args, environment, terminal);
+    }
+    let destination = args.destination.as_deref().unwrap_or_default();
+    let promoted = block_on(shipper_engine::promote(&options(global), &args.source, destination, args.force))??;
     warn(&promoted.beside, terminal);
     if global.json {
         let document = json!({

@@ -63,6 +63,8 @@ pub enum ImageSource {
     Tag(String),
     /// These, by service; those of other services stay.
     Images(BTreeMap<String, String>),
+    /// Those that ran last in this environment.
+    Environment(String),
 }
 
 /// What to deploy, where and how.

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 
-use shipper_deploy::Image;
+use shipper_deploy::{Image, Ledger, State};
 use shipper_oci::{Digest, Repository, Selector, Store, Tag};
 use shipper_plan::{Environment, Origin, Setting};
 use shipper_tag::Facts;
 
 use super::{DeployOptions, ImageSource, Places};
+use crate::facts::facts_for_names;
 use crate::gather::selection;
 use crate::images::stored;
 use crate::ship::{self, ShipOptions};
@@ -90,6 +91,7 @@ pub(super) async fn locate(
         }
         ImageSource::Tag(tag) => tagged(project, options, tag).await.map(Some),
         ImageSource::Images(images) => named(project, images).await.map(Some),
+        ImageSource::Environment(name) => of_environment(project, options, name).await.map(Some),
     }
 }
 
@@ -139,6 +141,40 @@ async fn named(project: &Project, images: &BTreeMap<String, String>) -> Result<L
         let name =
             name.parse().map_err(|source| Error::Store { action: format!("use repository `{name}`"), source })?;
         located.images.insert(service.clone(), source(place.repository, name, &place.selector).await?);
+    }
+    Ok(located)
+}
+
+/// The images that ran last in another environment, in the registry of that one.
+async fn of_environment(project: &Project, options: &DeployOptions, name: &str) -> Result<Located, Error> {
+    let from = project.config.environment(name)?;
+    let to = project.config.environment(&options.environment)?;
+    if from.admits_untrusted && !to.admits_untrusted {
+        return Err(Error::UntrustedSource { environment: to.name, from: from.name });
+    }
+    let (run, _) = facts_for_names(project, &options.facts)?;
+    let store = store_of(project, &from, &run).await?;
+    let ledger = Ledger::new(&store);
+    let observed = ledger.list().await?.of(name).find(|one| one.state == State::Observed);
+    let images = match observed {
+        Some(observed) => ledger.read(&observed).await?.images,
+        None => BTreeMap::new(),
+    };
+    if images.is_empty() {
+        return Err(Error::NothingRuns { environment: from.name });
+    }
+    let mut located = Located::default();
+    for (service, image) in images {
+        let failed = |source| Error::Store { action: format!("use {}", image.reference), source };
+        let own = project.services.get(&service).map_or(&image.repository, |service| &service.repository);
+        let source = Source {
+            repository: store.repository(&image.repository.parse().map_err(failed)?),
+            name: own.parse().map_err(failed)?,
+            digest: image.digest.parse().map_err(failed)?,
+            tag: image.tag,
+            key: image.key,
+        };
+        located.images.insert(service, source);
     }
     Ok(located)
 }

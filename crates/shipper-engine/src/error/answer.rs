@@ -12,10 +12,15 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Deploy(error) => error.exit_code(),
-            Self::Untrusted { .. } | Self::StillNotReady { .. } | Self::Step { .. } | Self::Contended { .. } => {
-                ExitCode::DeployFailed
-            }
-            Self::NoBootstrap { .. } | Self::NotBuilt { .. } | Self::NothingBefore { .. } => ExitCode::No,
+            Self::Untrusted { .. }
+            | Self::UntrustedSource { .. }
+            | Self::StillNotReady { .. }
+            | Self::Step { .. }
+            | Self::Contended { .. } => ExitCode::DeployFailed,
+            Self::NoBootstrap { .. }
+            | Self::NothingRuns { .. }
+            | Self::NotBuilt { .. }
+            | Self::NothingBefore { .. } => ExitCode::No,
             Self::Ship { code, .. } => *code,
             Self::CheckUnknown { .. } => ExitCode::Unknown,
             Self::Interrupted { .. } => ExitCode::Interrupted,
@@ -62,6 +67,8 @@ impl Error {
             Self::NoBootstrap { environment, .. } => {
                 Some(format!("set it up, or put the command that does into `bootstrap` of `[env.{environment}]`"))
             }
+            Self::UntrustedSource { .. } => Some("build it from the commit that was merged".to_owned()),
+            Self::NothingRuns { environment } => Some(format!("`shipper history {environment}` lists what was done")),
             Self::NoRemove { environment } => {
                 Some(format!("put the command that does into `remove` of `[env.{environment}]`"))
             }
