@@ -45,6 +45,12 @@ fn what_was_shipped_is_verified_by_service_and_by_reference() {
     project.run(["verify", &docs, "tool"]).ok();
     let copy = format!("oci:{}:v1", project.path().join("copy").display());
     project.run(["copy", &docs, &copy]).ok();
+    let copied = project.run(["verify", &copy]).ok().stdout;
+    assert!(copied.contains("key and inputs agree"), "{copied}");
+    // As a tool leaves it that copies an image alone.
+    let index = project.path().join("copy/index.json");
+    let named = std::fs::read_to_string(&index).expect("an index");
+    std::fs::write(&index, named.replace(&identities["docs"].replacen('h', "m", 1), "elsewhere")).expect("writes");
     let alone = project.run(["verify", &copy]).ok().stdout;
     assert!(alone.contains("no inputs beside it"), "{alone}");
 
