@@ -1,8 +1,8 @@
 //! `audit`: what each of the last commits would have built, and what simpler rules would have.
 //!
-//! Invariants: nothing but git's objects and the records of this checkout is asked, and nothing is started. A commit that
-//! can not be planned, or that there is nothing earlier to compare with, counts for none of the rules; what a commit changed
-//! that can not be planned counts for the next one.
+//! Invariants: nothing but git's objects and the records of this checkout is asked, and nothing is started. A service that can
+//! not be planned at a commit, or has nothing earlier to be compared with, counts for none of the rules there; what changed
+//! counts when it can be planned again.
 //!
 //! The rules that are compared with: every commit builds everything; and a service is built when a commit changes a path
 //! in its own directory, which is what path filters of CI systems are told as a rule.
@@ -14,7 +14,7 @@ use shipper_hash::{BuildKey, Tree};
 use shipper_plan::Recipe;
 use shipper_report::Reason;
 
-use crate::gather::Gathered;
+use crate::gather::{Gathered, selection};
 use crate::history::{Changed, Commit, commits};
 use crate::record::estimates;
 use crate::why::{keys, reasons};
@@ -53,11 +53,24 @@ pub struct AuditedCommit {
     pub subject: String,
     /// What it would have built.
     pub builds: Vec<AuditedBuild>,
-    /// How many services it would have left alone.
+    /// Services that it would have left alone and a path filter would have built.
+    pub needless: Vec<String>,
+    /// How many services it would have left alone, those included.
     pub unchanged: usize,
-    /// Why it counts for nothing.
+    /// Services that are not counted, and why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, String>,
+    /// Why none is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+}
+
+impl AuditedCommit {
+    /// Whether it says anything about what is built.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.unchanged > 0 || !self.builds.is_empty()
+    }
 }
 
 /// A service that a commit would have built.
@@ -68,6 +81,8 @@ pub struct AuditedBuild {
     pub service: String,
     /// What differs from the commit before.
     pub reasons: Vec<Reason>,
+    /// Whether a path filter would have built it too.
+    pub filtered: bool,
 }
 
 /// What the rules come to for one service, in numbers of builds.
@@ -102,29 +117,31 @@ pub async fn audit(project: &Project, options: &AuditOptions) -> Result<Audit, E
     // One more, for what was there before.
     let history = commits(&project.root, &options.revision, options.commits.saturating_add(1));
     let mut history = history.map_err(|source| Error::History { revision: options.revision.clone(), source })?;
-    let mut replay = Replay::new(project, options);
+    let mut replay = Replay { project, options, past: BTreeMap::new(), services: BTreeMap::new(), knows_past: false };
     if history.commits.len() > options.commits {
         let before = history.commits.pop().expect("there is one more than was asked for");
         history.is_cut = false;
-        if let Ok(gathered) = replay.plan(&mut tree, &before.id).await {
-            replay.learn(gathered);
+        if let Ok(planned) = replay.plan(&mut tree, &before.id).await {
+            replay.begin(planned);
         }
     } else if history.commits.last().is_some_and(|oldest| oldest.parent.is_none()) {
         // Before the first commit there was nothing.
-        replay.learn(Vec::new());
+        replay.knows_past = true;
     }
     let mut audited = Vec::with_capacity(history.commits.len());
     for commit in history.commits.into_iter().rev() {
         audited.push(replay.commit(&mut tree, commit).await);
     }
     audited.reverse();
-    if audited.iter().all(|commit| commit.problem.is_some()) {
-        let problem = audited.into_iter().find_map(|commit| commit.problem).unwrap_or_default();
-        return Err(Error::NoAudit { problem, is_cut: history.is_cut });
+    let is_known = |name: &String| replay.past.contains_key(name) || project.services.contains_key(name);
+    if let Some(name) = options.services.iter().find(|name| !is_known(name)) {
+        let known = project.services.keys().cloned().collect();
+        return Err(shipper_plan::Error::NoSuchService { name: name.clone(), known }.into());
     }
-    let known = || project.services.keys().cloned().collect();
-    if let Some(name) = options.services.iter().find(|name| !replay.services.contains_key(*name)) {
-        return Err(shipper_plan::Error::NoSuchService { name: name.clone(), known: known() }.into());
+    if !audited.iter().any(AuditedCommit::counts) {
+        let why = |commit: AuditedCommit| commit.problem.or_else(|| commit.left_out.into_values().next());
+        let problem = audited.into_iter().find_map(why).unwrap_or_else(|| NO_SERVICE.to_owned());
+        return Err(Error::NoAudit { problem, is_cut: history.is_cut });
     }
     let times = estimates(&project.directories.local);
     for service in replay.services.values_mut() {
@@ -133,33 +150,50 @@ pub async fn audit(project: &Project, options: &AuditOptions) -> Result<Audit, E
     Ok(Audit { commits: audited, services: replay.services.into_values().collect(), is_cut: history.is_cut })
 }
 
+/// Why a service is left out where it is seen for the first time and nobody knows what was there before.
+const NOTHING_EARLIER: &str = "there is nothing earlier to compare it with";
+/// Why an audit has nothing to say where no commit has a service.
+const NO_SERVICE: &str = "it has no such service";
+
+/// The services of a commit, each with what it is or why it can not be planned.
+type PlannedCommit = Vec<(String, Result<Gathered, Error>)>;
+
 /// The state between two commits.
 struct Replay<'a> {
     project: &'a Project,
     options: &'a AuditOptions,
-    /// The keys that were built, by service.
-    built: BTreeMap<String, HashSet<BuildKey>>,
-    /// Services as the last commit has them that could be planned; absent before there is one.
-    last: Option<BTreeMap<String, Gathered>>,
-    /// What was changed since.
-    pending: Changed,
+    /// What is known of each service that was seen.
+    past: BTreeMap<String, Past>,
     services: BTreeMap<String, AuditedService>,
+    /// Whether a service that was not seen yet is new.
+    knows_past: bool,
 }
 
-impl<'a> Replay<'a> {
-    fn new(project: &'a Project, options: &'a AuditOptions) -> Self {
-        Self {
-            project,
-            options,
-            built: BTreeMap::new(),
-            last: None,
-            pending: Changed::new(),
-            services: BTreeMap::new(),
-        }
-    }
+/// What is known of a service.
+#[derive(Default)]
+struct Past {
+    /// Whether it is known what there was before.
+    is_known: bool,
+    /// The keys that were built.
+    built: HashSet<BuildKey>,
+    /// As the last commit has it at which it could be planned.
+    last: Option<Gathered>,
+    /// What was changed since.
+    pending: Changed,
+}
 
+impl Past {
+    fn learn(&mut self, gathered: Gathered) {
+        self.built.insert(gathered.key);
+        self.last = Some(gathered);
+        self.pending.clear();
+        self.is_known = true;
+    }
+}
+
+impl Replay<'_> {
     /// The services of a commit with their keys. `tree` is any commit of the repository, and this one afterwards.
-    async fn plan(&self, tree: &mut Tree, commit: &str) -> Result<Vec<Gathered>, Error> {
+    async fn plan(&self, tree: &mut Tree, commit: &str) -> Result<PlannedCommit, Error> {
         *tree = tree.at_other_commit(commit).map_err(Error::Tree)?;
         let then = self.project.at_commit(tree)?;
         let wanted = &self.options.services;
@@ -167,16 +201,25 @@ impl<'a> Replay<'a> {
         if then.services.is_empty() || (known.is_empty() && !wanted.is_empty()) {
             return Ok(Vec::new());
         }
-        keys(&then, tree, &known).await
+        let mut planned = Vec::new();
+        for name in selection(&then, &known)? {
+            // One that can not be planned keeps no other from it.
+            let gathered = keys(&then, tree, std::slice::from_ref(&name)).await;
+            let own = |all: Vec<Gathered>| all.into_iter().next_back().expect("a service comes after its needs");
+            planned.push((name, gathered.map(own)));
+        }
+        Ok(planned)
     }
 
-    /// Takes a commit's services as built.
-    fn learn(&mut self, gathered: Vec<Gathered>) {
-        for one in &gathered {
-            self.built.entry(one.service.name.clone()).or_default().insert(one.key);
+    /// Takes a commit as what was there before.
+    fn begin(&mut self, planned: PlannedCommit) {
+        for (name, gathered) in planned {
+            let past = self.past.entry(name).or_default();
+            if let Ok(gathered) = gathered {
+                past.learn(gathered);
+            }
         }
-        self.last = Some(gathered.into_iter().map(|one| (one.service.name.clone(), one)).collect());
-        self.pending.clear();
+        self.knows_past = true;
     }
 
     async fn commit(&mut self, tree: &mut Tree, commit: Commit) -> AuditedCommit {
@@ -184,43 +227,68 @@ impl<'a> Replay<'a> {
             commit: commit.id,
             subject: commit.subject,
             builds: Vec::new(),
+            needless: Vec::new(),
             unchanged: 0,
+            left_out: BTreeMap::new(),
             problem: None,
         };
-        self.pending.extend(commit.changed);
-        let gathered = match self.plan(tree, &audited.commit).await {
-            Ok(gathered) => gathered,
+        for past in self.past.values_mut() {
+            past.pending.extend(commit.changed.iter().cloned());
+        }
+        let planned = match self.plan(tree, &audited.commit).await {
+            Ok(planned) => planned,
             Err(error) => {
                 audited.problem = Some(error.chain().join(": "));
                 return audited;
             }
         };
-        let Some(last) = &self.last else {
-            audited.problem = Some("there is nothing earlier to compare it with".to_owned());
-            self.learn(gathered);
-            return audited;
-        };
-        for one in &gathered {
-            let name = &one.service.name;
-            let is_due = !self.built.get(name).is_some_and(|built| built.contains(&one.key));
-            let is_touched = touches(&self.pending, &own_paths(one));
-            let totals = self.services.entry(name.clone()).or_default();
-            totals.service.clone_from(name);
-            totals.commits += 1;
-            totals.builds += usize::from(is_due);
-            totals.filtered += usize::from(is_touched);
-            totals.needless += usize::from(is_touched && !is_due);
-            totals.missed += usize::from(is_due && !is_touched);
-            if is_due {
-                let reasons = last.get(name).map_or_else(|| vec![Reason::NeverBuilt], |before| reasons(before, one));
-                audited.builds.push(AuditedBuild { service: name.clone(), reasons });
-            } else {
-                audited.unchanged += 1;
+        for (name, gathered) in planned {
+            let is_known = self.knows_past;
+            let past = self.past.entry(name.clone()).or_insert_with(|| Past { is_known, ..Past::default() });
+            match gathered {
+                Err(error) => {
+                    audited.left_out.insert(name, error.chain().join(": "));
+                }
+                Ok(gathered) if !past.is_known => {
+                    past.learn(gathered);
+                    audited.left_out.insert(name, NOTHING_EARLIER.to_owned());
+                }
+                Ok(gathered) => count(&mut self.services, &mut audited, past, gathered),
             }
         }
-        self.learn(gathered);
+        self.knows_past = true;
         audited
     }
+}
+
+/// Counts what becomes of one service at a commit.
+fn count(
+    services: &mut BTreeMap<String, AuditedService>,
+    audited: &mut AuditedCommit,
+    past: &mut Past,
+    gathered: Gathered,
+) {
+    let name = gathered.service.name.clone();
+    let is_due = !past.built.contains(&gathered.key);
+    // Whoever adds a service adds its filter, and builds it.
+    let is_touched = past.last.is_none() || touches(&past.pending, &own_paths(&gathered));
+    let totals = services.entry(name.clone()).or_default();
+    totals.service.clone_from(&name);
+    totals.commits += 1;
+    totals.builds += usize::from(is_due);
+    totals.filtered += usize::from(is_touched);
+    totals.needless += usize::from(is_touched && !is_due);
+    totals.missed += usize::from(is_due && !is_touched);
+    if is_due {
+        let reasons = past.last.as_ref().map_or_else(|| vec![Reason::NeverBuilt], |last| reasons(last, &gathered));
+        audited.builds.push(AuditedBuild { service: name, reasons, filtered: is_touched });
+    } else {
+        audited.unchanged += 1;
+        if is_touched {
+            audited.needless.push(name);
+        }
+    }
+    past.learn(gathered);
 }
 
 /// Whether one of the changed paths is, or lies below, one of `places`; `.` is everything.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use gix::ObjectId;
+use gix::objs::tree::EntryMode;
 
 /// A commit that changes more paths says nothing about which files change often.
 const MOST_CHANGES: usize = 2_000;
@@ -90,12 +91,15 @@ fn inside(path: &[u8], below: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Names in a tree: whether each is a tree itself, and its object.
-fn names(repository: &gix::Repository, tree: Option<ObjectId>) -> Result<BTreeMap<Vec<u8>, (bool, ObjectId)>, Failure> {
+/// Names in a tree: what each is, and its object.
+fn names(
+    repository: &gix::Repository,
+    tree: Option<ObjectId>,
+) -> Result<BTreeMap<Vec<u8>, (EntryMode, ObjectId)>, Failure> {
     let Some(tree) = tree else { return Ok(BTreeMap::new()) };
     let object = repository.find_object(tree)?.try_into_tree()?;
     let entries = object.decode()?.entries;
-    Ok(entries.iter().map(|entry| (entry.filename.to_vec(), (entry.mode.is_tree(), entry.oid.to_owned()))).collect())
+    Ok(entries.iter().map(|entry| (entry.filename.to_vec(), (entry.mode, entry.oid.to_owned()))).collect())
 }
 
 /// Adds the paths that differ between two trees.
@@ -118,12 +122,12 @@ fn compare(
             path.push(b'/');
         }
         path.extend_from_slice(name);
-        let tree = |side: Option<&(bool, ObjectId)>| side.filter(|(is_tree, _)| *is_tree).map(|(_, id)| *id);
+        let tree = |side: Option<&(EntryMode, ObjectId)>| side.filter(|(mode, _)| mode.is_tree()).map(|(_, id)| *id);
         let (inner, outer) = (tree(now), tree(before));
         if inner.is_some() || outer.is_some() {
             compare(repository, inner, outer, path, found)?;
         }
-        let file = |side: Option<&(bool, ObjectId)>| side.is_some_and(|(is_tree, _)| !is_tree);
+        let file = |side: Option<&(EntryMode, ObjectId)>| side.is_some_and(|(mode, _)| !mode.is_tree());
         if file(now) || file(before) {
             found.insert(path.clone());
         }

@@ -19,9 +19,8 @@ pub(crate) fn run(global: &Global, args: &AuditArgs, terminal: &Terminal) -> Res
         commits: args.commits.try_into().unwrap_or(usize::MAX),
     };
     let audit = block_on(shipper_engine::audit(&project, &wanted))??;
-    for commit in audit.commits.iter().filter(|commit| commit.problem.is_some()) {
-        let problem = commit.problem.as_deref().unwrap_or_default();
-        terminal.warning(&format!("{} is left out: {problem}", short(commit)));
+    for problem in problems(&audit) {
+        terminal.warning(&problem);
     }
     if audit.is_cut {
         let commits = units::counted(audit.commits.len(), "commit");
@@ -49,15 +48,43 @@ fn short(commit: &AuditedCommit) -> &str {
     commit.commit.get(..7).unwrap_or(&commit.commit)
 }
 
+/// What is not counted, and why: what is wrong at several commits is told once, with the newest.
+fn problems(audit: &Audit) -> Vec<String> {
+    let mut problems: Vec<(String, &AuditedCommit, usize)> = Vec::new();
+    let mut add = |text: String, commit| match problems.iter_mut().find(|(known, ..)| *known == text) {
+        Some((.., count)) => *count += 1,
+        None => problems.push((text, commit, 1)),
+    };
+    for commit in &audit.commits {
+        if let Some(problem) = &commit.problem {
+            add(format!("is left out: {problem}"), commit);
+        }
+        for (service, problem) in &commit.left_out {
+            add(format!("is left out of {service}: {problem}"), commit);
+        }
+    }
+    let text = |(text, commit, count): &(String, &AuditedCommit, usize)| match count {
+        1 => format!("{} {text}", short(commit)),
+        count => format!("{} (and {}) {text}", short(commit), units::counted(count - 1, "earlier commit")),
+    };
+    problems.iter().map(text).collect()
+}
+
 /// The commits that build something, newest first, with the reasons.
 fn list(audit: &Audit) -> String {
     let mut text = String::new();
-    for commit in audit.commits.iter().filter(|commit| !commit.builds.is_empty()) {
+    for commit in audit.commits.iter().filter(|commit| !commit.builds.is_empty() || !commit.needless.is_empty()) {
         let _ = writeln!(text, "{} {}", short(commit), escape_controls(&commit.subject));
-        let width = commit.builds.iter().map(|build| build.service.chars().count()).max().unwrap_or_default();
+        let names = commit.builds.iter().map(|build| &build.service).chain(&commit.needless);
+        let width = names.map(|name| name.chars().count()).max().unwrap_or_default();
         for build in &commit.builds {
             let reasons: Vec<String> = build.reasons.iter().map(ToString::to_string).collect();
-            let _ = writeln!(text, "  + {:<width$}  {}", build.service, escape_controls(&reasons.join("; ")));
+            let missed = if build.filtered { "" } else { "  (missed by the path filter)" };
+            let reasons = escape_controls(&reasons.join("; "));
+            let _ = writeln!(text, "  + {:<width$}  {reasons}{missed}", build.service);
+        }
+        for service in &commit.needless {
+            let _ = writeln!(text, "  = {service:<width$}  needless by the path filter");
         }
     }
     text
@@ -77,7 +104,7 @@ const COLUMNS: [Column; 5] = [
 
 /// Builds by rule and service, and what they take where that is known of every service.
 fn table(audit: &Audit) -> String {
-    let planned: Vec<&AuditedCommit> = audit.commits.iter().filter(|commit| commit.problem.is_none()).collect();
+    let planned: Vec<&AuditedCommit> = audit.commits.iter().filter(|commit| commit.counts()).collect();
     let mut text = format!("Builds of {}", units::counted(planned.len(), "commit"));
     if let (Some(oldest), Some(newest)) = (planned.last(), planned.first()) {
         let _ = write!(text, ", {} to {}", short(oldest), short(newest));
