@@ -1,6 +1,6 @@
 //! The JSON that scripts read.
 
-use crate::support::{Project, text};
+use crate::support::{Project, Ran, text};
 
 #[test]
 fn a_plan_is_one_document() {
@@ -128,7 +128,7 @@ fn an_error_is_json_too() {
         assert_eq!(error["event"], "error", "{}", ran.stdout);
         let first = error["chain"][0].as_str().expect("a text");
         assert!(first.starts_with("cannot "), "{error}");
-        assert!(finished.is_some() || ran.stderr.contains(first), "{error}: {}", ran.stderr);
+        assert!(ran.stderr.contains(first), "{error}: {}", ran.stderr);
     }
 }
 
@@ -149,4 +149,18 @@ fn arguments_that_mean_nothing_are_told_in_json_too() {
     assert!(text(&ran.json()["chain"][0]).ends_with("a subcommand or an argument is missing"), "{}", ran.stdout);
     // After `--` it is a name.
     assert_eq!(project.run(["plan", "--", "--json"]).exits(2).stdout, "");
+}
+
+#[test]
+fn events_that_nobody_gets_are_a_failure() {
+    let project = Project::two_services();
+    let full = || std::fs::File::options().write(true).open("/dev/full").expect("a device");
+    let mut command = project.command(["ship", "--json"]);
+    let ran = Ran::of(&command.stdout(full()).output().expect("starts")).exits(3);
+    ran.says("cannot write the output");
+    // It was done all the same.
+    project.run(["ship"]).ok().says("nothing is due");
+    // What failed counts more, and people are told of it too.
+    let mut command = project.command(["ship", "nothing", "--json"]);
+    Ran::of(&command.stdout(full()).output().expect("starts")).exits(2).says("cannot find service `nothing`");
 }

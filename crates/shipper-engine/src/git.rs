@@ -33,6 +33,8 @@ pub(crate) fn head(directory: &Path) -> Head {
         .and_then(|text| text.strip_prefix("ref: refs/remotes/origin/").map(str::to_owned));
     match head.strip_prefix("ref: ") {
         None => Head { branch: None, commit: object_id(&head), default_branch },
+        // A repository with reftable says so where files of refs are looked for.
+        Some("refs/heads/.invalid") => Head { default_branch, ..Head::default() },
         Some(name) => Head {
             branch: name.strip_prefix("refs/heads/").map(str::to_owned),
             commit: resolve(&git, &common, name),
@@ -115,6 +117,8 @@ mod tests {
         assert_eq!(head(dir.path()), Head { commit: Some(ID.to_owned()), ..Head::default() });
         write(dir.path(), ".git/HEAD", "ref: refs/heads/../../x");
         assert_eq!(head(dir.path()).commit, None);
+        write(dir.path(), ".git/HEAD", "ref: refs/heads/.invalid\n");
+        assert_eq!(head(dir.path()), Head::default(), "reftable");
         write(dir.path(), ".git/HEAD", "\0");
         assert_eq!(head(dir.path()), Head::default());
     }

@@ -181,7 +181,10 @@ impl fmt::Display for Reason {
             }
             Self::RecipeChanged { values } => write!(f, "recipe changed: {}", names(values)),
             Self::ArgsChanged { names } => write!(f, "arguments changed: {}", first_of(names)),
-            Self::BaseMoved { bases } => write!(f, "base moved: {}", names(bases)),
+            Self::BaseMoved { bases } => {
+                let has_moved = bases.iter().all(|base| base.from.is_some() && base.to.is_some());
+                write!(f, "base {}: {}", if has_moved { "moved" } else { "changed" }, names(bases))
+            }
             Self::DependencyRebuilt { services } => write!(f, "built on {}", first_of(services)),
             Self::ImageMissing { what } => write!(f, "image missing: {what}"),
             Self::ImageArchived => f.write_str("image is archived"),

@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use shipper_engine::{
-    DeployOptions, DeployResult, Deployed, Error, EventSink, Events, ExitCode, ImageSource, Options, Overrides,
-    Project, RollbackOptions, UndeployOptions, WhileHeld,
+    DeployOptions, DeployResult, Deployed, Error, Events, ExitCode, ImageSource, Options, Overrides, Project,
+    RollbackOptions, UndeployOptions, WhileHeld,
 };
 
 use crate::cli::{DeployArgs, Global, Lock, PromoteArgs, RollbackArgs, UndeployArgs};
@@ -14,7 +14,7 @@ use crate::commands::{block_on, options};
 use crate::failure::Failure;
 use crate::github::with_github;
 use crate::signals::interrupted;
-use crate::terminal::{JsonLines, ShipView, Terminal};
+use crate::terminal::{ShipView, Terminal, sink};
 
 pub(crate) fn run(global: &Global, args: &DeployArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
     let opened = Options {
@@ -109,8 +109,7 @@ fn shown(
     work: impl AsyncFnOnce(Events) -> Result<Deployed, Error>,
 ) -> Result<ExitCode, Failure> {
     let view = Arc::new(ShipView::new(terminal).of_deployment(dry_run));
-    let sink: Arc<dyn EventSink> =
-        if global.json { Arc::new(JsonLines::new(terminal)) } else { Arc::clone(&view) as Arc<dyn EventSink> };
+    let (sink, written) = sink(global.json, terminal, &view);
     let events = Events::new(with_github(sink, terminal));
     let deployed = block_on(async {
         tokio::select! {
@@ -126,7 +125,10 @@ fn shown(
             if let Some(record) = deployed.record.as_ref().filter(|_| is_new && !global.json) {
                 writeln!(terminal.stdout(), "{record}")?;
             }
-            Ok(deployed.exit_code())
+            match deployed.exit_code() {
+                ExitCode::Done => written().map(|()| ExitCode::Done).map_err(Failure::from),
+                code => Ok(code),
+            }
         }
         // The view has shown it.
         Err(error) => Err(Failure::told(error.exit_code())),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shipper_engine::{EventSink, Events, ExitCode, Project, ShipOptions};
+use shipper_engine::{Events, ExitCode, Project, ShipOptions};
 
 use crate::cli::{Global, ShipArgs};
 use crate::commands::tags::overrides;
@@ -10,7 +10,7 @@ use crate::commands::{block_on, service_options};
 use crate::failure::Failure;
 use crate::github::with_github;
 use crate::signals::interrupted;
-use crate::terminal::{JsonLines, ShipView, Terminal};
+use crate::terminal::{ShipView, Terminal, sink};
 
 pub(crate) fn run(global: &Global, args: &ShipArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
     let project = Project::open(&service_options(global, &args.services, args.concurrency))?;
@@ -24,8 +24,7 @@ pub(crate) fn run(global: &Global, args: &ShipArgs, terminal: &Terminal) -> Resu
         refresh: args.refresh.clone(),
     };
     let view = Arc::new(ShipView::new(terminal));
-    let sink: Arc<dyn EventSink> =
-        if global.json { Arc::new(JsonLines::new(terminal)) } else { Arc::clone(&view) as Arc<dyn EventSink> };
+    let (sink, written) = sink(global.json, terminal, &view);
     let events = Events::new(with_github(sink, terminal));
     let shipped = block_on(async {
         tokio::select! {
@@ -39,7 +38,10 @@ pub(crate) fn run(global: &Global, args: &ShipArgs, terminal: &Terminal) -> Resu
                 view.close();
                 terminal.warning("interrupted; what was finished is kept, run again to go on");
             }
-            Ok(shipped.exit_code())
+            match shipped.exit_code() {
+                ExitCode::Done => written().map(|()| ExitCode::Done).map_err(Failure::from),
+                code => Ok(code),
+            }
         }
         // The view has shown it.
         Err(error) => Err(Failure::told(error.exit_code())),

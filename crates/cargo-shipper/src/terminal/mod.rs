@@ -6,6 +6,7 @@ mod ship_view;
 mod steps;
 
 use std::io::{IsTerminal as _, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
@@ -174,21 +175,54 @@ pub(crate) fn escape_controls(text: &str) -> String {
     text.chars().map(escape).collect()
 }
 
-/// Prints every record as a line of JSON on stdout.
-pub(crate) struct JsonLines(Terminal);
+/// Prints every record as a line of JSON on stdout, and errors for people too.
+struct JsonLines {
+    terminal: Terminal,
+    /// The first line that could not be written.
+    failure: Mutex<Option<std::io::Error>>,
+}
 
 impl JsonLines {
-    pub(crate) fn new(terminal: &Terminal) -> Self {
-        Self(terminal.clone())
+    fn new(terminal: &Terminal) -> Self {
+        Self { terminal: terminal.clone(), failure: Mutex::default() }
     }
+
+    /// Whether everything was written.
+    ///
+    /// # Errors
+    /// What kept the first line from being written.
+    fn finish(&self) -> std::io::Result<()> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
+    }
+}
+
+/// Where the events of a run go: to `view`, or with `json` to stdout. What is returned tells whether they got there.
+pub(crate) fn sink(
+    json: bool,
+    terminal: &Terminal,
+    view: &Arc<ShipView>,
+) -> (Arc<dyn EventSink>, impl Fn() -> std::io::Result<()> + use<>) {
+    let lines = json.then(|| Arc::new(JsonLines::new(terminal)));
+    let sink: Arc<dyn EventSink> = match &lines {
+        Some(lines) => Arc::<JsonLines>::clone(lines),
+        None => Arc::<ShipView>::clone(view),
+    };
+    (sink, move || lines.as_ref().map_or(Ok(()), |lines| lines.finish()))
 }
 
 impl EventSink for JsonLines {
     fn emit(&self, record: &Record) {
         if let Ok(mut line) = serde_json::to_vec(record) {
             line.push(b'\n');
-            let mut out = self.0.stdout();
-            let _ = out.write_all(&line).and_then(|()| out.flush());
+            let mut out = self.terminal.stdout();
+            if let Err(error) = out.write_all(&line).and_then(|()| out.flush()) {
+                self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            }
+        }
+        if let Event::Error { chain, hint, .. } = &record.event
+            && let Some((first, causes)) = chain.split_first()
+        {
+            self.terminal.error(first, causes, hint.as_deref());
         }
     }
 }
