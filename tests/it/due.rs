@@ -272,3 +272,39 @@ fn a_name_that_never_moves_stays_where_a_layout_has_lost_its_image() {
     ship(&project, &["ship", "docs"]).ok();
     assert!(blob.exists() && named("v1.0.0") == first);
 }
+
+#[test]
+fn after_going_back_a_reason_names_what_changed_since() {
+    let project = Project::two_services();
+    project.repo.write("docs/more.md", "1");
+    project.ship();
+    project.repo.write("docs/index.md", "other\n");
+    project.ship();
+    project.repo.write("docs/index.md", "docs\n");
+    project.ship().says("nothing is due");
+    project.repo.write("docs/more.md", "2");
+    assert_eq!(project.due()["docs"], "inputs-changed docs/more.md");
+}
+
+#[test]
+fn inputs_that_a_layout_has_lost_are_written_again() {
+    let project = Project::two_services();
+    project.ship();
+    let layout = project.layout("demo/docs");
+    let index: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(layout.join("index.json")).expect("an index")).expect("JSON");
+    let entries = index["manifests"].as_array().expect("entries").iter();
+    let name = |entry: &&serde_json::Value| {
+        entry["annotations"]["org.opencontainers.image.ref.name"].as_str().is_some_and(|name| name.starts_with("m-"))
+    };
+    let inputs = crate::support::text(&entries.clone().find(name).expect("inputs")["digest"]);
+    std::fs::remove_file(layout.join("blobs/sha256").join(&inputs["sha256:".len()..])).expect("removes");
+    let wrong = project.run(["verify", "docs"]).exits(1);
+    assert!(wrong.stdout.contains("it is missing"), "{}", wrong.stdout);
+    project.run(["ship", "--force"]).ok();
+    project.run(["verify", "docs"]).ok();
+    // With the whole store gone everything is built again.
+    std::fs::remove_dir_all(layout.join("blobs")).expect("removes");
+    project.ship();
+    project.run(["verify"]).ok();
+}

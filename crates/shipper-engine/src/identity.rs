@@ -71,6 +71,7 @@ impl Identity<'_> {
             return self.write(mine, inputs).await;
         }
         if let Decision::Named(found) = self.decided(mine, inputs.is_some()).await? {
+            self.mend(&found, inputs).await?;
             return Ok(found);
         }
         let claim = Claim::announce(self.repository, self.key, mine.digest()).await;
@@ -111,7 +112,10 @@ impl Identity<'_> {
     async fn write(&self, mine: &Manifest, inputs: Option<Inputs<'_>>) -> Result<Manifest, Error> {
         for _ in 0..ROUNDS {
             let (image, replace) = match self.decided(mine, inputs.is_some()).await? {
-                Decision::Named(found) => return Ok(found),
+                Decision::Named(found) => {
+                    self.mend(&found, inputs).await?;
+                    return Ok(found);
+                }
                 // What is begun is brought to its end, whoever began it.
                 Decision::Begun(image) => (image, false),
                 Decision::Open { replace } => (mine.clone(), replace),
@@ -133,6 +137,17 @@ impl Identity<'_> {
         }
         let found = self.named().await?.ok_or_else(|| self.vanished())?;
         Err(self.conflict(&found, mine.digest()).await)
+    }
+
+    /// Writes the inputs of an image that is named where they are gone.
+    async fn mend(&self, found: &Manifest, inputs: Option<Inputs<'_>>) -> Result<(), Error> {
+        let Some(inputs) = inputs else { return Ok(()) };
+        let replace = match self.look(self.inputs_tag()).await? {
+            Named::Found(_) => return Ok(()),
+            Named::Lost => true,
+            Named::Nothing => false,
+        };
+        self.put(&inputs(found.descriptor())?, &self.inputs_tag(), replace).await.map(drop)
     }
 
     /// `false` where the name is on something else by then. The caller has looked; only a layout can look again and write

@@ -229,6 +229,25 @@ pub(crate) async fn name_existing(
     naming.apply(repository, &manifest).await
 }
 
+/// Makes an image that is there the one that was last shipped from a branch, which the next plan compares with.
+///
+/// # Errors
+/// Where it can not be told or written.
+pub(crate) async fn remember(
+    repository: &Repository,
+    digest: &Digest,
+    branch: Option<&str>,
+) -> shipper_oci::Result<()> {
+    let hint = tag(&branch_tag(branch));
+    if repository.tagged_digest(&hint).await?.as_ref() == Some(digest) {
+        return Ok(());
+    }
+    match repository.manifest(&Selector::Digest(digest.clone())).await? {
+        Some(manifest) => move_tag(repository, &manifest, &hint).await,
+        None => Ok(()),
+    }
+}
+
 /// Whether two builds of one key may give other bytes: a linker and a C library are the machine's own, and a Dockerfile may
 /// do anything. What shipper puts into layers itself is the same everywhere.
 fn may_differ(recipe: &Recipe) -> bool {

@@ -18,6 +18,7 @@ use crate::git::{self, Head};
 use crate::naming::{Due, Naming};
 use crate::outdated::{self, LockedBase};
 use crate::phases::Phases;
+use crate::publish::remember;
 use crate::record::{Recorder, estimates};
 use crate::registries::{self, Opened};
 use crate::sign::Signer;
@@ -517,6 +518,9 @@ async fn execute(
     for service in &planned.services {
         match (&service.image, service.action) {
             (Some(image), Action::Reuse) => {
+                if !options.no_push {
+                    remember_locally(&planned, service, image, events).await;
+                }
                 let names = planned.naming[&service.service].unchanged();
                 shipped.images.insert(service.service.clone(), shipped_image(image, service, names));
             }
@@ -599,6 +603,20 @@ async fn execute(
         }
     }
     shipped
+}
+
+/// Notes in a layout that an image which was there is what was shipped last. In a registry that would cost every run a
+/// request for each service.
+async fn remember_locally(planned: &Planned, service: &PlannedService, image: &str, events: &Events) {
+    let repository = &planned.repositories[&service.service];
+    let Ok(digest) = digest_in(image) else { return };
+    if repository.store().is_remote() || planned.elsewhere.contains_key(&service.service) {
+        return;
+    }
+    if let Err(error) = remember(repository, &digest, planned.head.branch.as_deref()).await {
+        let text = format!("the next plan may name more than what changed: {error}");
+        events.warn(Some(&service.service), text);
+    }
 }
 
 /// Where the images are that a service is built on, by the name that it uses for them: where this run put them, else in

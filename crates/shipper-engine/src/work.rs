@@ -28,7 +28,7 @@ use crate::names::{KEY, SERVICE, tag};
 use crate::naming::Naming;
 use crate::phases::Phases;
 use crate::probe::existing;
-use crate::publish::{PlatformImage, Publication, name_existing, publish};
+use crate::publish::{PlatformImage, Publication, name_existing, publish, remember};
 use crate::sign::Signer;
 use crate::trust::Trust;
 use crate::{Error, Events, Project, caches};
@@ -181,6 +181,12 @@ async fn retag(job: &Job, image: &str) -> Result<Done, Error> {
         done.repository = job.repository.clone();
     }
     done.names = name_existing(&job.repository, service, &job.naming, &parsed).await?;
+    let remembered = remember(&job.repository, &parsed, job.branch.as_deref()).await;
+    remembered.map_err(|source| Error::Push {
+        service: service.clone(),
+        target: job.repository.to_string(),
+        source: Box::new(source),
+    })?;
     Ok(done)
 }
 
