@@ -303,6 +303,14 @@ fn inputs_that_a_layout_has_lost_are_written_again() {
     assert!(wrong.stdout.contains("it is missing"), "{}", wrong.stdout);
     project.run(["ship", "--force"]).ok();
     project.run(["verify", "docs"]).ok();
+    // A copy brings them back to a layout that lost them.
+    let identity = crate::support::text(&project.plan()["services"][0]["tag"]);
+    let from = format!("oci:{}:{identity}", layout.display());
+    project.run(["copy", &from, "oci:other:v1"]).ok();
+    let there = project.path().join("other/blobs/sha256").join(&inputs["sha256:".len()..]);
+    std::fs::remove_file(&there).expect("removes");
+    project.run(["copy", &from, "oci:other:v1"]).ok();
+    assert!(there.exists());
     // With the whole store gone everything is built again.
     std::fs::remove_dir_all(layout.join("blobs")).expect("removes");
     project.ship();

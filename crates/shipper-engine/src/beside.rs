@@ -93,7 +93,7 @@ async fn bring_inputs(
             && artifact.subject().is_some_and(|subject| subject.digest == *image.digest())
     };
     let selector = Selector::Tag(name.clone());
-    let there = to.manifest(&selector).await?;
+    let there = to.sound_manifest(&selector).await?;
     // A layout's files can be damaged under a name, and the right bytes are at hand.
     if to.store().is_remote() && there.as_ref().is_some_and(is_about) {
         return Ok((BesideInputs::Present, 0));
