@@ -6,6 +6,7 @@
 //! writes neither pins nor what it did.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -19,9 +20,9 @@ use shipper_oci::Digest;
 use shipper_report::{Event, Outcome, PlannedStep};
 use tokio::task::JoinSet;
 
-use super::{Directory, Places, WhileHeld};
+use super::{Places, WhileHeld};
 use crate::events::now;
-use crate::{Error, Events};
+use crate::{Error, Events, Project};
 
 /// Between two looks at another deployment, or at a target that does not run its image yet.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -115,14 +116,25 @@ pub(crate) enum Finish {
 pub(crate) struct Work<'a> {
     pub(crate) ledger: &'a Ledger,
     /// Where commands run.
-    pub(crate) directory: Directory,
+    pub(crate) directory: PathBuf,
     /// The caller's variables.
     pub(crate) variables: Variables,
     pub(crate) commit: Option<String>,
     pub(crate) events: &'a Events,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    /// Work of the checkout.
+    pub(crate) fn new(project: &Project, ledger: &'a Ledger, events: &'a Events) -> Self {
+        Self {
+            ledger,
+            directory: project.root.clone(),
+            variables: project.environment.iter().collect(),
+            commit: crate::git::head(&project.root).commit,
+            events,
+        }
+    }
+
     /// Asks the targets that have a `check` and are not due whether they run their images.
     ///
     /// # Errors

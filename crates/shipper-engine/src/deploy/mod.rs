@@ -14,14 +14,13 @@ mod sources;
 mod undeploy;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::pin::Pin;
 
-use shipper_build::Environment as Variables;
 use shipper_deploy::{Image, Kind, Ledger, Path, Record, State};
 use shipper_oci::Repository;
 use shipper_plan::Environment;
 use shipper_report::{DeployResult, Event, ExitCode, PlannedImage};
+use shipper_tag::Facts;
 
 use crate::facts::{FactsOverrides, facts_for_names};
 use crate::gather::selection;
@@ -133,26 +132,40 @@ pub async fn deploy_until(
     stop: impl Future<Output = ()>,
 ) -> Result<Deployed, Error> {
     tokio::pin!(stop);
-    recorded(project, "deploy", events, async |events| {
-        let mut saved_ms = 0;
-        let result = deploy(project, options, &events, stop, &mut saved_ms).await;
-        let code = match &result {
-            Ok(deployed) => deployed.exit_code(),
-            Err(error) => error.exit_code(),
-        };
-        finished(&events, &options.environment, &result);
-        (result, Ending { code, images: BTreeMap::new(), saved_ms })
+    recorded_deployment(project, "deploy", &options.environment, events, async |events, saved_ms| {
+        Box::pin(deploy(project, options, events, stop, saved_ms)).await
     })
     .await
 }
 
-/// Tells how a deployment or a rollback ended.
-fn finished(events: &Events, environment: &str, ended: &Result<Deployed, Error>) {
-    let (result, record, images) = match ended {
-        Ok(deployed) => (deployed.result, deployed.record.clone(), deployed.images.clone()),
-        Err(error) => (DeployResult::Failed, error.record().map(str::to_owned), BTreeMap::new()),
-    };
-    events.emit(Event::DeployFinished { environment: environment.to_owned(), result, record, images });
+/// Runs `work` as a recorded run whose end is told as that of a deployment. `work` gets where to write the build time that
+/// was saved, in milliseconds.
+async fn recorded_deployment(
+    project: &Project,
+    command: &str,
+    environment: &str,
+    events: &Events,
+    work: impl AsyncFnOnce(&Events, &mut u64) -> Result<Deployed, Error>,
+) -> Result<Deployed, Error> {
+    recorded(project, command, events, async |events| {
+        let mut saved_ms = 0;
+        let ended = work(&events, &mut saved_ms).await;
+        let (code, result, record, images) = match &ended {
+            Ok(deployed) => (deployed.exit_code(), deployed.result, deployed.record.clone(), deployed.images.clone()),
+            Err(error) => (error.exit_code(), DeployResult::Failed, error.record().map(str::to_owned), BTreeMap::new()),
+        };
+        events.emit(Event::DeployFinished { environment: environment.to_owned(), result, record, images });
+        (ended, Ending { code, images: BTreeMap::new(), saved_ms })
+    })
+    .await
+}
+
+/// Refuses runs that nobody vouches for, where the environment does not admit them.
+fn admitted(run: &Facts, environment: &str, admits_untrusted: bool) -> Result<(), Error> {
+    if registries::is_untrusted(run) && !admits_untrusted {
+        return Err(Error::Untrusted { environment: environment.to_owned() });
+    }
+    Ok(())
 }
 
 /// How often a deployment begins again because another one was faster.
@@ -171,9 +184,7 @@ async fn deploy(
     for warning in warnings {
         events.warn(None, warning);
     }
-    if registries::is_untrusted(&run) && !environment.admits_untrusted {
-        return Err(Error::Untrusted { environment: environment.name });
-    }
+    admitted(&run, &environment.name, environment.admits_untrusted)?;
     let way = path::Way { project, environment: &environment, options, run: &run, events };
     let way = match way.approach(stop.as_mut()).await? {
         Approach::Ready(way) => way,
@@ -216,13 +227,7 @@ async fn deploy(
             forced: forced(options, way),
         };
         let mut steps = due::steps(&context)?;
-        let work = Work {
-            ledger: &ledger,
-            directory: project.root.clone(),
-            variables: project.environment.iter().collect::<Variables>(),
-            commit: crate::git::head(&project.root).commit,
-            events,
-        };
+        let work = Work::new(project, &ledger, events);
         if forced(options, way).is_none() && base.is_some() {
             work.ask(&environment.name, &images, &mut steps).await?;
         }
@@ -303,9 +308,6 @@ fn planned_images(
 
 /// Repositories by service.
 pub(crate) type Places = BTreeMap<String, Repository>;
-
-/// Where commands of a deployment run.
-pub(crate) type Directory = PathBuf;
 
 /// What is deployed from the checkout is deployed to an environment of the configuration.
 pub(crate) fn hands(environment: &Environment) -> impl Iterator<Item = &shipper_plan::Hand> {

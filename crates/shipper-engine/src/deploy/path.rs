@@ -68,7 +68,7 @@ impl Way<'_> {
             if self.missing().await?.is_none() {
                 continue;
             }
-            let work = self.work(&ledger);
+            let work = Work::new(self.project, &ledger, self.events);
             let intent = work.intent(self.begun(&standing), &standing);
             match ledger.append(&intent).await {
                 Ok(()) => {}
@@ -102,16 +102,6 @@ impl Way<'_> {
             Ok(store) => Ok(Some(Ledger::new(&store))),
             Err(Error::NotReady { .. }) => Ok(None),
             Err(error) => Err(error),
-        }
-    }
-
-    fn work<'a>(&'a self, ledger: &'a Ledger) -> Work<'a> {
-        Work {
-            ledger,
-            directory: self.project.root.clone(),
-            variables: self.project.environment.iter().collect::<Variables>(),
-            commit: crate::git::head(&self.project.root).commit,
-            events: self.events,
         }
     }
 
@@ -166,7 +156,8 @@ impl Way<'_> {
             let (name, lock) = (&self.environment.name, WhileHeld::TakeOver);
             let standing = standing(&ledger, name, lock, self.events, std::pin::pin!(std::future::pending())).await?;
             let Some(standing) = standing else { return Ok(None) };
-            let mut record = self.work(&ledger).intent(self.begun(&standing), &standing);
+            let work = Work::new(self.project, &ledger, self.events);
+            let mut record = work.intent(self.begun(&standing), &standing);
             record.failure = error.chain();
             record.state = State::Failed;
             ledger.append(&record).await?;

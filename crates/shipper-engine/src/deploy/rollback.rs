@@ -4,17 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 
-use shipper_build::Environment as Variables;
 use shipper_deploy::{Kind, Ledger, Path, Record, RecordId, Role, State, StepOutcome};
 use shipper_report::{DeployResult, Event, PlannedStep};
 
 use super::records::store_named;
 use super::{
-    Begun, Deployed, Finish, ROUNDS, WhileHeld, Work, due, ended, execute, finished, planned_images, references,
+    Begun, Deployed, Finish, ROUNDS, WhileHeld, Work, admitted, due, ended, execute, planned_images,
+    recorded_deployment, references,
 };
 use crate::facts::facts_for_names;
-use crate::ship::{Ending, recorded};
-use crate::{Error, Events, Project, registries};
+use crate::{Error, Events, Project};
 
 /// What to go back to.
 #[derive(Debug, Clone, Default)]
@@ -41,14 +40,8 @@ pub async fn rollback_until(
     stop: impl Future<Output = ()>,
 ) -> Result<Deployed, Error> {
     tokio::pin!(stop);
-    recorded(project, "rollback", events, async |events| {
-        let result = rollback(project, options, &events, stop).await;
-        let code = match &result {
-            Ok(done) => done.exit_code(),
-            Err(error) => error.exit_code(),
-        };
-        finished(&events, &options.environment, &result);
-        (result, Ending { code, images: BTreeMap::new(), saved_ms: 0 })
+    recorded_deployment(project, "rollback", &options.environment, events, async |events, _| {
+        Box::pin(rollback(project, options, events, stop)).await
     })
     .await
 }
@@ -62,9 +55,7 @@ async fn rollback(
     let name = &options.environment;
     let (run, _) = facts_for_names(project, &crate::FactsOverrides::default())?;
     let admits = project.config.has_environment(name) && project.config.environment(name)?.admits_untrusted;
-    if registries::is_untrusted(&run) && !admits {
-        return Err(Error::Untrusted { environment: name.clone() });
-    }
+    admitted(&run, name, admits)?;
     let store = store_named(project, name, &run).await?;
     let ledger = Ledger::new(&store);
     for _ in 0..ROUNDS {
@@ -110,13 +101,7 @@ async fn rollback(
             let failed = |source| Error::Store { action: format!("use repository `{}`", image.repository), source };
             places.insert(service.clone(), store.repository(&image.repository.parse().map_err(failed)?));
         }
-        let work = Work {
-            ledger: &ledger,
-            directory: project.root.clone(),
-            variables: project.environment.iter().collect::<Variables>(),
-            commit: target.commit.clone(),
-            events,
-        };
+        let work = Work { commit: target.commit.clone(), ..Work::new(project, &ledger, events) };
         let begun = Begun {
             environment: name,
             kind: Kind::Rollback,

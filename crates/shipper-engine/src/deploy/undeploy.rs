@@ -1,19 +1,20 @@
-//! `undeploy`: an environment is removed by its own command. Its pins go, its records stay, and its images are left to retention.
+//! `undeploy`: an environment is removed by its own command. Its pins go, its records stay, and its images are left to
+//! retention.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::time::Duration;
 
-use shipper_build::Environment as Variables;
 use shipper_deploy::{Handover, Image, Kind, Ledger, Path, Pins, Record, Role, State, Step, StepOutcome};
 use shipper_plan::Environment;
 use shipper_report::{DeployResult, Event, PlannedStep};
 
 use super::execute::{self, Standing};
-use super::{Begun, Deployed, Places, ROUNDS, WhileHeld, Work, ended, finished, sources, store_of};
+use super::{
+    Begun, Deployed, Places, ROUNDS, WhileHeld, Work, admitted, ended, recorded_deployment, sources, store_of,
+};
 use crate::facts::facts_for_names;
-use crate::ship::{Ending, recorded};
-use crate::{Error, Events, Project, registries};
+use crate::{Error, Events, Project};
 
 /// What to remove.
 #[derive(Debug, Clone, Default)]
@@ -40,14 +41,8 @@ pub async fn undeploy_until(
     stop: impl Future<Output = ()>,
 ) -> Result<Deployed, Error> {
     tokio::pin!(stop);
-    recorded(project, "undeploy", events, async |events| {
-        let result = undeploy(project, options, &events, stop).await;
-        let code = match &result {
-            Ok(done) => done.exit_code(),
-            Err(error) => error.exit_code(),
-        };
-        finished(&events, &options.environment, &result);
-        (result, Ending { code, images: BTreeMap::new(), saved_ms: 0 })
+    recorded_deployment(project, "undeploy", &options.environment, events, async |events, _| {
+        Box::pin(undeploy(project, options, events, stop)).await
     })
     .await
 }
@@ -60,9 +55,7 @@ async fn undeploy(
 ) -> Result<Deployed, Error> {
     let environment = project.config.environment(&options.environment)?;
     let (run, _) = facts_for_names(project, &crate::FactsOverrides::default())?;
-    if registries::is_untrusted(&run) && !environment.admits_untrusted {
-        return Err(Error::Untrusted { environment: environment.name });
-    }
+    admitted(&run, &environment.name, environment.admits_untrusted)?;
     if environment.remove.is_empty() {
         return Err(Error::NoRemove { environment: environment.name });
     }
@@ -87,13 +80,7 @@ async fn undeploy(
         }
         let images = standing.running.as_ref().unwrap_or(base).images.clone();
         let places = sources::places(project, &store, &images);
-        let work = Work {
-            ledger: &ledger,
-            directory: project.root.clone(),
-            variables: project.environment.iter().collect::<Variables>(),
-            commit: crate::git::head(&project.root).commit,
-            events,
-        };
+        let work = Work::new(project, &ledger, events);
         if let Some(record) = work.remove(&environment, &standing, &images, &places, stop.as_mut()).await? {
             return Ok(ended(DeployResult::Removed, Some(&record), BTreeMap::new()));
         }
