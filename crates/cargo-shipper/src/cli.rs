@@ -93,7 +93,7 @@ pub(crate) enum Command {
     /// Bring back what ran before, from the records alone
     Rollback(RollbackArgs),
     /// Remove an environment by its own command, with its pins; images and records stay
-    Undeploy(UndeployArgs),
+    Undeploy(OnEnvironment),
     /// List the deployments of an environment, the newest first
     History(HistoryArgs),
     /// Show what runs in each environment
@@ -152,15 +152,22 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
 }
 
+/// Where everything is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Place {
+    /// Where images and records are: `oci:DIR` or a registry's host with an optional path
+    #[arg(long, value_name = "REGISTRY")]
+    pub(crate) registry: Option<String>,
+}
+
 /// Which services, and where their images go.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Services {
     /// Services, with those they are built on; all where none is named
     #[arg(value_name = "SERVICE")]
     pub(crate) services: Vec<String>,
-    /// Where images go: `oci:DIR` or a registry's host with an optional path
-    #[arg(long, value_name = "REGISTRY")]
-    pub(crate) registry: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
     /// Plan to build even what exists
     #[arg(long)]
     pub(crate) force: bool,
@@ -213,11 +220,25 @@ pub(crate) struct ShipArgs {
     pub(crate) concurrency: Option<u16>,
 }
 
+/// Which environment, and what is done about its other deployments.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct DeployArgs {
+pub(crate) struct OnEnvironment {
     /// The environment: a table `[env.ENV]` of shipper.toml
     #[arg(value_name = "ENV")]
     pub(crate) environment: String,
+    /// Show what would be done and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) lock: Lock,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DeployArgs {
+    #[command(flatten)]
+    pub(crate) on: OnEnvironment,
     /// Services to bring out, with those they are built on; all where none is named
     #[arg(value_name = "SERVICE", conflicts_with = "image")]
     pub(crate) services: Vec<String>,
@@ -233,17 +254,9 @@ pub(crate) struct DeployArgs {
     /// Deploy this image of a service, those of others stay: `SERVICE=REF`; repeatable
     #[arg(long, value_name = "SERVICE=REF", value_parser = image_of, conflicts_with = "no_build")]
     pub(crate) image: Vec<(String, String)>,
-    /// Show what would be done and do nothing: not even what is due is built
-    #[arg(long)]
-    pub(crate) dry_run: bool,
     /// Run every target, whatever the last record says
     #[arg(long)]
     pub(crate) force: bool,
-    #[command(flatten)]
-    pub(crate) lock: Lock,
-    /// Where images and records are: `oci:DIR` or a registry's host with an optional path
-    #[arg(long, value_name = "REGISTRY")]
-    pub(crate) registry: Option<String>,
     /// Refuse base images that shipper.lock does not name
     #[arg(long)]
     pub(crate) locked: bool,
@@ -256,35 +269,11 @@ pub(crate) struct DeployArgs {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RollbackArgs {
-    /// The environment
-    #[arg(value_name = "ENV")]
-    pub(crate) environment: String,
+    #[command(flatten)]
+    pub(crate) on: OnEnvironment,
     /// The deployment whose images are brought back: its name or its last digits
     #[arg(long, value_name = "RECORD")]
     pub(crate) to: Option<String>,
-    /// Show what would be done and do nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    #[command(flatten)]
-    pub(crate) lock: Lock,
-    /// Where images and records are: `oci:DIR` or a registry's host with an optional path
-    #[arg(long, value_name = "REGISTRY")]
-    pub(crate) registry: Option<String>,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct UndeployArgs {
-    /// The environment
-    #[arg(value_name = "ENV")]
-    pub(crate) environment: String,
-    /// Show what would be done and do nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    #[command(flatten)]
-    pub(crate) lock: Lock,
-    /// Where images and records are: `oci:DIR` or a registry's host with an optional path
-    #[arg(long, value_name = "REGISTRY")]
-    pub(crate) registry: Option<String>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -295,16 +284,14 @@ pub(crate) struct HistoryArgs {
     /// How many
     #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
     pub(crate) limit: usize,
-    /// Where records are: `oci:DIR` or a registry's host with an optional path
-    #[arg(long, value_name = "REGISTRY")]
-    pub(crate) registry: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct StatusArgs {
-    /// Where records are: `oci:DIR` or a registry's host with an optional path
-    #[arg(long, value_name = "REGISTRY")]
-    pub(crate) registry: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -312,9 +299,8 @@ pub(crate) struct WhereArgs {
     /// A reference, a tag, a digest or a key, or at least seven digits of the last two
     #[arg(value_name = "IMAGE|TAG|DIGEST|KEY")]
     pub(crate) image: String,
-    /// Where records are: `oci:DIR` or a registry's host with an optional path
-    #[arg(long, value_name = "REGISTRY")]
-    pub(crate) registry: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 /// What is done about another deployment of the environment.
@@ -368,11 +354,10 @@ pub(crate) struct WhyArgs {
     #[arg(value_name = "SERVICE")]
     pub(crate) services: Vec<String>,
     /// Compare with a commit instead of the image that is there, and ask no registry
-    #[arg(long, value_name = "rev:REV", value_parser = revision)]
+    #[arg(long, value_name = "rev:REV", value_parser = revision, conflicts_with = "registry")]
     pub(crate) against: Option<String>,
-    /// Where images are: `oci:DIR` or a registry's host with an optional path
-    #[arg(long, value_name = "REGISTRY", conflicts_with = "against")]
-    pub(crate) registry: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 /// `rev:main`.
@@ -484,7 +469,8 @@ pub(crate) struct PromoteArgs {
     #[arg(value_name = "SRC")]
     pub(crate) source: String,
     /// `oci:DIR[:TAG]` or a registry reference with a tag
-    #[arg(value_name = "DST", required_unless_present = "to_env", conflicts_with = "to_env")]
+    #[arg(value_name = "DST", required_unless_present = "to_env")]
+    #[arg(conflicts_with_all = ["to_env", "dry_run", "wait_lock", "take_over"])]
     pub(crate) destination: Option<String>,
     /// Move the tag when it names another image
     #[arg(long, conflicts_with = "to_env")]
@@ -493,14 +479,10 @@ pub(crate) struct PromoteArgs {
     #[arg(long, value_name = "ENV")]
     pub(crate) to_env: Option<String>,
     /// With `--to-env`: show what would be done and do nothing
-    #[arg(long, requires = "to_env", conflicts_with = "destination")]
+    #[arg(long, requires = "to_env")]
     pub(crate) dry_run: bool,
-    /// With `--to-env`: wait for another deployment of the environment to be done
-    #[arg(long, requires = "to_env", conflicts_with = "destination")]
-    pub(crate) wait_lock: bool,
-    /// With `--to-env`: take another deployment of the environment for gone
-    #[arg(long, requires = "to_env", conflicts_with_all = ["destination", "wait_lock"])]
-    pub(crate) take_over: bool,
+    #[command(flatten)]
+    pub(crate) lock: Lock,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -522,9 +504,8 @@ pub(crate) struct VerifyArgs {
     /// nothing is named
     #[arg(value_name = "SERVICE|REF")]
     pub(crate) targets: Vec<String>,
-    /// Where the services' images are: `oci:DIR` or a registry's host with an optional path
-    #[arg(long, value_name = "REGISTRY")]
-    pub(crate) registry: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 #[derive(Debug, Clone, Args)]

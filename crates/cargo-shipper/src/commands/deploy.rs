@@ -4,24 +4,20 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use shipper_engine::{
-    DeployOptions, DeployResult, Deployed, Error, Events, ExitCode, ImageSource, Options, Overrides, Project,
-    RollbackOptions, UndeployOptions, WhileHeld,
+    DeployOptions, DeployResult, Deployed, Error, Events, ExitCode, ImageSource, Project, RollbackOptions,
+    UndeployOptions, WhileHeld,
 };
 
-use crate::cli::{DeployArgs, Global, Lock, PromoteArgs, RollbackArgs, UndeployArgs};
+use crate::cli::{DeployArgs, Global, Lock, OnEnvironment, PromoteArgs, RollbackArgs};
 use crate::commands::tags::overrides;
-use crate::commands::{block_on, options};
+use crate::commands::{block_on, options, options_at};
 use crate::failure::Failure;
 use crate::github::with_github;
 use crate::signals::interrupted;
 use crate::terminal::{ShipView, Terminal, sink};
 
 pub(crate) fn run(global: &Global, args: &DeployArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
-    let opened = Options {
-        overrides: Overrides { registry: args.registry.clone(), concurrency: args.concurrency },
-        ..options(global)
-    };
-    let project = Project::open(&opened)?;
+    let project = Project::open(&options_at(global, &args.on.place, args.concurrency))?;
     let source = match &args.tag {
         Some(tag) => ImageSource::Tag(tag.clone()),
         None if !args.image.is_empty() => ImageSource::Images(args.image.iter().cloned().collect()),
@@ -29,33 +25,31 @@ pub(crate) fn run(global: &Global, args: &DeployArgs, terminal: &Terminal) -> Re
         None => ImageSource::Ship,
     };
     let options = DeployOptions {
-        environment: args.environment.clone(),
+        environment: args.on.environment.clone(),
         services: args.services.clone(),
         path: args.path.into(),
         source,
         locked: args.locked,
         force: args.force,
-        dry_run: args.dry_run,
-        lock: lock(args.lock),
+        dry_run: args.on.dry_run,
+        lock: lock(args.on.lock),
         facts: overrides(&args.run),
     };
-    shown(global, terminal, args.dry_run, async |events| {
+    shown(global, terminal, args.on.dry_run, async |events| {
         shipper_engine::deploy_until(&project, &options, &events, interrupted()).await
     })
 }
 
 /// `shipper rollback`.
 pub(crate) fn rollback(global: &Global, args: &RollbackArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
-    let opened =
-        Options { overrides: Overrides { registry: args.registry.clone(), concurrency: None }, ..options(global) };
-    let project = Project::open(&opened)?;
+    let project = Project::open(&options_at(global, &args.on.place, None))?;
     let options = RollbackOptions {
-        environment: args.environment.clone(),
+        environment: args.on.environment.clone(),
         to: args.to.clone(),
-        dry_run: args.dry_run,
-        lock: lock(args.lock),
+        dry_run: args.on.dry_run,
+        lock: lock(args.on.lock),
     };
-    shown(global, terminal, args.dry_run, async |events| {
+    shown(global, terminal, args.on.dry_run, async |events| {
         shipper_engine::rollback_until(&project, &options, &events, interrupted()).await
     })
 }
@@ -72,7 +66,7 @@ pub(crate) fn promote(
         environment: environment.to_owned(),
         source: ImageSource::Environment(args.source.clone()),
         dry_run: args.dry_run,
-        lock: lock(Lock { wait_lock: args.wait_lock, take_over: args.take_over }),
+        lock: lock(args.lock),
         ..DeployOptions::default()
     };
     shown(global, terminal, args.dry_run, async |events| {
@@ -81,10 +75,8 @@ pub(crate) fn promote(
 }
 
 /// `shipper undeploy`.
-pub(crate) fn undeploy(global: &Global, args: &UndeployArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
-    let opened =
-        Options { overrides: Overrides { registry: args.registry.clone(), concurrency: None }, ..options(global) };
-    let project = Project::open(&opened)?;
+pub(crate) fn undeploy(global: &Global, args: &OnEnvironment, terminal: &Terminal) -> Result<ExitCode, Failure> {
+    let project = Project::open(&options_at(global, &args.place, None))?;
     let options =
         UndeployOptions { environment: args.environment.clone(), dry_run: args.dry_run, lock: lock(args.lock) };
     shown(global, terminal, args.dry_run, async |events| {

@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use shipper_engine::{Options, Overrides};
 
-use crate::cli::{Global, Services};
+use crate::cli::{Global, Place, Services};
 use crate::signals;
 
 /// What every command that opens a project says about it.
@@ -49,13 +49,14 @@ fn options(global: &Global) -> Options {
     }
 }
 
+/// As [`options`], for commands that are told where images and records are.
+fn options_at(global: &Global, place: &Place, concurrency: Option<u16>) -> Options {
+    Options { overrides: Overrides { registry: place.registry.clone(), concurrency }, ..options(global) }
+}
+
 /// As [`options`], for commands that take services.
 fn service_options(global: &Global, services: &Services, concurrency: Option<u16>) -> Options {
-    Options {
-        overrides: Overrides { registry: services.registry.clone(), concurrency },
-        paranoid: services.paranoid,
-        ..options(global)
-    }
+    Options { paranoid: services.paranoid, ..options_at(global, &services.place, concurrency) }
 }
 
 /// How long a command that has its answer waits for threads that still block.

@@ -4,21 +4,16 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 use shipper_engine::records::Record;
-use shipper_engine::{ExitCode, Options, Overrides, Project};
+use shipper_engine::{ExitCode, Project};
 
 use crate::cli::{Global, HistoryArgs, StatusArgs, WhereArgs};
-use crate::commands::{block_on, options};
+use crate::commands::{block_on, options_at};
 use crate::failure::Failure;
 use crate::terminal::{Terminal, escape_controls};
 
-fn open(global: &Global, registry: Option<&String>) -> Result<Project, Failure> {
-    let overrides = Overrides { registry: registry.cloned(), concurrency: None };
-    Ok(Project::open(&Options { overrides, ..options(global) })?)
-}
-
 /// `shipper history`.
 pub(crate) fn history(global: &Global, args: &HistoryArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
-    let project = open(global, args.registry.as_ref())?;
+    let project = Project::open(&options_at(global, &args.place, None))?;
     let records = block_on(shipper_engine::history(&project, &args.environment, args.limit))??;
     let mut out = terminal.stdout();
     if global.json {
@@ -48,7 +43,7 @@ fn line(record: &Record) -> String {
 
 /// `shipper status`.
 pub(crate) fn status(global: &Global, args: &StatusArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
-    let project = open(global, args.registry.as_ref())?;
+    let project = Project::open(&options_at(global, &args.place, None))?;
     let all = block_on(shipper_engine::status(&project))??;
     let mut out = terminal.stdout();
     if global.json {
@@ -75,7 +70,7 @@ pub(crate) fn status(global: &Global, args: &StatusArgs, terminal: &Terminal) ->
 
 /// `shipper where`.
 pub(crate) fn whereabouts(global: &Global, args: &WhereArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
-    let project = open(global, args.registry.as_ref())?;
+    let project = Project::open(&options_at(global, &args.place, None))?;
     let found = block_on(shipper_engine::where_is(&project, &args.image))??;
     let mut out = terminal.stdout();
     if global.json {

@@ -3,16 +3,15 @@
 use std::io::Write as _;
 
 use serde_json::json;
-use shipper_engine::{ExitCode, Options, Overrides, Verified, units};
+use shipper_engine::{ExitCode, Verified, units};
 
 use crate::cli::{Global, VerifyArgs};
-use crate::commands::{block_on, options};
+use crate::commands::{block_on, options_at};
 use crate::failure::Failure;
 use crate::terminal::Terminal;
 
 pub(crate) fn run(global: &Global, args: &VerifyArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
-    let overrides = Overrides { registry: args.registry.clone(), concurrency: None };
-    let options = Options { overrides, ..options(global) };
+    let options = options_at(global, &args.place, None);
     let answers = block_on(shipper_engine::verify(&options, &args.targets, args.key.as_deref()))??;
     let mut out = terminal.stdout();
     if global.json {

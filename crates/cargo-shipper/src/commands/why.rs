@@ -6,14 +6,12 @@ use serde_json::json;
 use shipper_engine::{Against, ExitCode, Project, Reason, Why};
 
 use crate::cli::{Global, WhyArgs};
-use crate::commands::{block_on, options};
+use crate::commands::{block_on, options_at};
 use crate::failure::Failure;
 use crate::terminal::{Terminal, escape_controls};
 
 pub(crate) fn run(global: &Global, args: &WhyArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
-    let mut options = options(global);
-    options.overrides.registry.clone_from(&args.registry);
-    let project = Project::open(&options)?;
+    let project = Project::open(&options_at(global, &args.place, None))?;
     let against = args.against.clone().map_or(Against::Image, Against::Revision);
     let explained = block_on(shipper_engine::why(&project, &args.services, &against))??;
     let mut out = std::io::BufWriter::new(terminal.stdout());
