@@ -3,13 +3,12 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use serde_json::{Value, json};
 use shipper_engine::{Audit, AuditOptions, AuditedCommit, AuditedService, ExitCode, Project, units};
 
 use crate::cli::{AuditArgs, Global};
-use crate::commands::{block_on, options};
+use crate::commands::{Document, block_on, options};
 use crate::failure::Failure;
-use crate::terminal::{Terminal, escape_controls};
+use crate::terminal::{Terminal, aligned, escape_controls};
 
 pub(crate) fn run(global: &Global, args: &AuditArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
     let project = Project::open(&options(global))?;
@@ -28,12 +27,7 @@ pub(crate) fn run(global: &Global, args: &AuditArgs, terminal: &Terminal) -> Res
     }
     let mut out = std::io::BufWriter::new(terminal.stdout());
     if global.json {
-        let mut document = json!({ "format": shipper_engine::FORMAT });
-        let audit = serde_json::to_value(&audit).map_err(std::io::Error::other)?;
-        if let (Value::Object(document), Value::Object(audit)) = (&mut document, audit) {
-            document.extend(audit);
-        }
-        writeln!(out, "{document}")?;
+        writeln!(out, "{}", Document::line(&audit)?)?;
     } else {
         if args.list {
             write!(out, "{}", list(&audit))?;
@@ -110,24 +104,14 @@ fn table(audit: &Audit) -> String {
         let _ = write!(text, ", {} to {}", short(oldest), short(newest));
     }
     text.push('\n');
-    let names = audit.services.iter().map(|service| service.service.chars().count());
-    let width = names.chain(["total".len()]).max().unwrap_or_default();
-    let mut row = |name: &str, cells: [String; 5]| {
-        let _ = write!(text, "  {name:<width$}");
-        for ((title, _), cell) in COLUMNS.iter().zip(cells) {
-            let _ = write!(text, "  {cell:>0$}", title.len());
-        }
-        text.push('\n');
-    };
-    row("", COLUMNS.map(|(title, _)| title.to_owned()));
+    let row = |name: &str, cells: [String; 5]| std::iter::once(name.to_owned()).chain(cells).collect();
+    let mut rows: Vec<Vec<String>> = vec![row("", COLUMNS.map(|(title, _)| title.to_owned()))];
     for service in &audit.services {
-        row(&service.service, COLUMNS.map(|(_, count)| count(service).to_string()));
+        rows.push(row(&service.service, COLUMNS.map(|(_, count)| count(service).to_string())));
     }
-    row("total", COLUMNS.map(|(_, count)| audit.services.iter().map(count).sum::<usize>().to_string()));
-    if let Some(times) = times(audit) {
-        row("time", times.map(units::duration));
-    }
-    text
+    rows.push(row("total", COLUMNS.map(|(_, count)| audit.services.iter().map(count).sum::<usize>().to_string())));
+    rows.extend(times(audit).map(|times| row("time", times.map(units::duration))));
+    text + &aligned(&rows)
 }
 
 /// What the builds of each column take, in milliseconds, by the median of each service's builds on this machine.

@@ -30,10 +30,26 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
+use serde::Serialize;
 use shipper_engine::{Options, Overrides};
 
 use crate::cli::{Global, Place, Services};
 use crate::signals;
+
+/// A document for scripts: the members of `data` beside the name of the format.
+#[derive(Serialize)]
+struct Document<T> {
+    format: &'static str,
+    #[serde(flatten)]
+    data: T,
+}
+
+impl<T: Serialize> Document<T> {
+    /// The document as one line of JSON.
+    fn line(data: T) -> io::Result<String> {
+        Ok(serde_json::to_string(&Self { format: shipper_engine::FORMAT, data })?)
+    }
+}
 
 /// What every command that opens a project says about it.
 fn options(global: &Global) -> Options {

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 use shipper_engine::figures::{Gates, ServiceStats, Stats};
 use shipper_engine::{ExitCode, units};
 
 use crate::cli::{Global, StatsArgs};
-use crate::commands::options;
+use crate::commands::{Document, options};
 use crate::failure::Failure;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, aligned};
 
 pub(crate) fn run(global: &Global, args: &StatsArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
     let last = args.last.map(|last| usize::try_from(last).unwrap_or(usize::MAX));
@@ -23,12 +23,7 @@ pub(crate) fn run(global: &Global, args: &StatsArgs, terminal: &Terminal) -> Res
     let exceeded = stats.exceeded(&gates);
     let mut out = std::io::BufWriter::new(terminal.stdout());
     if global.json {
-        let mut document = json!({ "format": shipper_engine::FORMAT, "exceeded": exceeded });
-        let stats = serde_json::to_value(&stats).map_err(std::io::Error::other)?;
-        if let (Value::Object(document), Value::Object(stats)) = (&mut document, stats) {
-            document.extend(stats);
-        }
-        writeln!(out, "{document}")?;
+        writeln!(out, "{}", Document::line(Judged { exceeded: &exceeded, stats: &stats })?)?;
     } else {
         write!(out, "{}", table(&stats))?;
     }
@@ -37,6 +32,14 @@ pub(crate) fn run(global: &Global, args: &StatsArgs, terminal: &Terminal) -> Res
         terminal.error(sentence, &[], None);
     }
     Ok(if exceeded.is_empty() { ExitCode::Done } else { ExitCode::No })
+}
+
+/// The figures, and the bounds that they exceed.
+#[derive(Serialize)]
+struct Judged<'a> {
+    exceeded: &'a [String],
+    #[serde(flatten)]
+    stats: &'a Stats,
 }
 
 /// A column's title and what of a service it holds.
@@ -58,7 +61,7 @@ fn known<T>(figure: Option<T>, text: impl Fn(T) -> String) -> String {
     figure.map_or_else(|| "-".to_owned(), text)
 }
 
-/// One row a service; every column as wide as its widest cell.
+/// One row a service.
 fn table(stats: &Stats) -> String {
     let mut text = units::counted(stats.runs, "run");
     if let (Some(since), Some(until)) = (&stats.since, &stats.until) {
@@ -74,15 +77,5 @@ fn table(stats: &Stats) -> String {
         let cells = COLUMNS.iter().map(|(_, cell)| cell(one));
         rows.push(std::iter::once(one.service.clone()).chain(cells).collect());
     }
-    let widths: Vec<usize> = (0..=COLUMNS.len())
-        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default())
-        .collect();
-    for row in &rows {
-        let _ = write!(text, "  {:<1$}", row[0], widths[0]);
-        for (cell, width) in row.iter().zip(&widths).skip(1) {
-            let _ = write!(text, "  {cell:>width$}");
-        }
-        text.push('\n');
-    }
-    text
+    text + &aligned(&rows)
 }

@@ -4,6 +4,7 @@ mod deploy_lines;
 mod plan_table;
 mod ship_view;
 mod steps;
+mod table;
 
 use std::io::{IsTerminal as _, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,7 @@ use crate::github::{annotation, is_runner};
 
 pub(crate) use plan_table::{base_line, plan_table};
 pub(crate) use ship_view::ShipView;
+pub(crate) use table::aligned;
 
 /// Width of the verb column, as Cargo's.
 const VERB_WIDTH: usize = 12;
