@@ -17,7 +17,7 @@ use crate::gather::{gather, selection};
 use crate::inputs::Problem;
 use crate::names::{INPUTS_ARTIFACT, KEY, SERVICE, tag};
 use crate::probe::stored_key;
-use crate::whole::{self, Part, chain};
+use crate::whole::{self, Part};
 use crate::{Error, Events, Options, Project, Silent, images, inputs, registries, ship, sign};
 
 /// One thing that is not as it should be.
@@ -87,7 +87,7 @@ impl Verified {
         let proven = error.is_corrupt()
             || error.is_not_found()
             || matches!(error, shipper_oci::Error::TooLarge { .. } | shipper_oci::Error::Incomplete { .. });
-        self.faults.push(VerifyFault { part: part.into(), problem: chain(error), proven });
+        self.faults.push(VerifyFault { part: part.into(), problem: error.chain(), proven });
     }
 
     fn document(&mut self, part: impl Into<String>, problem: Problem) {

@@ -28,7 +28,7 @@ pub(crate) enum Part {
 pub(crate) async fn part(repository: &Repository, part: &Digest) -> Part {
     let tags = match repository.tags().await {
         Ok(tags) => tags,
-        Err(error) => return Part::Unknown(chain(&error)),
+        Err(error) => return Part::Unknown(error.chain()),
     };
     let wholes = wholes(&tags);
     let count = wholes.len();
@@ -46,7 +46,7 @@ pub(crate) async fn part(repository: &Repository, part: &Digest) -> Part {
         match read.expect("because a read does not panic and is not cancelled") {
             Ok(Some(whole)) if names(&whole, part) => return Part::OfWhole,
             Ok(_) => {}
-            Err(error) => unread = Some(chain(&error)),
+            Err(error) => unread = Some(error.chain()),
         }
     }
     unread.map_or(Part::OfNone, Part::Unknown)
@@ -62,17 +62,6 @@ fn wholes(tags: &[Tag]) -> Vec<Tag> {
     let inputs: BTreeSet<&str> = tags.iter().filter_map(|tag| tag.as_str().strip_prefix("m-")).collect();
     let is_whole = |tag: &&Tag| tag.as_str().strip_prefix("h-").is_some_and(|key| inputs.contains(key));
     tags.iter().filter(is_whole).cloned().collect()
-}
-
-/// An error and its causes, as one line.
-pub(crate) fn chain(error: &shipper_oci::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

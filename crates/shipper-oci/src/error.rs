@@ -305,6 +305,12 @@ impl Error {
         move |source| Error::Io { action, path, source }
     }
 
+    /// The error with its causes, on one line.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        crate::http::chain(self)
+    }
+
     /// Whether the answer could not be had (network, credentials, rate limits), so that nothing is known about what was
     /// asked. Never true for a proven absence.
     #[must_use]
