@@ -1,4 +1,5 @@
-//! `package-lock.json` and `npm-shrinkwrap.json`, versions 2 and 3 (npm/cli `docs/lib/content/configuring-npm/package-lock-json.md`).
+//! `package-lock.json` and `npm-shrinkwrap.json`, versions 2 and 3 (npm/cli
+//! `docs/lib/content/configuring-npm/package-lock-json.md`).
 
 use serde_json::{Map, Value};
 

@@ -174,8 +174,8 @@ impl FromStr for EcrRepository {
     }
 }
 
-/// Whether `name` can be that of a repository: `repositoryName` of the ECR API, 2 to 256 characters, components of lower-case letters and digits with single
-/// separators between them.
+/// Whether `name` can be that of a repository: `repositoryName` of the ECR API, 2 to 256 characters, components of
+/// lower-case letters and digits with single separators between them.
 #[must_use]
 pub fn is_repository_name(name: &str) -> bool {
     let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();

@@ -44,9 +44,9 @@ use engine::{Command, Engine, prepare};
 ///
 /// # Errors
 /// [`BuildError::EngineMissing`] without buildah; [`BuildError::Unsupported`] if the installed version lacks an option;
-/// [`BuildError::EngineFailed`] with the last lines and the log file if buildah fails (`step` is `prepare`, `pull`,
-/// `build` or `push`; a failing `RUN` gives its own exit code); [`BuildError::BaseMissing`]; [`BuildError::WrongMachine`] if the result is for another
-/// platform; [`BuildError::Image`] if a reference or digest is malformed.
+/// [`BuildError::EngineFailed`] with the last lines and the log file if buildah fails (`step` is `prepare`, `pull`, `build`
+/// or `push`; a failing `RUN` gives its own exit code); [`BuildError::BaseMissing`]; [`BuildError::WrongMachine`] if the
+/// result is for another platform; [`BuildError::Image`] if a reference or digest is malformed.
 pub async fn buildah(request: &DockerfileRequest, log: &dyn BuildLog) -> Result<BuiltLayout, BuildError> {
     if !request.cache_from.is_empty() || request.inline_cache {
         return Err(BuildError::Unsupported { what: "a layer cache of buildah".to_owned() });

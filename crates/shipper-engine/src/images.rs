@@ -146,8 +146,8 @@ pub struct Copied {
     pub beside: Option<Beside>,
 }
 
-/// Copies an image or index with everything it refers to, and with what lies beside it: what refers to it, and its inputs. The destination has the same digest afterwards; a container
-/// engine (`docker-daemon:NAME`) has the same layers.
+/// Copies an image or index with everything it refers to, and with what lies beside it: what refers to it, and its inputs.
+/// The destination has the same digest afterwards; a container engine (`docker-daemon:NAME`) has the same layers.
 ///
 /// # Errors
 /// [`Error::NoImage`] where the source is proven not to be there, [`Error::Copy`], [`Error::Store`].

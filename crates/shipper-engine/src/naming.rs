@@ -106,24 +106,13 @@ impl Naming {
     pub(crate) async fn taken(&self, repository: &Repository, key: &BuildKey) -> Result<Vec<Taken>, Error> {
         let mut taken = Vec::new();
         for planned in self.names().filter(|planned| planned.precondition == Precondition::AbsentOrSameDigest) {
-            let named = manifest_of(repository, &planned.tag).await?;
-            let digest = match &named {
-                Some(named) => Some(named.digest().clone()),
+            let (digest, is_of_key) = match manifest_of(repository, &planned.tag).await? {
+                Some(named) => (Some(named.digest().clone()), is_of(repository, &planned.tag, &named, key).await?),
                 // A layout may have lost it; the name is taken all the same.
-                None if !repository.store().is_remote() => digest_of(repository, &planned.tag).await?,
-                None => None,
+                None if !repository.store().is_remote() => (digest_of(repository, &planned.tag).await?, false),
+                None => (None, false),
             };
-            let Some(digest) = digest else { continue };
-            let is_of_key = match named {
-                Some(named) => match stored_key(repository, &named).await {
-                    Ok(stored) => stored == Some(key.to_string()),
-                    // Something else has written it.
-                    Err(error) if error.is_corrupt() || error.is_not_found() => false,
-                    Err(source) => return Err(Error::Store { action: looking_up(repository, &planned.tag), source }),
-                },
-                None => false,
-            };
-            if !is_of_key {
+            if let (Some(digest), false) = (digest, is_of_key) {
                 taken.push(Taken { tag: planned.tag.to_string(), digest });
             }
         }
@@ -283,6 +272,16 @@ async fn tags(repository: &Repository) -> Result<Vec<Tag>, Error> {
 async fn manifest_of(repository: &Repository, tag: &Tag) -> Result<Option<Manifest>, Error> {
     let found = repository.sound_manifest(&Selector::Tag(tag.clone())).await;
     found.map_err(|source| Error::Store { action: looking_up(repository, tag), source })
+}
+
+/// Whether an image under a name was built from the inputs of `key`.
+async fn is_of(repository: &Repository, tag: &Tag, image: &Manifest, key: &BuildKey) -> Result<bool, Error> {
+    match stored_key(repository, image).await {
+        Ok(stored) => Ok(stored == Some(key.to_string())),
+        // Something else has written it.
+        Err(error) if error.is_corrupt() || error.is_not_found() => Ok(false),
+        Err(source) => Err(Error::Store { action: looking_up(repository, tag), source }),
+    }
 }
 
 fn looking_up(repository: &Repository, tag: &Tag) -> String {

@@ -299,8 +299,8 @@ pub(crate) fn stat_cache_of(root: &Path, environment: &BTreeMap<String, String>)
 /// Variable that names a PEM file with further certificate authorities for registries.
 pub const CA_FILE: &str = "SHIPPER_CA_FILE";
 
-/// How registries are spoken to, with these logins and the proxies and certificate authorities that the environment leads to. The
-/// project can name none of these: whoever changes it must not decide whom the user believes.
+/// How registries are spoken to, with these logins and the proxies and certificate authorities that the environment leads
+/// to. The project can name none of these: whoever changes it must not decide whom the user believes.
 pub(crate) fn client_options(
     environment: &BTreeMap<String, String>,
     logins: &Logins,

@@ -1,5 +1,6 @@
 //! Writing a built image in the order that leaves nothing dangling: blobs, image manifests, identities of platforms, index,
-//! signatures, inputs artifact, identity, names, hint. A run killed anywhere leaves unreferenced things, never a name on something incomplete.
+//! signatures, inputs artifact, identity, names, hint. A run killed anywhere leaves unreferenced things, never a name on
+//! something incomplete.
 
 use shipper_oci::{
     Artifact, BlobOrigin, BlobSource, Descriptor, Digest, Image, Manifest, Platform, Repository, Selector, Transferred,

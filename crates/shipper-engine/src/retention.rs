@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use shipper_aws::{AccountId, EcrRegistry, EcrRepository, Session, SessionOptions, is_repository_name};
+use shipper_deploy::Ledger;
 use shipper_ecr::{Children, Ecr, Fate, ImageFacts, LifecyclePolicy, Simulation, simulate};
-use shipper_oci::Credentials;
+use shipper_oci::{Credentials, RegistryHost, Store};
 
 use in_use::Found;
 pub use in_use::InUse;
@@ -62,9 +63,10 @@ impl Target {
         let host = host.trim_end_matches('/');
         let failed = |source| Error::Store { action: format!("use registry `{host}`"), source };
         let mut options = client_options(&in_use.environment, &Logins::new(&in_use.environment)).map_err(failed)?;
-        let registry = host.parse().map_err(failed)?;
-        options.credentials = Credentials::fixed([(registry, amazon::credential(&login))].into());
-        in_use.find(directory, &self.name, images, &in_use::records(host, options)?).await
+        let registry: RegistryHost = host.parse().map_err(failed)?;
+        options.credentials = Credentials::fixed([(registry.clone(), amazon::credential(&login))].into());
+        let store = Store::registry(&registry, None, options).map_err(failed)?;
+        in_use.find(directory, &self.name, images, &Ledger::new(&store)).await
     }
 }
 
@@ -286,8 +288,9 @@ pub struct Collected {
 /// Carries out a plan after it was checked against what is there and in use now.
 ///
 /// # Errors
-/// [`Error::InUse`] where a planned image is in use, [`Error::PlanOutdated`] where it has another tag than planned or belongs
-/// to an image that stays; nothing is deleted then. [`Error::GcFile`], [`Error::Read`], [`Error::RepositoryName`]; [`Error::Aws`].
+/// [`Error::InUse`] where a planned image is in use, [`Error::PlanOutdated`] where it has another tag than planned or
+/// belongs to an image that stays; nothing is deleted then. [`Error::GcFile`], [`Error::Read`], [`Error::RepositoryName`];
+/// [`Error::Aws`].
 pub async fn apply_gc(directory: &Path, path: &Path, in_use: &InUse) -> Result<Collected, Error> {
     let path = directory.join(path);
     let text = std::fs::read_to_string(&path).map_err(|source| Error::Read { path: path.clone(), source })?;

@@ -166,27 +166,19 @@ async fn retag(job: &Job, image: &str) -> Result<Done, Error> {
     }
     job.phases.enter(Phase::Push);
     let service = &job.gathered.service.name;
+    let failed =
+        |source| Error::Push { service: service.clone(), target: job.repository.to_string(), source: Box::new(source) };
     let parsed: Digest = digest.parse().map_err(|source| Error::Store { action: format!("use {image}"), source })?;
     if let Some(from) = &job.elsewhere {
         let selector = Selector::Digest(parsed.clone());
-        let copied = shipper_oci::copy(from, &selector, &job.repository, &[]).await;
-        let copied = copied.map_err(|source| Error::Push {
-            service: service.clone(),
-            target: job.repository.to_string(),
-            source: Box::new(source),
-        })?;
+        let copied = shipper_oci::copy(from, &selector, &job.repository, &[]).await.map_err(failed)?;
         done.uploaded = copied.bytes;
         done.blobs.uploaded_bytes = copied.bytes;
         done.reference = job.repository.reference(&selector);
         done.repository = job.repository.clone();
     }
     done.names = name_existing(&job.repository, service, &job.naming, &parsed).await?;
-    let remembered = remember(&job.repository, &parsed, job.branch.as_deref()).await;
-    remembered.map_err(|source| Error::Push {
-        service: service.clone(),
-        target: job.repository.to_string(),
-        source: Box::new(source),
-    })?;
+    remember(&job.repository, &parsed, job.branch.as_deref()).await.map_err(failed)?;
     Ok(done)
 }
 

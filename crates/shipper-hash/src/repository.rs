@@ -1,9 +1,9 @@
 //! The git repository that a tree lies in: its top level, the list of tracked paths, the ignore rules of its root.
 //!
 //! Invariants: the top level is the nearest ancestor with a `.git` file or directory that is a repository; a bare
-//! repository inside the tree is never taken for one. Nothing from the configuration is run, no object is read (`commit` does), and
-//! the index serves as a list of paths only: neither its times nor its object ids nor its flags say anything about
-//! content (`docs/threat-model.md`, R6, R7 and R10).
+//! repository inside the tree is never taken for one. Nothing from the configuration is run, no object is read (`commit`
+//! does), and the index serves as a list of paths only: neither its times nor its object ids nor its flags say anything
+//! about content (`docs/threat-model.md`, R6, R7 and R10).
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! Bringing over what refers to an image: signatures, SBOMs, provenance, and what refers to those.
 //!
-//! Invariants: what is brought names as its subject what it was listed for, whatever the list says; a referrer is listed at the
-//! destination when this has returned; what is listed there already is neither read twice nor sent. Source: OCI distribution
-//! specification 1.1, "Listing Referrers": the subject of a manifest may be missing when that is stored.
+//! Invariants: what is brought names as its subject what it was listed for, whatever the list says; a referrer is listed at
+//! the destination when this has returned; what is listed there already is neither read twice nor sent. Source: OCI
+//! distribution specification 1.1, "Listing Referrers": the subject of a manifest may be missing when that is stored.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -34,9 +34,10 @@ pub struct ReferrersReport {
     pub bytes: u64,
 }
 
-/// Copies what refers to `subject`, to the images of an index, and to referrers themselves, as far as `wanted` says so of its
-/// artifact type: of what the list says it is, and of what its manifest says. Where nothing refers to them this costs one list of each at the source (one request more where the registry keeps
-/// no lists) and nothing at the destination. Within one repository there is nothing to do. See [`crate::Copying`] for an example.
+/// Copies what refers to `subject`, to the images of an index, and to referrers themselves, as far as `wanted` says so of
+/// its artifact type: of what the list says it is, and of what its manifest says. Where nothing refers to them this costs
+/// one list of each at the source (one request more where the registry keeps no lists) and nothing at the destination.
+/// Within one repository there is nothing to do. See [`crate::Copying`] for an example.
 ///
 /// # Errors
 /// [`Error::TooLarge`] for more than 1,000 referrers; everything that reading and writing may meet.

@@ -12,7 +12,8 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::Error;
 
-/// The hash function of a [`Digest`]; the two registered ones of the OCI image specification (descriptor, "Registered algorithms").
+/// The hash function of a [`Digest`]; the two registered ones of the OCI image specification (descriptor, "Registered
+/// algorithms").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Algorithm {

@@ -48,7 +48,8 @@ pub(crate) async fn store_of(project: &Project, environment: &Environment, run: 
     }
 }
 
-/// Finds or builds the images that are to be brought out, or finds out which would be built; `None` where the run was asked to stop.
+/// Finds or builds the images that are to be brought out, or finds out which would be built; `None` where the run was asked
+/// to stop.
 ///
 /// # Errors
 /// [`Error::Ship`], [`Error::NotBuilt`], [`Error::NoImage`]; [`Error::Store`] where it could not be told.

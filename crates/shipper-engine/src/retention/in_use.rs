@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use shipper_build::Environment as Variables;
 use shipper_deploy::{Ledger, State};
 use shipper_ecr::{Children, ImageFacts, TagGlob};
-use shipper_oci::{Digest, Reference, Selector, Store};
+use shipper_oci::{Digest, Reference, Selector};
 
 use crate::deploy::visible;
 use crate::project::located;
@@ -202,8 +202,8 @@ async fn recorded(ledger: &Ledger, repository: &str) -> Result<Vec<Claim>, Error
     Ok(claims)
 }
 
-/// Also the parts of an index in use, the indexes of a part, for either may be what is pulled; and what is stated about an image
-/// in use, such as its signatures.
+/// Also the parts of an index in use, the indexes of a part, for either may be what is pulled; and what is stated about an
+/// image in use, such as its signatures.
 fn with_relatives(
     images: &[ImageFacts],
     by_digest: &HashMap<&str, usize>,
@@ -231,14 +231,4 @@ fn with_relatives(
         used.extend(more);
     }
     used
-}
-
-/// The records in a registry. Nothing is read.
-///
-/// # Errors
-/// [`Error::Store`] where it can not be spoken to.
-pub(crate) fn records(host: &str, options: shipper_oci::ClientOptions) -> Result<Ledger, Error> {
-    let failed = |source| Error::Store { action: format!("use registry `{host}`"), source };
-    let store = Store::registry(&host.parse().map_err(failed)?, None, options).map_err(failed)?;
-    Ok(Ledger::new(&store))
 }

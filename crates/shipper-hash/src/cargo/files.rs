@@ -2,7 +2,8 @@
 //!
 //! Of each package: everything in its directory but nested packages that are not in the closure, build output, and lock
 //! files, which cargo reads at the workspace root only. Besides: what manifests, sources and build scripts name outside
-//! those directories, what symbolic links lead to, cargo's configuration, the toolchain file, vendored packages that are locked.
+//! those directories, what symbolic links lead to, cargo's configuration, the toolchain file, vendored packages that are
+//! locked.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
