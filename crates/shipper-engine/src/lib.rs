@@ -51,6 +51,7 @@ mod report;
 mod repository;
 #[cfg(feature = "aws")]
 mod retention;
+mod run;
 mod ship;
 mod sign;
 mod tagging;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use shipper_oci::{Digest, ProgressSink, Repository, Selector};
 use shipper_plan::{Existing, Origin, PlatformFacts, Service, ServiceFacts};
-use shipper_report::{Action, Event, ExitCode, FORMAT, Name, Outcome, Phase, PhaseTime, PlannedService, ShippedImage};
+use shipper_report::{Action, Event, ExitCode, Name, Outcome, Phase, PhaseTime, PlannedService, ShippedImage};
 use tokio::task::JoinSet;
 
 use crate::bases::Bases;
@@ -19,12 +19,13 @@ use crate::naming::{Due, Naming};
 use crate::outdated::{self, LockedBase};
 use crate::phases::Phases;
 use crate::publish::remember;
-use crate::record::{Recorder, estimates};
+use crate::record::estimates;
 use crate::registries::{self, Opened};
+use crate::run::{Ending, recorded, tell};
 use crate::sign::Signer;
 use crate::trust::Trust;
 use crate::uploads::Uploads;
-use crate::{Error, Events, Project, Tee, images, probe, work};
+use crate::{Error, Events, Project, images, probe, work};
 
 /// What to plan or ship.
 #[derive(Debug, Clone, Default)]
@@ -356,52 +357,6 @@ pub async fn ship_until(
     .await
 }
 
-/// What the last event of a run says.
-pub(crate) struct Ending {
-    pub(crate) code: ExitCode,
-    pub(crate) images: BTreeMap<String, ShippedImage>,
-    pub(crate) saved_ms: u64,
-}
-
-/// Runs `work` between the first and the last event of a run, with its record in `.shipper/runs`. An error is told.
-pub(crate) async fn recorded<T>(
-    project: &Project,
-    command: &str,
-    events: &Events,
-    work: impl AsyncFnOnce(Events) -> (Result<T, Error>, Ending),
-) -> Result<T, Error> {
-    let run = run_id();
-    let (events, unrecorded) = match Recorder::create(&project.directories.local, &run) {
-        Ok(recorder) => (events.with_sink(Arc::new(Tee::new(vec![events.sink(), Arc::new(recorder)]))), None),
-        Err(error) => (events.clone(), Some(error)),
-    };
-    let head = git::head(&project.root);
-    events.emit(Event::RunStarted {
-        format: FORMAT.to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        run,
-        command: command.to_owned(),
-        project: Some(project.settings.name.value.clone()),
-        commit: head.commit,
-        branch: head.branch,
-    });
-    if let Some(error) = unrecorded {
-        events.warn(None, format!("the run is not recorded: {error}"));
-    }
-    let (result, ending) = work(events.clone()).await;
-    if let Err(error) = &result {
-        tell(&events, None, error);
-    }
-    events.emit(Event::RunFinished {
-        outcome: if ending.code == ExitCode::Done { Outcome::Ok } else { Outcome::Failed },
-        exit_code: ending.code.code(),
-        images: ending.images,
-        duration_ms: events.elapsed_ms(),
-        saved_ms: ending.saved_ms,
-    });
-    result
-}
-
 /// Plans, and builds and pushes what is due, until `stop`: the images, where each of them is, and the build time that was
 /// saved in milliseconds.
 pub(crate) async fn shipped(
@@ -485,24 +440,6 @@ async fn load(project: &Project, repositories: &BTreeMap<String, Repository>, sh
             shipped.failures.push(error);
         }
     }
-}
-
-/// Emits an error as event.
-pub(crate) fn tell(events: &Events, service: Option<&str>, error: &Error) {
-    events.emit(Event::Error {
-        service: service.map(str::to_owned),
-        chain: error.chain(),
-        hint: error.hint(),
-        log_tail: error.log_tail().to_vec(),
-        log: error.log().map(|path| path.display().to_string()),
-        step: error.failed_step(),
-    });
-}
-
-/// A name that sorts by time and is not used twice: UTC to the millisecond, and the process id.
-fn run_id() -> String {
-    let stamp: String = crate::events::now().chars().filter(char::is_ascii_digit).collect();
-    format!("{stamp}-{}", std::process::id())
 }
 
 /// Runs the due services, each as soon as what it is built on is there, until `stop`.

@@ -24,7 +24,7 @@ use shipper_tag::Facts;
 
 use crate::facts::{FactsOverrides, facts_for_names};
 use crate::gather::selection;
-use crate::ship::{Ending, recorded};
+use crate::run::{Ending, recorded};
 use crate::{Error, Events, Project, registries};
 
 #[cfg(feature = "aws")]
