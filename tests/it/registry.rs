@@ -1,6 +1,6 @@
 //! Shipping to a registry over the wire: Debian's docker-registry, and its access log as witness.
 
-use shipper_testkit::{Auth, DockerRegistry, FakeRegistry, need};
+use shipper_testkit::{Auth, DockerRegistry, FakeRegistry, need, require_tool};
 
 use crate::support::Project;
 
@@ -30,14 +30,14 @@ fn a_second_clone_with_an_empty_cache_builds_and_uploads_nothing() {
 
 #[test]
 fn a_deleted_image_makes_exactly_its_service_due() {
-    let registry = need!(DockerRegistry::start());
+    let (registry, curl) = (need!(DockerRegistry::start()), need!(require_tool("curl")));
     let project = Project::two_services();
     let registry_flag = ["--registry", registry.host()];
     let first = project.run(["ship", "--json"].iter().chain(&registry_flag)).ok();
     let last = first.events().pop().expect("events");
     let digest = crate::support::text(&last["images"]["docs"]["digest"]);
     let url = format!("{}/v2/demo/docs/manifests/{digest}", registry.url());
-    let deleted = std::process::Command::new("curl").args(["-sf", "-X", "DELETE", &url]).status().expect("curl runs");
+    let deleted = std::process::Command::new(curl).args(["-sf", "-X", "DELETE", &url]).status().expect("curl runs");
     assert!(deleted.success());
     let plan = project.run(["plan", "--json"].iter().chain(&registry_flag)).ok().json();
     assert_eq!(plan["services"][0]["action"], "build");

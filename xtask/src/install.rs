@@ -21,6 +21,8 @@ const DEBIAN: &[(&str, &str)] = &[
     ("strace", "strace"),
     ("faketime", "faketime"),
     ("chromium", "chromium"),
+    ("openssl", "openssl"),
+    ("curl", "curl"),
 ];
 
 /// Settings that make `cargo install` of a tool quick to build rather than quick to run.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::json;
 use shipper_build::{AssembleRequest, BuildError, CargoRecipe, Environment, Exit, LinkMode, NoLog, Step, assemble};
 use shipper_oci::{Image, Platform};
-use shipper_testkit::{GitRepo, Skopeo, Umoci, need, skip};
+use shipper_testkit::{GitRepo, Skopeo, Umoci, need, require_tool, skip};
 use support::Place;
 
 const HELLO: &str = "fn main() { println!(\"hello {}\", std::env::args().count()); }";
@@ -33,7 +33,7 @@ fn paths(image: &Image) -> Vec<Vec<String>> {
 
 #[tokio::test]
 async fn a_static_image_runs() {
-    let (skopeo, umoci) = (need!(Skopeo::find()), need!(Umoci::find()));
+    let (skopeo, umoci, openssl) = (need!(Skopeo::find()), need!(Umoci::find()), need!(require_tool("openssl")));
     let place = Place::with_app(HELLO);
     let recipe = place.recipe().await;
     let mut request = AssembleRequest { cargo: Some(recipe), ..place.request() };
@@ -57,13 +57,12 @@ async fn a_static_image_runs() {
     assert!(fs::read_to_string(root.join("etc/passwd")).unwrap().contains("nonroot:x:65532"));
     assert!(fs::metadata(root.join("etc/ssl/certs/ca-certificates.crt")).unwrap().len() > 100_000);
     // The bundle is one that OpenSSL reads.
-    let certificates = Command::new("openssl")
+    let certificates = Command::new(openssl)
         .args(["crl2pkcs7", "-nocrl", "-certfile"])
         .arg(root.join("etc/ssl/certs/ca-certificates.crt"))
-        .output();
-    if let Ok(output) = certificates {
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
+        .output()
+        .unwrap();
+    assert!(certificates.status.success(), "{}", String::from_utf8_lossy(&certificates.stderr));
 }
 
 /// The targets of musl and of other machines are in no minimal toolchain.
