@@ -132,6 +132,11 @@ fn a_plan_becomes_jobs() {
     assert_eq!(shown.lines().collect::<Vec<_>>(), ["due=true", "bases=docs", matrix, "retag="]);
     project.run(["plan", "--format", "github", "--json"]).exits(2);
     project.run(["plan", "--format", "jenkins"]).exits(2).says("[possible values: github]");
+    // A file of the runner that can not be written is named.
+    let mut command = project.command(["plan", "--format", "github"]);
+    command.env("GITHUB_ACTIONS", "true").env("GITHUB_OUTPUT", "/nowhere/output");
+    let ran = Ran::of(&command.output().expect("the binary starts"));
+    ran.exits(3).says("cannot write the output: /nowhere/output: No such file");
 }
 
 #[test]

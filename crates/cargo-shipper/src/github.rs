@@ -69,8 +69,12 @@ pub(crate) fn annotation(level: &str, text: &str) -> String {
     format!("::{level} title=shipper::{data}\n")
 }
 
-fn append(path: &Path, text: &str) -> io::Result<()> {
-    File::options().create(true).append(true).open(path)?.write_all(text.as_bytes())
+/// Adds to a file of the runner. The error names the file.
+pub(crate) fn append(path: &Path, text: &str) -> io::Result<()> {
+    let opened = File::options().create(true).append(true).open(path);
+    opened
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
 /// A name and a value of any number of lines, between two lines of a word that is in neither.

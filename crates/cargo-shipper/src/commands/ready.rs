@@ -10,6 +10,7 @@ use crate::cli::Global;
 use crate::cli::aws::EcrReadyArgs;
 use crate::commands::block_on;
 use crate::failure::Failure;
+use crate::github;
 use crate::terminal::Terminal;
 
 pub(crate) fn run(global: &Global, args: &EcrReadyArgs, terminal: &Terminal) -> Result<u8, Failure> {
@@ -97,9 +98,7 @@ fn append(path: &std::path::Path, found: &Readiness) -> Result<(), Failure> {
     let ready = found.verdict == Verdict::Ready;
     let repository = found.repository.as_deref().unwrap_or_default();
     let text = format!("verdict={verdict}\nready={ready}\nrepository={repository}\n");
-    let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
-    opened.and_then(|mut file| file.write_all(text.as_bytes()))?;
-    Ok(())
+    Ok(github::append(path, &text)?)
 }
 
 /// Runs a command in the place of this process, in the directory of `-C`.
