@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{
+use ring::rand::SystemRandom;
+use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
     UnparsedPublicKey,
 };
@@ -68,7 +68,7 @@ impl SigningKey {
         if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der) {
             return Ok(Self(Private::Ed25519(Box::new(pair))));
         }
-        match EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der) {
+        match EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der, &SystemRandom::new()) {
             Ok(pair) => Ok(Self(Private::P256(Box::new(pair)))),
             Err(_) => Err(Error::Key { reason: "it is neither Ed25519 nor ECDSA on P-256" }),
         }

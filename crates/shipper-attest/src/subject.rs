@@ -57,7 +57,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 
 /// SHA-256.
 pub(crate) fn sha256_bytes(bytes: &[u8]) -> Vec<u8> {
-    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref().to_vec()
+    ring::digest::digest(&ring::digest::SHA256, bytes).as_ref().to_vec()
 }
 
 /// Seconds since the Unix epoch as SPDX and CycloneDX write times, in UTC. Up to the year 9999; later is that year's end.

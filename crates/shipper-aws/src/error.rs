@@ -204,7 +204,7 @@ fn cause_of<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> O
 }
 
 /// An error with its sources on one line.
-fn chain(error: &dyn StdError) -> String {
+pub(crate) fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {

@@ -12,7 +12,13 @@ use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
+use aws_smithy_runtime_api::client::http::HttpConnector as _;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::byte_stream::ByteStream;
 use serde::Deserialize;
+use url::Url;
+
+use crate::{error, http};
 
 /// The audience that STS accepts.
 const AUDIENCE: &str = "sts.amazonaws.com";
@@ -61,34 +67,36 @@ impl GithubJob {
 
     async fn identity(&self) -> Result<String, CredentialsError> {
         let failed = |text: String| CredentialsError::provider_error(format!("GitHub's identity token: {text}"));
-        let mut url: reqwest::Url =
-            self.url.parse().map_err(|_| failed("ACTIONS_ID_TOKEN_REQUEST_URL is no URL".to_owned()))?;
+        let mut url: Url = self.url.parse().map_err(|_| failed("ACTIONS_ID_TOKEN_REQUEST_URL is no URL".to_owned()))?;
         let is_here = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
         if url.scheme() != "https" && !(url.scheme() == "http" && is_here) {
             return Err(failed("ACTIONS_ID_TOKEN_REQUEST_URL is not https".to_owned()));
         }
         url.query_pairs_mut().append_pair("audience", AUDIENCE);
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .timeout(DEADLINE)
-            .build()
-            .map_err(|error| failed(error.without_url().to_string()))?;
-        let answer = client.get(url).bearer_auth(&self.token).send().await;
-        let mut answer = answer.map_err(|error| failed(error.without_url().to_string()))?;
-        if !answer.status().is_success() {
-            return Err(failed(format!("status {}; does the job have `id-token: write`?", answer.status().as_u16())));
-        }
-        let mut body = Vec::new();
-        while let Some(part) = answer.chunk().await.map_err(|error| failed(error.without_url().to_string()))? {
-            body.extend_from_slice(&part);
-            if body.len() > MAX_ANSWER {
-                return Err(failed("the answer is too long".to_owned()));
-            }
-        }
+        let answered = tokio::time::timeout(DEADLINE, self.ask(&url)).await;
+        let body = answered.unwrap_or_else(|_| Err("no answer within the deadline".to_owned())).map_err(failed)?;
         let answer: Answer =
             serde_json::from_slice(&body).map_err(|_| failed("the answer holds no token".to_owned()))?;
         Ok(answer.value)
+    }
+
+    /// What GitHub answers. The error is a text without the URL, which is signed.
+    async fn ask(&self, url: &Url) -> Result<Vec<u8>, String> {
+        let mut request = HttpRequest::get(url).map_err(|_| "ACTIONS_ID_TOKEN_REQUEST_URL is no URL".to_owned())?;
+        let set = request.headers_mut().try_insert("authorization", format!("Bearer {}", self.token));
+        set.map_err(|_| "ACTIONS_ID_TOKEN_REQUEST_TOKEN is no token".to_owned())?;
+        let answer = http::single().call(request).await.map_err(|error| error::chain(&error))?;
+        if !answer.status().is_success() {
+            return Err(format!("status {}; does the job have `id-token: write`?", answer.status().as_u16()));
+        }
+        let (mut parts, mut body) = (ByteStream::new(answer.into_body()), Vec::new());
+        while let Some(part) = parts.next().await {
+            body.extend_from_slice(&part.map_err(|error| error::chain(&error))?);
+            if body.len() > MAX_ANSWER {
+                return Err("the answer is too long".to_owned());
+            }
+        }
+        Ok(body)
     }
 
     async fn assume(&self) -> Result<Credentials, CredentialsError> {

@@ -2,6 +2,7 @@
 
 mod error;
 mod github;
+mod http;
 mod name;
 mod session;
 

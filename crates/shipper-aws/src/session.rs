@@ -9,7 +9,7 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 
 use crate::github::GithubJob;
-use crate::{AccountId, Error, Region};
+use crate::{AccountId, Error, Region, http};
 
 /// What a session is to use instead of the environment's values.
 #[derive(Debug, Clone)]
@@ -52,6 +52,7 @@ impl Session {
             .read_timeout(options.deadline)
             .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http::client())
             .timeout_config(timeouts)
             .retry_config(RetryConfig::standard());
         if let Some(region) = &options.region {

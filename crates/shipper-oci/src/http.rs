@@ -23,7 +23,7 @@ use url::Url;
 use crate::address::{Zone, may_connect};
 use crate::error::shown;
 use crate::reply::{Asked, Reply};
-use crate::{ClientOptions, Error, RegistryHost, Result, Stats, Timeouts};
+use crate::{ClientOptions, Error, RegistryHost, Result, Stats, Timeouts, tls};
 
 /// Redirects of one request that are followed.
 const MAX_REDIRECTS: usize = 3;
@@ -98,7 +98,7 @@ pub(crate) struct Http {
 impl Http {
     /// Checks the options; builds no client yet.
     pub(crate) fn new(registry: RegistryHost, options: Arc<ClientOptions>) -> Result<Http> {
-        certificates(&options).map_err(|reason| Error::Options { reason })?;
+        tls::extra_roots(&options).map_err(|reason| Error::Options { reason })?;
         proxies(&options).map_err(|reason| Error::Options { reason })?;
         HeaderValue::from_str(&options.user_agent).map_err(|_| Error::Options {
             reason: "the user agent has characters that a header cannot hold".to_owned(),
@@ -260,11 +260,11 @@ impl Http {
                 return Err(Error::UnsafePeer { registry: self.registry.clone(), what: "plain http", reason });
             }
         };
-        let tls = url.scheme() == "https";
-        cell.get_or_init(|| self.build(tls)).as_ref().map_err(|reason| Error::Options { reason: reason.clone() })
+        let secure = url.scheme() == "https";
+        cell.get_or_init(|| self.build(secure)).as_ref().map_err(|reason| Error::Options { reason: reason.clone() })
     }
 
-    fn build(&self, tls: bool) -> Result<reqwest::Client, String> {
+    fn build(&self, secure: bool) -> Result<reqwest::Client, String> {
         let (proxies, hosts) = proxies(&self.options)?;
         let resolver = Resolver { registry: self.registry.name().into(), proxies: hosts };
         let mut builder = reqwest::Client::builder()
@@ -275,12 +275,8 @@ impl Http {
             .user_agent(&self.options.user_agent)
             .dns_resolver(Arc::new(resolver))
             .pool_idle_timeout(Duration::from_secs(20));
-        if tls {
-            builder = builder.https_only(true).tls_certs_merge(certificates(&self.options)?);
-        } else {
-            // No roots are loaded for a client that never speaks TLS.
-            builder = builder.http1_only().tls_certs_only([]);
-        }
+        builder = if secure { tls::secure(builder, tls::extra_roots(&self.options)?) } else { tls::plain(builder) }
+            .map_err(|error| error.to_string())?;
         builder = builder.no_proxy();
         if !self.registry.is_loopback() {
             builder = proxies.into_iter().fold(builder, reqwest::ClientBuilder::proxy);
@@ -301,9 +297,8 @@ pub(crate) fn engine(socket: Option<&std::path::Path>, connect: Duration) -> Res
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .connect_timeout(connect)
-        .http1_only()
-        .tls_certs_only([])
         .no_proxy();
+    let builder = tls::plain(builder).map_err(|error| Error::Options { reason: error.to_string() })?;
     #[cfg(unix)]
     let builder = match socket {
         Some(socket) => builder.unix_socket(socket),
@@ -314,19 +309,6 @@ pub(crate) fn engine(socket: Option<&std::path::Path>, connect: Duration) -> Res
         return Err(Error::Options { reason: "this system has no Unix sockets; set DOCKER_HOST=tcp://..".to_owned() });
     }
     builder.build().map_err(|error| Error::Options { reason: shown(&chain(&error)) })
-}
-
-fn certificates(options: &ClientOptions) -> Result<Vec<reqwest::Certificate>, String> {
-    let mut all = Vec::new();
-    for pem in &options.root_certificates {
-        let found =
-            reqwest::Certificate::from_pem_bundle(pem).map_err(|_| "a root certificate is not PEM".to_owned())?;
-        if found.is_empty() {
-            return Err("a root certificate file holds no certificate".to_owned());
-        }
-        all.extend(found);
-    }
-    Ok(all)
 }
 
 /// The proxies, and the names of their hosts. What cannot be used is an error: going without would go another way than the

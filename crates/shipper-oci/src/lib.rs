@@ -39,6 +39,7 @@ mod retry;
 mod scramble;
 mod secret;
 mod store;
+mod tls;
 mod upload;
 mod verify;
 

@@ -127,6 +127,8 @@ async fn what_they_write_is_read(host: &str, from: &Repository) {
 
 #[tokio::test]
 async fn oci_client_and_this_crate_read_what_the_other_wrote() {
+    // oci-client takes the provider of the process.
+    rustls::crypto::ring::default_provider().install_default().expect("the first provider");
     for profile in [Profile::Spec, Profile::Distribution, Profile::Ghcr] {
         let registry = FakeRegistry::builder().profile(profile).start();
         registry.create_repository("shop/api");

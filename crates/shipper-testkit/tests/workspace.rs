@@ -57,7 +57,7 @@ const BUDGETS: &[(&str, &[&str], usize)] = &[
 
 /// Crates that must not be reached from a member, whatever its features, and why.
 const FORBIDDEN: &[(&str, &[&str], &str)] = &[
-    ("cargo-shipper", SECOND_STACKS, "one TLS stack and one crypto provider (aws-lc-rs), and no C git"),
+    ("cargo-shipper", SECOND_STACKS, "one TLS stack and one crypto provider (ring), and no C git"),
     ("shipper-engine", TERMINAL, "the terminal belongs to the binary"),
     ("shipper-plan", EFFECTS, "planning is pure"),
     ("shipper-report", EFFECTS, "reports are pure"),
@@ -67,7 +67,8 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
     ("shipper-hash", NETWORK, "hashing opens no socket"),
 ];
 
-const SECOND_STACKS: &[&str] = &["openssl", "openssl-sys", "native-tls", "ring", "git2", "libgit2-sys", "hyper-tls"];
+const SECOND_STACKS: &[&str] =
+    &["openssl", "openssl-sys", "native-tls", "aws-lc-sys", "git2", "libgit2-sys", "hyper-tls"];
 const TERMINAL: &[&str] = &["clap", "indicatif", "anyhow", "anstream", "tracing-subscriber"];
 const NETWORK: &[&str] = &["tokio", "reqwest", "hyper", "rustls"];
 const EFFECTS: &[&str] = &["tokio", "reqwest", "hyper", "rustls", "gix"];
@@ -188,7 +189,7 @@ fn planning_and_hashing_do_not_need_each_others_weight() {
 #[test]
 fn there_is_one_version_of_each_security_crate() {
     let crates = compiled("cargo-shipper", &["--all-features"]);
-    for name in ["rustls", "rustls-webpki", "aws-lc-rs", "hyper", "reqwest", "blake3", "sha2"] {
+    for name in ["rustls", "rustls-webpki", "ring", "hyper", "reqwest", "blake3", "sha2"] {
         let versions = crates.iter().filter(|(found, _)| found == name).count();
         assert_eq!(versions, 1, "{name} is linked {versions} times");
     }

@@ -61,6 +61,8 @@ impl Client {
     }
 
     fn build(url: &str, builder: reqwest::ClientBuilder) -> Self {
+        // reqwest is built without a crypto provider; an error says that another client of this process has set it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         Self {
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime"),
             http: builder.no_proxy().build().expect("a client"),
