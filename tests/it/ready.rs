@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use shipper_testkit::aws::{GITHUB_IDENTITY, GITHUB_REQUEST_TOKEN};
+use shipper_testkit::aws::{GITHUB_IDENTITY, GITHUB_REQUEST_TOKEN, SSO_SECRETS};
 use shipper_testkit::{ApiFault, FakeAws, FakeRegistry, Profile};
 
 use crate::support::{Project, Ran, text};
@@ -201,6 +201,131 @@ fn a_job_of_github_actions_gets_its_role_without_a_further_step() {
     world.aws.clear_calls();
     as_github_job(&world, "http://192.0.2.1/github").exits(3).says("is not https");
     assert_eq!(world.aws.actions(), Vec::<String>::new());
+}
+
+/// Where the SDKs keep the login of `[sso-session shop]`, and of a profile that has its start URL itself: SHA-1 of either.
+const OF_SESSION: &str = "5042d146667518a1a5017644946b8650aafca44c";
+const OF_URL: &str = "f4f21de3b2345be0591b85287c6dcf858b71e738";
+
+/// The configuration of a user who logs in with IAM Identity Center.
+const LOGINS: &str = "\
+[sso-session shop]
+sso_start_url = https://shop.awsapps.example/start
+sso_region = eu-central-1
+
+[profile shop]
+sso_session = shop
+sso_account_id = 123456789012
+sso_role_name = deploy
+region = eu-west-1
+
+[profile old]
+sso_start_url = https://shop.awsapps.example/start
+sso_region = eu-central-1
+sso_account_id = 123456789012
+sso_role_name = deploy
+
+[profile deploy]
+source_profile = shop
+role_arn = arn:aws:iam::123456789012:role/deploy
+";
+
+/// The command with profile `profile`, and no credentials but those of its login.
+fn with_login(world: &World, profile: &str) -> Ran {
+    let mut command = world.command(&["--repository", "shop/api", "-vvv"]);
+    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").env_remove("AWS_CONFIG_FILE");
+    command.env("AWS_PROFILE", profile);
+    // The portal and the OIDC API by their own variables, as everything else.
+    command.env("AWS_ENDPOINT_URL_SSO", world.aws.url()).env("AWS_ENDPOINT_URL_SSO_OIDC", world.aws.url());
+    Ran::of(&command.output().expect("the binary starts"))
+}
+
+/// What `aws sso login` leaves: an access token until `expires`, and what it is refreshed with until `registered`.
+fn cache(world: &World, file: &str, token: &str, expires: &str, registered: &str) -> std::path::PathBuf {
+    let directory = world.project.repo.home().join(".aws/sso/cache");
+    std::fs::create_dir_all(&directory).expect("a directory");
+    std::fs::write(world.project.repo.home().join(".aws/config"), LOGINS).expect("a file");
+    let path = directory.join(format!("{file}.json"));
+    let token = json!({
+        "startUrl": "https://shop.awsapps.example/start",
+        "region": "eu-central-1",
+        "accessToken": token,
+        "expiresAt": expires,
+        "clientId": "client",
+        "clientSecret": "canary-client-secret",
+        "registrationExpiresAt": registered,
+        "refreshToken": "canary-refresh",
+    });
+    std::fs::write(&path, token.to_string()).expect("a file");
+    path
+}
+
+const PAST: &str = "2020-01-01T00:00:00Z";
+const FUTURE: &str = "2099-01-01T00:00:00Z";
+
+#[test]
+fn a_profile_with_a_login_needs_nothing_else() {
+    let world = World::new();
+    world.aws.add_login("canary-access");
+    cache(&world, OF_SESSION, "canary-access", FUTURE, FUTURE);
+    cache(&world, OF_URL, "canary-access", FUTURE, FUTURE);
+    for profile in ["shop", "old"] {
+        world.aws.clear_calls();
+        let ran = with_login(&world, profile).ok();
+        assert_eq!(world.aws.actions(), ["sso:GetRoleCredentials", "ecr:DescribeRepositories"], "{profile}");
+        let asked = &world.aws.calls()[0].parameters;
+        assert_eq!((&asked["account_id"], &asked["role_name"]), (&json!("123456789012"), &json!("deploy")));
+        for secret in [&["canary-access", "canary-refresh", "canary-client-secret"][..], &SSO_SECRETS].concat() {
+            let leak = ran.stderr.lines().chain(ran.stdout.lines()).find(|line| line.contains(secret));
+            assert_eq!(leak, None);
+        }
+    }
+    // The account may not have the role any more: another login does not help.
+    world.aws.fault(ApiFault::fail("sso:GetRoleCredentials", u32::MAX, 403, "ForbiddenException"));
+    let ran = with_login(&world, "shop").exits(3);
+    assert!(!ran.stderr.contains("aws sso login --profile"), "{}", ran.stderr);
+}
+
+#[test]
+fn an_access_token_that_is_over_is_refreshed() {
+    let world = World::new();
+    world.aws.add_refresh("canary-refresh", "canary-renewed");
+    let path = cache(&world, OF_SESSION, "canary-access", PAST, FUTURE);
+    with_login(&world, "shop").ok();
+    let expected = ["sso-oidc:CreateToken", "sso:GetRoleCredentials", "ecr:DescribeRepositories"];
+    assert_eq!(world.aws.actions(), expected);
+    // It is kept as other tools keep it: the next run needs no refresh.
+    assert!(std::fs::read_to_string(path).expect("reads").contains("canary-renewed"));
+    world.aws.clear_calls();
+    with_login(&world, "shop").ok();
+    assert_eq!(world.aws.actions(), expected[1..]);
+}
+
+#[test]
+fn a_login_that_is_over_is_no_verdict_and_names_what_to_run() {
+    let check = |world: &World, profile: &str, login: &str, calls: &[&str]| {
+        world.aws.clear_calls();
+        let ran = with_login(world, profile).exits(3);
+        let ran = ran.says(&format!("profile `{login}` is not logged in"));
+        ran.says(&format!("hint: run `aws sso login --profile {login}`"));
+        assert_eq!(world.aws.actions(), calls, "{profile}");
+    };
+    let world = World::new();
+    // Over, and so is the registration that it would be refreshed with.
+    cache(&world, OF_SESSION, "canary-access", PAST, PAST);
+    check(&world, "shop", "shop", &[]);
+    // A role that is assumed by who is logged in elsewhere.
+    check(&world, "deploy", "shop", &[]);
+    // The refresh is refused, and the portal no longer knows the token.
+    cache(&world, OF_SESSION, "canary-access", PAST, FUTURE);
+    check(&world, "shop", "shop", &["sso-oidc:CreateToken", "sso:GetRoleCredentials"]);
+    // Ended elsewhere, before its time.
+    let path = cache(&world, OF_SESSION, "canary-access", FUTURE, FUTURE);
+    check(&world, "shop", "shop", &["sso:GetRoleCredentials"]);
+    // Never logged in, with either kind of profile.
+    std::fs::remove_file(path).expect("is there");
+    check(&world, "shop", "shop", &[]);
+    check(&world, "old", "old", &[]);
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::error::Error as StdError;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 
+use crate::login::LoginNeeded;
+
 /// Why a call gave no answer. Texts fit after "cannot ".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -14,6 +16,16 @@ pub enum Error {
     NoCredentials {
         /// `service:Operation`, as in policies.
         action: &'static str,
+        /// What the chain said.
+        detail: String,
+    },
+    /// There is no login of IAM Identity Center (SSO) for the profile, or it is over.
+    #[error("call {action}: profile `{profile}` is not logged in: {detail}")]
+    LoginNeeded {
+        /// `service:Operation`.
+        action: &'static str,
+        /// The profile that has the login, as the user's configuration names it.
+        profile: String,
         /// What the chain said.
         detail: String,
     },
@@ -105,6 +117,7 @@ impl Error {
     pub fn action(&self) -> &'static str {
         match self {
             Self::NoCredentials { action, .. }
+            | Self::LoginNeeded { action, .. }
             | Self::CredentialsRefused { action, .. }
             | Self::Denied { action }
             | Self::Throttled { action }
@@ -131,6 +144,7 @@ impl Error {
             Self::NoCredentials { .. } => {
                 "set AWS_PROFILE, run `aws sso login`, or pass a role to the job (`AWS_ROLE_ARN`)".to_owned()
             }
+            Self::LoginNeeded { profile, .. } => format!("run `aws sso login --profile {profile}`"),
             Self::CredentialsRefused { .. } => {
                 "log in again; the credentials are expired or of another place".to_owned()
             }
@@ -184,6 +198,10 @@ fn of_code(action: &'static str, code: &str, message: &str) -> Error {
 
 /// What a credential provider that failed means for the call.
 pub(crate) fn of_credentials(action: &'static str, error: &CredentialsError) -> Error {
+    if let Some(login) = cause_of::<LoginNeeded>(error) {
+        let LoginNeeded { profile, detail } = login.clone();
+        return Error::LoginNeeded { action, profile, detail };
+    }
     match error {
         CredentialsError::CredentialsNotLoaded(_) => {
             Error::NoCredentials { action, detail: "the chain of providers is at its end".to_owned() }
@@ -192,7 +210,8 @@ pub(crate) fn of_credentials(action: &'static str, error: &CredentialsError) -> 
     }
 }
 
-fn cause_of<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+/// The first of an error and its sources that is a `T`.
+pub(crate) fn cause_of<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref() {

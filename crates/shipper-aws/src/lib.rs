@@ -3,6 +3,7 @@
 mod error;
 mod github;
 mod http;
+mod login;
 mod name;
 mod session;
 

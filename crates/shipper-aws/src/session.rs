@@ -9,6 +9,7 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 
 use crate::github::GithubJob;
+use crate::login::Chain;
 use crate::{AccountId, Error, Region, http};
 
 /// What a session is to use instead of the environment's values.
@@ -64,6 +65,10 @@ impl Session {
         let mut config = loader.load().await;
         if let (None, Some(region)) = (config.region(), &options.fallback_region) {
             config = config.into_builder().region(aws_config::Region::new(region.as_str().to_owned())).build();
+        }
+        if let Some(chain) = config.credentials_provider() {
+            let provider = SharedCredentialsProvider::new(Chain::new(chain, options.profile.clone()));
+            config = config.into_builder().credentials_provider(provider).build();
         }
         // The standard chain knows a token in a file only; GitHub hands one out on request.
         if let Some(job) = GithubJob::from_environment(|name| std::env::var(name).ok(), &config) {

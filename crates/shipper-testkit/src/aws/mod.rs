@@ -1,5 +1,5 @@
 //! AWS in this process, for tests: the control plane of ECR over the store of a [`FakeRegistry`], CloudFormation with
-//! scripted states, and STS, on one free loopback port (`AWS_ENDPOINT_URL`).
+//! scripted states, STS, and the logins of IAM Identity Center, on one free loopback port (`AWS_ENDPOINT_URL`).
 //!
 //! Invariants: digests are those of the stored bytes; what ECR refuses is refused; the clock is the test's; every call
 //! is in the log, also one that a fault hits.
@@ -8,6 +8,7 @@ mod cloudformation;
 mod ecr;
 mod fault;
 mod query;
+mod sso;
 mod sts;
 
 use std::net::{Ipv4Addr, TcpListener};
@@ -17,12 +18,13 @@ use std::thread::JoinHandle;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Response, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 pub use fault::ApiFault;
+pub use sso::SSO_SECRETS;
 pub use sts::GITHUB_IDENTITY;
 
 use crate::registry::{FakeRegistry, Shared};
@@ -62,6 +64,7 @@ struct Inner {
     account: Mutex<String>,
     ecr: Mutex<ecr::State>,
     stacks: Mutex<cloudformation::Stacks>,
+    logins: Mutex<sso::Logins>,
     script: fault::Script,
     calls: Mutex<Vec<Call>>,
 }
@@ -108,6 +111,7 @@ impl FakeAws {
             account: Mutex::new(ACCOUNT.to_owned()),
             ecr: Mutex::default(),
             stacks: Mutex::default(),
+            logins: Mutex::default(),
             script: fault::Script::default(),
             calls: Mutex::default(),
         });
@@ -161,6 +165,16 @@ impl FakeAws {
     /// Adds an export.
     pub fn add_export(&self, name: &str, value: &str) {
         lock(&self.inner.stacks).exports.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Makes `access_token` that of a login of IAM Identity Center.
+    pub fn add_login(&self, access_token: &str) {
+        lock(&self.inner.logins).tokens.insert(access_token.to_owned());
+    }
+
+    /// Lets `refresh_token` be exchanged for `access_token`, which is one of a login from then on.
+    pub fn add_refresh(&self, refresh_token: &str, access_token: &str) {
+        lock(&self.inner.logins).refreshes.insert(refresh_token.to_owned(), access_token.to_owned());
     }
 
     /// Stops the clock of ECR at so many seconds since the Unix epoch. It runs with the machine's until then.
@@ -266,10 +280,25 @@ fn github(inner: &Inner, uri: &Uri, authorization: &str) -> Answer {
     }
 }
 
-async fn handle(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response<Body> {
+async fn handle(
+    State(inner): State<Arc<Inner>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if uri.path() == "/github" {
         return respond(github(&inner, &uri, header("authorization")), true);
+    }
+    if let Some((action, parameters)) = sso::parse(&method, &uri, header("x-amz-sso_bearer_token"), &body) {
+        let call = Call { action: action.to_owned(), parameters: parameters.clone(), scope: String::new() };
+        lock(&inner.calls).push(call);
+        let answer = match inner.script.strike(action) {
+            Some(fault) => fault.answer(action),
+            None => sso::answer(&mut lock(&inner.logins), action, &parameters),
+        };
+        return respond(answer, true);
     }
     let target = header("x-amz-target");
     let (action, parameters) = match target.strip_prefix("AmazonEC2ContainerRegistry_V20150921.") {
