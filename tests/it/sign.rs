@@ -1,8 +1,9 @@
-//! `sign` and `verify --key`: DSSE signatures in Sigstore bundles, judged by securesystemslib.
+//! `sign` and `verify --key`: DSSE signatures in Sigstore bundles, judged by securesystemslib and `@sigstore/verify`.
 
 use std::path::Path;
 
-use shipper_testkit::{DockerRegistry, FakeRegistry, Judge, need};
+use serde_json::{Value, json};
+use shipper_testkit::{DockerRegistry, FakeRegistry, Judge, Node, need};
 
 use crate::support::{Project, text};
 
@@ -21,6 +22,31 @@ key = SSlibKey.from_crypto(load_pem_public_key(open(sys.argv[1], "rb").read()), 
 read = Envelope.from_dict(envelope)
 read.verify([key], 1)
 json.dump(json.loads(read.payload), sys.stdout)
+"#;
+
+/// What `@sigstore/verify` says of a bundle, given the public key in PEM (the first argument) and no other trust: the type of
+/// its statement and the digest that this is about, or the code of the refusal.
+const SIGSTORE: &str = r#"
+const fs = require("fs");
+const { bundleFromJSON } = require("@sigstore/bundle");
+const { Verifier, toSignedEntity, toTrustMaterial, VerificationError } = require("@sigstore/verify");
+const pem = fs.readFileSync(process.argv[1], "utf8");
+const root = { certificateAuthorities: [], timestampAuthorities: [], tlogs: [], ctlogs: [] };
+const bundle = bundleFromJSON(JSON.parse(fs.readFileSync(0)));
+const hint = bundle.verificationMaterial.content.publicKey.hint;
+const trust = toTrustMaterial(root, { [hint]: { rawBytes: pem } });
+const verifier = new Verifier(trust, { ctlogThreshold: 0, tlogThreshold: 0, timestampThreshold: 0 });
+let told;
+try {
+  const signer = verifier.verify(toSignedEntity(bundle));
+  const { payload, payloadType } = bundle.content.dsseEnvelope;
+  const statement = JSON.parse(payload.toString("utf8"));
+  told = { key: signer.key.asymmetricKeyType, payloadType, sha256: statement.subject[0].digest.sha256 };
+} catch (error) {
+  if (!(error instanceof VerificationError)) throw error;
+  told = { refused: error.code };
+}
+console.log(JSON.stringify(told));
 "#;
 
 pub(crate) fn key(name: &str) -> String {
@@ -62,6 +88,48 @@ fn what_is_signed_is_verified_here_and_by_securesystemslib() {
         let ran = project.run(["verify", "--key", &key(other), &reference]).exits(1);
         assert!(ran.stdout.contains("no signature of this key"), "{}", ran.stdout);
         project.run(["verify", &reference]).ok();
+    }
+}
+
+#[test]
+fn what_is_signed_is_accepted_by_sigstores_own_verifier_and_refused_where_it_was_altered() {
+    let node = need!(Node::find());
+    for (pair, kind) in [("ed25519", "ed25519"), ("p256", "ec")] {
+        let (project, reference) = image("<p>\n");
+        let signed = project.run(["sign", &reference, "--key", &key(&format!("{pair}.pem")), "--json"]).ok().json();
+        let bundle = bundle(&project, &text(&signed["signature"]));
+        let judged = |bundle: &[u8], public: &str| node.script(SIGSTORE, &[&key(public)], bundle);
+        let public = format!("{pair}.pub.pem");
+        let digest = text(&signed["digest"]);
+        let accepted = json!({
+            "key": kind,
+            "payloadType": "application/vnd.in-toto+json",
+            "sha256": digest.trim_start_matches("sha256:"),
+        });
+        assert_eq!(judged(&bundle, &public), accepted);
+        // Another key, another statement, another type of it, another signature.
+        let refused = json!({ "refused": "SIGNATURE_ERROR" });
+        let other = if pair == "p256" { "ed25519.pub.pem" } else { "p256.pub.pem" };
+        assert_eq!(judged(&bundle, other), refused, "{pair}");
+        let altered = |edit: &dyn Fn(&mut Value)| {
+            let mut document: Value = serde_json::from_slice(&bundle).expect("JSON");
+            edit(&mut document["dsseEnvelope"]);
+            judged(document.to_string().as_bytes(), &public)
+        };
+        // A letter in the middle is exchanged for another one of base64.
+        let exchanged = |value: &Value| {
+            let mut letters = text(value).into_bytes();
+            let middle = letters.len() / 2;
+            letters[middle] = if letters[middle] == b'A' { b'B' } else { b'A' };
+            json!(String::from_utf8(letters).expect("base64"))
+        };
+        assert_eq!(altered(&|envelope| envelope["payload"] = exchanged(&envelope["payload"])), refused, "{pair}");
+        assert_eq!(altered(&|envelope| envelope["payloadType"] = json!("text/plain")), refused, "{pair}");
+        let signature = |envelope: &mut Value| {
+            let changed = exchanged(&envelope["signatures"][0]["sig"]);
+            envelope["signatures"][0]["sig"] = changed;
+        };
+        assert_eq!(altered(&signature), refused, "{pair}");
     }
 }
 

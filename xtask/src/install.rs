@@ -1,4 +1,4 @@
-//! Finds or installs what the tests need: Debian packages, the test runner, a Python environment.
+//! Finds or installs what the tests need: Debian packages, the test runner, a Python environment, packages of npm.
 //!
 //! Invariants: nothing is installed that is there already; a failed installation is said and leaves the decision to
 //! the tests, which skip or (where skipping is forbidden) fail.
@@ -153,4 +153,40 @@ fn create_environment(directory: &Path) -> anyhow::Result<()> {
         apt_install(&["python3", "python3-venv"])?;
     }
     crate::process::run(&mut create())
+}
+
+/// A directory with the packages of `xtask/node/package-lock.json`; `None` (and a word why) if there is none.
+pub(crate) fn node() -> Option<PathBuf> {
+    match node_packages() {
+        Ok(directory) => Some(directory),
+        Err(error) => {
+            say(&format!("warning: no packages of npm for the tests: {error:#}"));
+            None
+        }
+    }
+}
+
+fn node_packages() -> anyhow::Result<PathBuf> {
+    let (from, directory) = (crate::root().join("xtask/node"), crate::root().join("target/node"));
+    let lock = "package-lock.json";
+    let wanted = std::fs::read_to_string(from.join(lock)).context("cannot read xtask/node/package-lock.json")?;
+    let stamp = directory.join("installed-lock.json");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(directory);
+    }
+    if (find("node").is_none() || find("npm").is_none()) && can_install_packages() {
+        apt_install(&["nodejs", "npm"])?;
+    }
+    std::fs::create_dir_all(&directory).context("cannot create target/node")?;
+    for file in ["package.json", lock] {
+        std::fs::copy(from.join(file), directory.join(file)).context("cannot write into target/node")?;
+    }
+    // Packages run nothing when they are installed, and are what the lock says.
+    retried(|| {
+        let mut npm = command(if cfg!(windows) { "npm.cmd" } else { "npm" });
+        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]).current_dir(&directory);
+        npm
+    })?;
+    std::fs::write(&stamp, wanted).context("cannot write into target/node")?;
+    Ok(directory)
 }

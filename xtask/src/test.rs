@@ -48,6 +48,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     install::debian_packages();
     let nextest = install::nextest();
     let python = install::python();
+    let node = install::node();
     let engines = crate::engines::provide();
     let target = crate::root().join("target");
     let skips = target.join("skips.log");
@@ -61,6 +62,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         command.env("SHIPPER_TEST_ENGINES", &engines);
         if let Some(python) = &python {
             command.env("SHIPPER_TEST_PYTHON", python);
+        }
+        if let Some(node) = &node {
+            command.env("SHIPPER_TEST_NODE", node);
         }
         command
     };

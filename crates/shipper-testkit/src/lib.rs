@@ -8,6 +8,7 @@ pub mod git;
 pub mod judge;
 pub mod kill;
 pub mod moto;
+mod node;
 pub mod registry;
 pub mod secret;
 pub mod skopeo;
@@ -23,6 +24,7 @@ pub use git::GitRepo;
 pub use judge::Judge;
 pub use kill::{Interrupted, KillPlan};
 pub use moto::Moto;
+pub use node::Node;
 pub use registry::{
     Auth, Exposure, FakeRegistry, FakeRegistryBuilder, Fault, Host, Log, Mutability, Profile, Request, Rule,
     StoredManifest,
