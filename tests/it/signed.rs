@@ -178,3 +178,78 @@ fn signatures_that_can_not_be_read_are_neither_good_nor_bad() {
     registry.fault(Rule::new(Fault::status(403)).path("/referrers/"));
     project.run(["plan", "docs"]).exits(3);
 }
+
+/// Whichever way an image is named, and before anything is copied or run.
+#[test]
+fn what_is_deployed_by_its_name_is_signed() {
+    let (own, live) = (FakeRegistry::start(), FakeRegistry::start());
+    let project = project(own.host(), "");
+    let target = |name: &str| {
+        format!(
+            "[[env.{name}.deploy]]\nname = 'main'\nrun = ['sh', '-c', 'echo $SHIPPER_DIGEST_DOCS >> dist/{name}']\n"
+        )
+    };
+    let targets = format!(
+        "[env.prod]\nregistry = '{}'\n{}{}[env.'pr-{{pr}}']\ntrust = 'any'\n{}",
+        live.host(),
+        target("prod"),
+        target("staging"),
+        target("'pr-{pr}'").replace("dist/'pr-{pr}'", "dist/pr")
+    );
+    let with = |tables: &str| configure(&project, own.host(), &format!("{tables}{targets}"));
+    with("");
+    project.run(["ship", "docs"]).ok();
+    let tag = text(&project.plan()["services"][0]["tag"]);
+    let reference = format!("{}/demo/docs:{tag}", own.host());
+    let image = format!("docs={reference}");
+    let lines = |name: &str| {
+        std::fs::read_to_string(project.path().join("dist").join(name)).map_or(0, |text| text.lines().count())
+    };
+    let ways: [&[&str]; 4] = [
+        &["deploy", "prod", "--image", &image],
+        &["deploy", "prod", "--image", &image, "--dry-run"],
+        &["deploy", "prod", "docs", "--tag", &tag],
+        &["promote", "staging", "--to-env", "prod"],
+    ];
+    project.run(["deploy", "staging", "--image", &image]).ok();
+
+    with(&trust("p256.pub.pem"));
+    let refused = || {
+        for way in ways {
+            live.clear_log();
+            let ran = project.run(way).exits(6).says("has no signature of a trusted key");
+            ran.says("hint: who stands by it signs it: `shipper sign");
+            live.log().assert_no_writes();
+        }
+        assert_eq!(lines("prod"), 0);
+    };
+    refused();
+    project.run(["sign", &reference, "--key", &format!("{KEYS}/ed25519.pem")]).ok();
+    refused();
+    // A pull request has its own environments, which take what nobody signed.
+    project.run(["deploy", "pr-7", "--pr", "7", "--trigger", "pull-request", "--image", &image]).ok();
+    assert_eq!(lines("pr"), 1);
+
+    project.run(["sign", &reference, "--key", &format!("{KEYS}/p256.pem")]).ok();
+    own.fault(Rule::new(Fault::status(403)).path("/referrers/"));
+    for way in ways {
+        project.run(way).exits(3);
+    }
+    own.clear_faults();
+    for way in ways {
+        project.run(way).ok();
+    }
+    assert_eq!(lines("prod"), 1, "the others find it done");
+
+    // Back to what was there, which another key has not signed.
+    with(&(trust("p256.pub.pem") + &sign_with("p256.pem")));
+    for content in ["2\n", "3\n"] {
+        project.repo.write("docs/index.md", content);
+        project.run(["deploy", "prod", "docs"]).ok();
+    }
+    with(&trust("ed25519.pub.pem"));
+    project.run(["rollback", "prod"]).exits(6).says("has no signature of a trusted key");
+    with(&trust("p256.pub.pem"));
+    project.run(["rollback", "prod"]).ok();
+    assert_eq!(lines("prod"), 4);
+}

@@ -581,6 +581,14 @@ pub enum Error {
         /// Where it runs.
         from: String,
     },
+    /// An image that is deployed by its name has no signature of a trusted key.
+    #[error("deploy {reference}: {why}")]
+    Unsigned {
+        /// The image by its digest.
+        reference: String,
+        /// What was found, and why it does not count.
+        why: String,
+    },
     /// Nothing was observed to run in an environment.
     #[error("bring out what runs in `{environment}`: nothing runs in `{environment}`")]
     NothingRuns {

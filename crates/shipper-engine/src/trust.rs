@@ -1,4 +1,4 @@
-//! Whose images are reused: those that a key of `[trust] keys` has signed, where there are such keys.
+//! Whose images are reused, or deployed by name: those that a key of `[trust] keys` has signed, where there are such keys.
 //!
 //! Invariant: nothing but a signature that a key accepts, about exactly the digest that was read, makes an image trusted; what
 //! could not be read is an error and neither yes nor no. A run that is not trusted itself asks for no signatures where such
@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use shipper_attest::VerifyingKey;
-use shipper_oci::{Manifest, Repository};
+use shipper_oci::{Digest, Manifest, Repository, Selector};
 use shipper_tag::Facts;
 
 use crate::registries::is_untrusted;
@@ -52,5 +52,24 @@ impl Trust {
         }
         let refused: String = found.refused.iter().map(|why| format!("; {why}")).collect();
         Ok(Some(format!("{} has no signature of a trusted key{refused}", image.digest())))
+    }
+
+    /// Refuses an image that is to be deployed by its name, and that none of the keys has signed.
+    ///
+    /// # Errors
+    /// [`Error::Unsigned`]; [`Error::NoImage`] where it is not there; [`Error::Store`] where it could not be told.
+    pub(crate) async fn require(&self, repository: &Repository, digest: &Digest) -> Result<(), Error> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let selector = Selector::Digest(digest.clone());
+        let reference = repository.reference(&selector);
+        let failed = |source| Error::Store { action: format!("look for signatures of {reference}"), source };
+        let image = repository.manifest(&selector).await.map_err(failed)?;
+        let image = image.ok_or_else(|| Error::NoImage { reference: reference.clone() })?;
+        match self.objection(repository, &image).await.map_err(failed)? {
+            Some(why) => Err(Error::Unsigned { reference, why }),
+            None => Ok(()),
+        }
     }
 }

@@ -13,6 +13,7 @@ use super::{
     recorded_deployment, references,
 };
 use crate::facts::facts_for_names;
+use crate::trust::Trust;
 use crate::{Error, Events, Project};
 
 /// What to go back to.
@@ -56,6 +57,7 @@ async fn rollback(
     let (run, _) = facts_for_names(project, &crate::FactsOverrides::default())?;
     let admits = project.config.has_environment(name) && project.config.environment(name)?.admits_untrusted;
     admitted(&run, name, admits)?;
+    let trust = Trust::of(project)?.where_written(&run);
     let store = store_named(project, name, &run).await?;
     let ledger = Ledger::new(&store);
     for _ in 0..ROUNDS {
@@ -88,6 +90,13 @@ async fn rollback(
             images: planned_images(Some(base), &target.images, &BTreeSet::new()),
             steps: planned.collect(),
         });
+        let mut places = super::Places::new();
+        for (service, image) in &target.images {
+            let failed = |source| Error::Store { action: format!("use {}", image.reference), source };
+            let repository = store.repository(&image.repository.parse().map_err(failed)?);
+            trust.require(&repository, &image.digest.parse().map_err(failed)?).await?;
+            places.insert(service.clone(), repository);
+        }
         let references = references(&target.images);
         if options.dry_run {
             return Ok(ended(DeployResult::Planned, Some(&target), references));
@@ -95,11 +104,6 @@ async fn rollback(
         let is_there = base.id == target.id || base.restores.as_ref() == Some(&target.id);
         if is_there && base.state == State::Observed {
             return Ok(ended(DeployResult::Unchanged, Some(base), references));
-        }
-        let mut places = super::Places::new();
-        for (service, image) in &target.images {
-            let failed = |source| Error::Store { action: format!("use repository `{}`", image.repository), source };
-            places.insert(service.clone(), store.repository(&image.repository.parse().map_err(failed)?));
         }
         let work = Work { commit: target.commit.clone(), ..Work::new(project, &ledger, events) };
         let begun = Begun {

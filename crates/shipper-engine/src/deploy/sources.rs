@@ -13,6 +13,7 @@ use crate::facts::facts_for_names;
 use crate::gather::selection;
 use crate::images::stored;
 use crate::ship::{self, ShipOptions};
+use crate::trust::Trust;
 use crate::{Error, Events, Options, Project, probe, registries};
 
 /// Images by service with where each of them is.
@@ -52,7 +53,7 @@ pub(crate) async fn store_of(project: &Project, environment: &Environment, run: 
 /// to stop.
 ///
 /// # Errors
-/// [`Error::Ship`], [`Error::NotBuilt`], [`Error::NoImage`]; [`Error::Store`] where it could not be told.
+/// [`Error::Ship`], [`Error::NotBuilt`], [`Error::NoImage`], [`Error::Unsigned`]; [`Error::Store`] where it could not be told.
 pub(super) async fn locate(
     project: &Project,
     options: &DeployOptions,
@@ -65,11 +66,11 @@ pub(super) async fn locate(
         facts: options.facts.clone(),
         ..ShipOptions::default()
     };
-    match &options.source {
+    let found = match &options.source {
         ImageSource::Ship if options.dry_run => {
             let found = ship::existing(project, &wanted, events).await?;
             let located = built(found.images, &found.repositories, found.saved_ms).await?;
-            Ok(Some(Located { unbuilt: found.missing, ..located }))
+            return Ok(Some(Located { unbuilt: found.missing, ..located }));
         }
         ImageSource::Ship => {
             let (shipped, repositories, saved_ms) = ship::shipped(project, &wanted, events, stop).await?;
@@ -81,19 +82,26 @@ pub(super) async fn locate(
                 let failed = shipped.failures.len();
                 return Err(Error::Ship { failed, code });
             }
-            built(shipped.images, &repositories, saved_ms).await.map(Some)
+            return built(shipped.images, &repositories, saved_ms).await.map(Some);
         }
         ImageSource::Existing => {
             let found = ship::existing(project, &wanted, events).await?;
             if !found.missing.is_empty() {
                 return Err(Error::NotBuilt { services: found.missing.into_iter().collect() });
             }
-            built(found.images, &found.repositories, found.saved_ms).await.map(Some)
+            return built(found.images, &found.repositories, found.saved_ms).await.map(Some);
         }
-        ImageSource::Tag(tag) => tagged(project, options, tag).await.map(Some),
-        ImageSource::Images(images) => named(project, images).await.map(Some),
-        ImageSource::Environment(name) => of_environment(project, options, name).await.map(Some),
+        ImageSource::Tag(tag) => tagged(project, options, tag).await?,
+        ImageSource::Images(images) => named(project, images).await?,
+        ImageSource::Environment(name) => of_environment(project, options, name).await?,
+    };
+    // Those of services are what `ship` may reuse or has built; these only have a name.
+    let (run, _) = facts_for_names(project, &options.facts)?;
+    let trust = Trust::of(project)?.where_written(&run);
+    for source in found.images.values() {
+        trust.require(&source.repository, &source.digest).await?;
     }
+    Ok(Some(found))
 }
 
 async fn built(

@@ -14,6 +14,7 @@ impl Error {
             Self::Deploy(error) => error.exit_code(),
             Self::Untrusted { .. }
             | Self::UntrustedSource { .. }
+            | Self::Unsigned { .. }
             | Self::StillNotReady { .. }
             | Self::Step { .. }
             | Self::Contended { .. } => ExitCode::DeployFailed,
@@ -68,6 +69,9 @@ impl Error {
                 Some(format!("set it up, or put the command that does into `bootstrap` of `[env.{environment}]`"))
             }
             Self::UntrustedSource { .. } => Some("build it from the commit that was merged".to_owned()),
+            Self::Unsigned { reference, .. } => {
+                Some(format!("who stands by it signs it: `shipper sign {reference} --key KEY`"))
+            }
             Self::NothingRuns { environment } => Some(format!("`shipper history {environment}` lists what was done")),
             Self::NoRemove { environment } => {
                 Some(format!("put the command that does into `remove` of `[env.{environment}]`"))
