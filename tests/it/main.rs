@@ -1,6 +1,8 @@
 //! Drives the real binary, one module per subject.
 
 mod attest;
+#[cfg(unix)]
+mod attested;
 mod audit;
 mod bad_input;
 #[cfg(all(unix, feature = "aws"))]

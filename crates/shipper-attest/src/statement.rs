@@ -81,7 +81,8 @@ impl Statement {
         struct Read {
             #[serde(rename = "_type")]
             of_type: String,
-            subject: Vec<About>,
+            // BuildKit writes `null` for an image without a name.
+            subject: Option<Vec<About>>,
             predicate_type: String,
         }
         #[derive(Deserialize)]
@@ -94,7 +95,7 @@ impl Statement {
             return Err(fault("it is of another type".to_owned()));
         }
         let digest = |about: &About| Some(format!("sha256:{}", about.digest.get("sha256")?));
-        let subjects = read.subject.iter().filter_map(digest).collect();
+        let subjects = read.subject.iter().flatten().filter_map(digest).collect();
         Ok(Self { subjects, predicate_type: read.predicate_type })
     }
 

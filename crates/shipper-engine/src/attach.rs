@@ -78,6 +78,18 @@ fn beside(image: &Manifest, stated: &[Stated]) -> shipper_oci::Result<Artifact> 
     Ok(Artifact { manifest: Manifest::image(&manifest)?, blobs })
 }
 
+/// Digest of the image that an entry of an index is about; `None` where the entry is an image itself.
+pub(crate) fn about(entry: &Descriptor) -> Option<&str> {
+    let is_about = entry.annotations.get(REFERENCE_TYPE).is_some_and(|of_type| of_type == "attestation-manifest");
+    is_about.then(|| entry.annotations.get(REFERENCE_DIGEST).map_or("", String::as_str))
+}
+
+/// What the statement in a layer states; `None` for other layers.
+pub(crate) fn stated_in(layer: &Descriptor) -> Option<&str> {
+    let is_statement = layer.media_type == STATEMENT_MEDIA_TYPE;
+    is_statement.then(|| layer.annotations.get(PREDICATE_TYPE).map_or("", String::as_str))
+}
+
 /// The entry in the index for a manifest of statements.
 pub(crate) fn index_entry(attached: &Artifact) -> shipper_oci::Result<Descriptor> {
     let mut entry = attached.manifest.descriptor().with_platform(NO_PLATFORM.parse()?);

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use shipper_oci::{Archive, Engine, Manifest, ManifestKind, Repository, Selector};
+use shipper_oci::{Archive, Descriptor, Engine, Manifest, ManifestKind, Repository, Selector};
 
 use crate::amazon::Logins;
 use crate::bases::located;
 use crate::beside::{self, Beside};
-use crate::{Error, Options};
+use crate::{Error, Options, attach};
 
 /// Destinations that are a container engine on this machine.
 pub(crate) const DAEMON: &str = "docker-daemon:";
@@ -193,13 +193,13 @@ pub(crate) fn copy_failed(from: &str, to: &str, source: shipper_oci::Error) -> E
 /// A child, layer or config of an inspected image.
 #[derive(Debug, Clone)]
 pub struct Part {
-    /// `config`, `layer` or `image`.
+    /// `config`, `layer` or `image`; of what is stated about images `statement` and, for a manifest of them, `statements`.
     pub kind: &'static str,
     /// Its digest.
     pub digest: String,
     /// Its size in bytes, compressed.
     pub size: u64,
-    /// Its platform or media type.
+    /// Its platform or media type; of statements what they state, and of which image.
     pub about: String,
 }
 
@@ -235,12 +235,18 @@ pub async fn inspect(options: &Options, text: &str) -> Result<Inspected, Error> 
     let mut parts = Vec::new();
     let mut config = serde_json::Value::Null;
     match manifest.kind() {
-        ManifestKind::Index(index) => parts.extend(index.manifests.iter().map(|child| Part {
-            kind: "image",
-            digest: child.digest.to_string(),
-            size: child.size,
-            about: child.platform.as_ref().map_or_else(|| child.media_type.clone(), ToString::to_string),
-        })),
+        ManifestKind::Index(index) => {
+            for child in &index.manifests {
+                let (kind, about) = match attach::about(child) {
+                    Some(image) => ("statements", format!("{} of {image}", stated(&place.repository, child).await?)),
+                    None => {
+                        let platform = child.platform.as_ref();
+                        ("image", platform.map_or_else(|| child.media_type.clone(), ToString::to_string))
+                    }
+                };
+                parts.push(Part { kind, digest: child.digest.to_string(), size: child.size, about });
+            }
+        }
         ManifestKind::Image(image) => {
             let part = |kind, of: &shipper_oci::Descriptor| Part {
                 kind,
@@ -249,7 +255,10 @@ pub async fn inspect(options: &Options, text: &str) -> Result<Inspected, Error> 
                 about: of.media_type.clone(),
             };
             parts.push(part("config", &image.config));
-            parts.extend(image.layers.iter().map(|layer| part("layer", layer)));
+            parts.extend(image.layers.iter().map(|layer| match attach::stated_in(layer) {
+                Some(predicate_type) => Part { about: predicate_type.to_owned(), ..part("statement", layer) },
+                None => part("layer", layer),
+            }));
             let bytes = place.repository.blob(&image.config).await.map_err(failed)?;
             config = serde_json::from_slice(&bytes).unwrap_or_default();
             properties = config_properties(&config);
@@ -270,6 +279,17 @@ pub async fn inspect(options: &Options, text: &str) -> Result<Inspected, Error> 
     })
 }
 
+/// What a manifest of statements holds.
+async fn stated(repository: &Repository, entry: &Descriptor) -> Result<String, Error> {
+    let selector = Selector::Digest(entry.digest.clone());
+    let reference = repository.reference(&selector);
+    let failed = |source| Error::Store { action: format!("read {reference}"), source };
+    let manifest = repository.manifest(&selector).await.map_err(failed)?;
+    let manifest = manifest.ok_or_else(|| Error::NoImage { reference: reference.clone() })?;
+    let layers = manifest.as_image().map(|image| image.layers.as_slice()).unwrap_or_default();
+    Ok(layers.iter().filter_map(attach::stated_in).collect::<Vec<_>>().join(", "))
+}
+
 /// What a person wants to know of an image config (OCI image-spec, "OCI Image Configuration").
 fn config_properties(config: &serde_json::Value) -> Vec<(String, String)> {
     let text = |value: &serde_json::Value| match value {
@@ -277,7 +297,10 @@ fn config_properties(config: &serde_json::Value) -> Vec<(String, String)> {
         other => other.to_string(),
     };
     let platform = format!("{}/{}", text(&config["os"]), text(&config["architecture"]));
-    let mut properties = vec![("platform".to_owned(), platform), ("created".to_owned(), text(&config["created"]))];
+    let mut properties = vec![("platform".to_owned(), platform)];
+    if !config["created"].is_null() {
+        properties.push(("created".to_owned(), text(&config["created"])));
+    }
     for name in ["User", "Entrypoint", "Cmd", "WorkingDir", "Env", "ExposedPorts"] {
         let value = &config["config"][name];
         if !value.is_null() {

@@ -54,6 +54,7 @@ mod retention;
 mod run;
 mod ship;
 mod sign;
+mod statements;
 mod tagging;
 mod trust;
 mod uploads;
@@ -104,6 +105,7 @@ pub use shipper_report::{
     PlannedStep, Reason, Record, ShippedImage, ValueChange,
 };
 pub use sign::{Signed, sign};
+pub use statements::ImageStatement;
 pub use tagging::{facts, metadata_tags, read_facts, tags};
 pub use verify::{Verified, VerifyFault, verify};
 pub use why::{Against, Why, why};

@@ -17,6 +17,7 @@ use crate::gather::{gather, selection};
 use crate::inputs::Problem;
 use crate::names::{INPUTS_ARTIFACT, KEY, SERVICE, tag};
 use crate::probe::stored_key;
+use crate::statements::{self, ImageStatement};
 use crate::whole::{self, Part};
 use crate::{Error, Events, Options, Project, Silent, images, inputs, registries, ship, sign};
 
@@ -50,6 +51,8 @@ pub struct Verified {
     pub bytes: u64,
     /// Signatures of the key that was asked for; absent where none was.
     pub signatures: Option<usize>,
+    /// What an index states about its images, in its order; what is wrong with a statement is among the faults.
+    pub statements: Vec<ImageStatement>,
     /// What is wrong.
     pub faults: Vec<VerifyFault>,
 }
@@ -71,6 +74,7 @@ impl Verified {
             blobs: 0,
             bytes: 0,
             signatures: None,
+            statements: Vec::new(),
             faults: Vec::new(),
         }
     }
@@ -206,6 +210,11 @@ async fn verify_image(
     }
     let content = check_content(repository, &manifest).await;
     answer.count(&content, "");
+    let (stated, problems) = statements::of_index(repository, &manifest, &content.images).await;
+    answer.statements = stated;
+    for (part, problem) in problems {
+        answer.document(part, problem);
+    }
     match stored_key(repository, &manifest).await {
         Ok(stored) => answer.key = stored,
         Err(error) => answer.error(format!("label {KEY}"), &error),
@@ -346,7 +355,7 @@ async fn check_labels(
 ) {
     let Some(image) = manifest.as_image().filter(|_| manifest.artifact_type().is_none()) else { return };
     // What BuildKit puts beside images (provenance, SBOM) is of no platform and carries no label.
-    if image.layers.iter().any(|layer| layer.media_type == "application/vnd.in-toto+json") {
+    if image.layers.iter().any(|layer| crate::attach::stated_in(layer).is_some()) {
         return;
     }
     let config = match repository.blob(&image.config).await {

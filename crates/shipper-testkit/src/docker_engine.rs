@@ -1,8 +1,8 @@
 //! A Docker engine with buildx as a child process: the BuildKit that most users have.
 //!
-//! Invariants: everything lies in a private directory and listens on a socket there; no bridge and no firewall rule is
-//! made, so that `RUN` steps need the host's network; the daemon and its containerd are ended by their process ids when
-//! the fixture is dropped.
+//! Invariants: everything lies in a private directory and listens on a socket there; on the host's network no bridge and no
+//! firewall rule is made, so that `RUN` steps need that network itself; the daemon and its containerd are ended by their process
+//! ids when the fixture is dropped.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -55,6 +55,13 @@ pub enum ImageStore {
     Classic,
 }
 
+/// What an engine and its containers see.
+#[derive(Clone, Copy)]
+enum Network {
+    Host,
+    Own,
+}
+
 /// A running engine.
 #[derive(Debug)]
 pub struct DockerEngine {
@@ -72,6 +79,22 @@ impl DockerEngine {
     /// # Panics
     /// If it is there and does not start; the message holds what it printed.
     pub fn start(suite: Suite, store: ImageStore) -> Result<Self, Skip> {
+        Self::launch(suite, store, Network::Host)
+    }
+
+    /// As [`DockerEngine::start`], on a network of its own that leads nowhere and ends with it. It has a bridge, which some steps
+    /// of BuildKit need (generators of SBOMs), and sees no server of the tests.
+    ///
+    /// # Errors
+    /// As [`DockerEngine::start`], and if there is no `unshare`.
+    ///
+    /// # Panics
+    /// As [`DockerEngine::start`].
+    pub fn start_apart(suite: Suite, store: ImageStore) -> Result<Self, Skip> {
+        Self::launch(suite, store, Network::Own)
+    }
+
+    fn launch(suite: Suite, store: ImageStore, network: Network) -> Result<Self, Skip> {
         let programs = programs(suite)?;
         if !rustix::process::geteuid().is_root() {
             return Err(Skip::new(suite.part(), "a Docker engine needs root"));
@@ -87,8 +110,21 @@ impl DockerEngine {
         let settings = format!("{{\"features\":{{\"containerd-snapshotter\":{containerd}}}}}");
         fs::write(at("daemon.json"), settings).expect("cannot write the configuration");
         let log = File::create(at("log")).expect("cannot create the log");
-        let mut daemon = Command::new(programs.join("usr/sbin/dockerd"));
-        daemon.args(["--iptables=false", "--ip6tables=false", "--bridge=none", "--config-file"]).arg(at("daemon.json"));
+        let program = programs.join("usr/sbin/dockerd");
+        let mut daemon = match network {
+            Network::Host => {
+                let mut daemon = Command::new(program);
+                daemon.arg("--bridge=none");
+                daemon
+            }
+            Network::Own => {
+                // It becomes the daemon: the process id is that of both.
+                let mut apart = Command::new(require_tool("unshare")?);
+                apart.args(["--net", "--"]).arg(program);
+                apart
+            }
+        };
+        daemon.args(["--iptables=false", "--ip6tables=false", "--config-file"]).arg(at("daemon.json"));
         daemon.arg("--data-root").arg(at("data")).arg("--exec-root").arg(at("exec")).arg("--pidfile").arg(at("pid"));
         daemon.arg("--host").arg(format!("unix://{}", at("docker.sock").display())).env("PATH", path(&programs));
         daemon.stdin(Stdio::null()).stdout(log.try_clone().expect("one more handle")).stderr(log);

@@ -7,7 +7,7 @@ use shipper_engine::{ExitCode, units};
 use crate::cli::{Global, InspectArgs};
 use crate::commands::{block_on, options};
 use crate::failure::Failure;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, escape_controls};
 
 pub(crate) fn run(global: &Global, args: &InspectArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
     let inspected = block_on(shipper_engine::inspect(&options(global), &args.reference))??;
@@ -24,10 +24,11 @@ pub(crate) fn run(global: &Global, args: &InspectArgs, terminal: &Terminal) -> R
     writeln!(out, "  digest     {}", inspected.digest)?;
     writeln!(out, "  type       {}", inspected.media_type)?;
     for (name, value) in &inspected.properties {
-        writeln!(out, "  {name:<10} {value}")?;
+        writeln!(out, "  {} {}", escape_controls(&format!("{name:<10}")), escape_controls(value))?;
     }
     for part in &inspected.parts {
-        writeln!(out, "  {:<10} {} {:>10} {}", part.kind, part.digest, units::bytes(part.size), part.about)?;
+        let about = escape_controls(&part.about);
+        writeln!(out, "  {:<10} {} {:>10} {about}", part.kind, part.digest, units::bytes(part.size))?;
     }
     Ok(ExitCode::Done)
 }

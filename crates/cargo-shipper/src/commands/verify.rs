@@ -8,7 +8,7 @@ use shipper_engine::{ExitCode, Verified, units};
 use crate::cli::{Global, VerifyArgs};
 use crate::commands::{block_on, options_at};
 use crate::failure::Failure;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, escape_controls};
 
 pub(crate) fn run(global: &Global, args: &VerifyArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
     let options = options_at(global, &args.place, None);
@@ -19,7 +19,7 @@ pub(crate) fn run(global: &Global, args: &VerifyArgs, terminal: &Terminal) -> Re
         writeln!(out, "{}", json!({"format": shipper_engine::FORMAT, "images": images}))?;
     } else {
         for answer in &answers {
-            out.write_all(lines(answer).as_bytes())?;
+            out.write_all(escape_controls(&lines(answer)).as_bytes())?;
         }
     }
     Ok(if answers.iter().any(Verified::is_wrong) {
@@ -35,6 +35,11 @@ fn document(answer: &Verified) -> serde_json::Value {
     let faults = answer.faults.iter();
     let faults: Vec<_> =
         faults.map(|fault| json!({"part": fault.part, "problem": fault.problem, "proven": fault.proven})).collect();
+    let statements: Vec<_> = answer
+        .statements
+        .iter()
+        .map(|one| json!({"image": one.image, "predicate-type": one.predicate_type, "names-image": one.names_image}))
+        .collect();
     json!({
         "reference": answer.reference,
         "digest": answer.digest,
@@ -44,6 +49,7 @@ fn document(answer: &Verified) -> serde_json::Value {
         "blobs": answer.blobs,
         "bytes": answer.bytes,
         "signatures": answer.signatures,
+        "statements": statements,
         "faults": faults,
     })
 }
@@ -59,6 +65,11 @@ fn lines(answer: &Verified) -> String {
         (count, false, _) => format!("could not tell: {count} could not be read"),
     };
     let mut text = format!("{}  {verdict}\n", answer.reference);
+    for one in &answer.statements {
+        let only =
+            if one.names_image { "" } else { " (as the index says; the statement was not read or names no image)" };
+        text.push_str(&format!("  {} of {}{only}\n", one.predicate_type, one.image));
+    }
     for fault in &answer.faults {
         let mark = if fault.proven { "-" } else { "?" };
         text.push_str(&format!("  {mark} {}: {}\n", fault.part, fault.problem));
