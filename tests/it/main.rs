@@ -35,6 +35,8 @@ mod lint;
 #[cfg(feature = "aws")]
 mod live;
 mod network;
+#[cfg(feature = "aws")]
+mod places;
 mod project;
 mod promote;
 #[cfg(unix)]

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 
-use crate::login::LoginNeeded;
+use crate::login::{LoginNeeded, ProfileMissing};
 
 /// Why a call gave no answer. Texts fit after "cannot ".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +18,14 @@ pub enum Error {
         action: &'static str,
         /// What the chain said.
         detail: String,
+    },
+    /// The profile that was named is not defined, or has no credentials.
+    #[error("call {action}: profile `{profile}` is not defined, or has no credentials")]
+    ProfileMissing {
+        /// `service:Operation`.
+        action: &'static str,
+        /// The profile.
+        profile: String,
     },
     /// There is no login of IAM Identity Center (SSO) for the profile, or it is over.
     #[error("call {action}: profile `{profile}` is not logged in: {detail}")]
@@ -117,6 +125,7 @@ impl Error {
     pub fn action(&self) -> &'static str {
         match self {
             Self::NoCredentials { action, .. }
+            | Self::ProfileMissing { action, .. }
             | Self::LoginNeeded { action, .. }
             | Self::CredentialsRefused { action, .. }
             | Self::Denied { action }
@@ -143,6 +152,12 @@ impl Error {
         Some(match self {
             Self::NoCredentials { .. } => {
                 "set AWS_PROFILE, run `aws sso login`, or pass a role to the job (`AWS_ROLE_ARN`)".to_owned()
+            }
+            Self::ProfileMissing { profile, .. } => {
+                format!(
+                    "run `aws configure --profile {profile}`; on a runner with a role, write `role_arn` and \
+                     `credential_source = Environment` into `[profile {profile}]`"
+                )
             }
             Self::LoginNeeded { profile, .. } => format!("run `aws sso login --profile {profile}`"),
             Self::CredentialsRefused { .. } => {
@@ -201,6 +216,9 @@ pub(crate) fn of_credentials(action: &'static str, error: &CredentialsError) -> 
     if let Some(login) = cause_of::<LoginNeeded>(error) {
         let LoginNeeded { profile, detail } = login.clone();
         return Error::LoginNeeded { action, profile, detail };
+    }
+    if let Some(ProfileMissing { profile }) = cause_of(error) {
+        return Error::ProfileMissing { action, profile: profile.clone() };
     }
     match error {
         CredentialsError::CredentialsNotLoaded(_) => {

@@ -1,4 +1,5 @@
-//! The standard chain of providers, which says in words of its own when a login of IAM Identity Center (SSO) is over.
+//! The providers of credentials, which say in words of their own when a login of IAM Identity Center (SSO) is over, and when a
+//! profile that was named is not there.
 //!
 //! Source: AWS SDKs and Tools Reference Guide, "IAM Identity Center credential provider": a profile with `sso_session` or
 //! `sso_start_url` is logged in by `aws sso login --profile NAME`; one with `source_profile` has its login there.
@@ -27,11 +28,18 @@ pub(crate) struct LoginNeeded {
     pub(crate) detail: String,
 }
 
-/// The standard chain.
+/// A profile that was named outright, and is not there or has no credentials.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("profile `{profile}` is not defined, or has no credentials")]
+pub(crate) struct ProfileMissing {
+    pub(crate) profile: String,
+}
+
+/// The standard chain, or one profile alone.
 #[derive(Debug)]
 pub(crate) struct Chain {
     inner: SharedCredentialsProvider,
-    /// The profile that was asked for; `AWS_PROFILE` where it is absent.
+    /// The profile that is used alone; absent for the standard chain.
     profile: Option<String>,
 }
 
@@ -45,6 +53,9 @@ impl Chain {
             Ok(credentials) => return Ok(credentials),
             Err(error) => error,
         };
+        if let (CredentialsError::CredentialsNotLoaded(_), Some(profile)) = (&error, &self.profile) {
+            return Err(CredentialsError::provider_error(ProfileMissing { profile: profile.clone() }));
+        }
         if !is_of_login(&error) {
             return Err(error);
         }

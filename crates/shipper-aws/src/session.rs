@@ -3,10 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_types::service_config::ServiceConfigKey;
 
 use crate::github::GithubJob;
 use crate::login::Chain;
@@ -20,7 +23,8 @@ pub struct SessionOptions {
     pub region: Option<Region>,
     /// The region where neither this nor the environment names one.
     pub fallback_region: Option<Region>,
-    /// The profile; `AWS_PROFILE` where it is absent.
+    /// The profile, whose credentials alone are used: those of the environment may be of another account. Where it is absent,
+    /// the standard chain decides, `AWS_PROFILE` among it.
     pub profile: Option<String>,
     /// How long one call may take, retries included.
     pub deadline: Duration,
@@ -54,7 +58,7 @@ impl Session {
             .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http::client())
-            .timeout_config(timeouts)
+            .timeout_config(timeouts.clone())
             .retry_config(RetryConfig::standard());
         if let Some(region) = &options.region {
             loader = loader.region(aws_config::Region::new(region.as_str().to_owned()));
@@ -66,12 +70,23 @@ impl Session {
         if let (None, Some(region)) = (config.region(), &options.fallback_region) {
             config = config.into_builder().region(aws_config::Region::new(region.as_str().to_owned())).build();
         }
+        if let Some(profile) = &options.profile {
+            let settings = ProviderConfig::without_region()
+                .with_region(config.region().cloned())
+                .with_http_client(http::client())
+                .with_retry_config(RetryConfig::standard())
+                .with_timeout_config(timeouts);
+            let alone = ProfileFileCredentialsProvider::builder().profile_name(profile).configure(&settings).build();
+            let provider = SharedCredentialsProvider::new(alone);
+            config = config.into_builder().credentials_provider(provider).build();
+        }
         if let Some(chain) = config.credentials_provider() {
             let provider = SharedCredentialsProvider::new(Chain::new(chain, options.profile.clone()));
             config = config.into_builder().credentials_provider(provider).build();
         }
         // The standard chain knows a token in a file only; GitHub hands one out on request.
-        if let Some(job) = GithubJob::from_environment(|name| std::env::var(name).ok(), &config) {
+        let job = GithubJob::from_environment(|name| std::env::var(name).ok(), &config);
+        if let Some(job) = job.filter(|_| options.profile.is_none()) {
             let provider = SharedCredentialsProvider::new(job);
             config = config.into_builder().credentials_provider(provider).build();
         }
@@ -82,6 +97,15 @@ impl Session {
     #[must_use]
     pub fn region(&self) -> Option<Region> {
         self.config.region()?.as_ref().parse().ok()
+    }
+
+    /// Whether the environment or the profile sends the calls to a service to a place of the user's choice; `id` is the
+    /// service's name in `AWS_ENDPOINT_URL_<ID>`.
+    #[must_use]
+    pub fn is_redirected(&self, id: &str) -> bool {
+        let key = ServiceConfigKey::builder().service_id(id).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+        let of_service = || self.config.service_config()?.load_config(key.ok()?);
+        self.config.endpoint_url().is_some() || of_service().is_some()
     }
 
     /// The account that the credentials are of.

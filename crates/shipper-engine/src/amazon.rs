@@ -1,7 +1,8 @@
 //! What AWS has to say about where images go: the repository of a stack, passwords of ECR without a docker login.
 //!
 //! Invariants: the credentials that the user keeps for Docker and podman come first; a password of ECR is given to the
-//! registry that it is for; a registry is logged in to once, and once more for each password that it refuses.
+//! registry that it is for, with the region of its host and the profile of its environment; a registry is logged in to once,
+//! and once more for each password that it refuses.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -59,9 +60,11 @@ pub(crate) struct Logins(Arc<EcrCredentials>);
 
 impl Logins {
     /// Nothing is read before a registry is asked for something.
-    pub(crate) fn new(environment: &BTreeMap<String, String>) -> Self {
+    /// `profiles` are those of AWS by the host of the registry that they are for.
+    pub(crate) fn new(environment: &BTreeMap<String, String>, profiles: BTreeMap<String, String>) -> Self {
         Self(Arc::new(EcrCredentials {
             files: credential_files(environment),
+            profiles,
             aliases: Mutex::default(),
             logins: Mutex::default(),
         }))
@@ -72,16 +75,13 @@ impl Logins {
         Credentials::new(self.clone())
     }
 
-    /// Where the environment sends the calls to ECR elsewhere, the registry is elsewhere too: at the endpoint of its tokens.
-    pub(crate) async fn moved(
-        &self,
-        text: &str,
-        environment: &BTreeMap<String, String>,
-    ) -> Result<Option<String>, Error> {
+    /// Where the environment or a profile sends the calls to ECR elsewhere, the registry is elsewhere too: at the endpoint of
+    /// its tokens.
+    pub(crate) async fn moved(&self, text: &str) -> Result<Option<String>, Error> {
         let (host, prefix) = text.split_once('/').map_or((text, None), |(host, prefix)| (host, Some(prefix)));
         let Ok(registry) = host.parse::<EcrRegistry>() else { return Ok(None) };
-        let is_set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
-        if !is_set("AWS_ENDPOINT_URL") && !is_set("AWS_ENDPOINT_URL_ECR") {
+        let session = self.0.session(&registry).await;
+        if !session.is_redirected("ECR") {
             return Ok(None);
         }
         let failed = |source| Error::Aws { action: format!("log in to {host}"), source };
@@ -89,7 +89,7 @@ impl Logins {
         let mut kept = slot.lock().await;
         let login = match kept.take() {
             Some(kept) => kept,
-            None => Kept::fetch(&registry).await.map_err(failed)?,
+            None => Kept::fetch(&session, &registry).await.map_err(failed)?,
         };
         let endpoint = login.login.endpoint.split_once("://").map(|(_, host)| host.trim_end_matches('/').to_owned());
         *kept = Some(login);
@@ -105,16 +105,11 @@ impl fmt::Debug for Logins {
     }
 }
 
-async fn login(registry: &EcrRegistry) -> Result<RegistryLogin, shipper_aws::Error> {
-    let mut options = SessionOptions::default();
-    options.region = Some(registry.region.clone());
-    let session = Session::open(&options).await;
-    Ecr::new(&session, Some(registry.account.clone())).login().await
-}
-
 /// The user's credentials for Docker and podman, and for registries of ECR those of AWS.
 struct EcrCredentials {
     files: CredentialSources,
+    /// Profiles by the registry's host.
+    profiles: BTreeMap<String, String>,
     /// Hosts that stand in for a registry of ECR.
     aliases: Mutex<HashMap<String, EcrRegistry>>,
     /// What was fetched, by the registry's host.
@@ -134,14 +129,22 @@ struct Kept {
 const RENEW: f64 = 0.8;
 
 impl Kept {
-    async fn fetch(registry: &EcrRegistry) -> Result<Self, shipper_aws::Error> {
-        let login = login(registry).await?;
+    async fn fetch(session: &Session, registry: &EcrRegistry) -> Result<Self, shipper_aws::Error> {
+        let login = Ecr::new(session, Some(registry.account.clone())).login().await?;
         let until = Instant::now() + login.life.mul_f64(RENEW).min(Duration::from_secs(12 * 3600));
         Ok(Self { login, until })
     }
 }
 
 impl EcrCredentials {
+    /// A session of the registry's own: no other has its region and its profile.
+    async fn session(&self, registry: &EcrRegistry) -> Session {
+        let mut options = SessionOptions::default();
+        options.region = Some(registry.region.clone());
+        options.profile = self.profiles.get(registry.host()).cloned();
+        Session::open(&options).await
+    }
+
     fn slot(&self, registry: &EcrRegistry) -> Slot {
         Arc::clone(lock(&self.logins).entry(registry.host().to_owned()).or_default())
     }
@@ -173,7 +176,8 @@ impl EcrCredentials {
         {
             return Ok(Some(found));
         }
-        let fetched = Kept::fetch(&ecr).await.map_err(|error| {
+        let session = self.session(&ecr).await;
+        let fetched = Kept::fetch(&session, &ecr).await.map_err(|error| {
             let hint = error.hint().map_or_else(String::new, |hint| format!("; {hint}"));
             shipper_oci::Error::Credentials { registry: host.clone(), reason: format!("cannot {error}{hint}") }
         })?;

@@ -49,6 +49,7 @@ pub async fn ensure(project: &Project, options: &EnsureOptions) -> Result<Vec<En
     }
     let mut session = SessionOptions::default();
     session.region = Some(host.region.clone());
+    session.profile = project.config.profiles()?.remove(host.host());
     let ecr = Ecr::new(&Session::open(&session).await, Some(host.account));
     // All are looked at before one is changed.
     let mut planned = Vec::new();

@@ -8,6 +8,7 @@ use shipper_oci::{Archive, Descriptor, Engine, Manifest, ManifestKind, Repositor
 use crate::amazon::Logins;
 use crate::bases::located;
 use crate::beside::{self, Beside};
+use crate::project::profiles;
 use crate::{Error, Options, attach};
 
 /// Destinations that are a container engine on this machine.
@@ -42,7 +43,7 @@ pub(crate) async fn source(options: &Options, text: &str) -> Result<Place, Error
         (Some(path), _) => (path, true),
         (None, Some(path)) => (path, false),
         (None, None) => {
-            let Named { repository, selector } = named(options, text)?;
+            let Named { repository, selector } = named(options, text).await?;
             let selector = match selector {
                 Some(selector) => selector,
                 None => repository.unnamed_image().await.map_err(missing)?,
@@ -76,8 +77,8 @@ const FOREIGN: [(&str, &str); 4] = [
 ];
 
 /// Reads a destination, `oci:DIR[:TAG|@DIGEST]` or a registry reference; a missing tag is `latest`.
-pub(crate) fn place(options: &Options, text: &str) -> Result<Place, Error> {
-    let Named { repository, selector } = named(options, text)?;
+pub(crate) async fn place(options: &Options, text: &str) -> Result<Place, Error> {
+    let Named { repository, selector } = named(options, text).await?;
     Ok(Place { repository, selector: selector.unwrap_or_else(Selector::latest), archive: None })
 }
 
@@ -87,7 +88,7 @@ struct Named {
     selector: Option<Selector>,
 }
 
-fn named(options: &Options, text: &str) -> Result<Named, Error> {
+async fn named(options: &Options, text: &str) -> Result<Named, Error> {
     let failed = failed(text);
     if text.starts_with("docker-archive:") || text.starts_with("oci-archive:") {
         return Err(Error::Place { place: text.to_owned(), problem: "an archive is a source only" });
@@ -100,9 +101,19 @@ fn named(options: &Options, text: &str) -> Result<Named, Error> {
         let repository = Repository::layout(options.directory.join(directory));
         return Ok(Named { repository, selector });
     }
+    // Which profile a registry of ECR is logged in to with is in the configuration; nothing else here depends on that.
+    let profiles = if is_ecr(text) { profiles(options)? } else { BTreeMap::new() };
+    let logins = Logins::new(&options.environment, profiles);
+    let moved = logins.moved(text).await?;
     let (repository, selector) =
-        located(&options.environment, &Logins::new(&options.environment), text).map_err(&failed)?;
+        located(&options.environment, &logins, moved.as_deref().unwrap_or(text)).map_err(&failed)?;
     Ok(Named { repository, selector: Some(selector) })
+}
+
+/// Whether a reference begins like the host of a registry of ECR.
+fn is_ecr(text: &str) -> bool {
+    let host = text.split('/').next().unwrap_or_default();
+    host.contains(".dkr.ecr") || host.contains(".dkr-ecr")
 }
 
 /// `DIR`, `DIR:TAG` or `DIR@sha256:HEX`. A directory may have a colon or an `@` in its name, but in its last part only where
@@ -167,7 +178,7 @@ pub async fn copy(options: &Options, from: &str, destination: &str) -> Result<Co
             beside: None,
         });
     }
-    let to = place(options, destination)?;
+    let to = place(options, destination).await?;
     let from = source(options, from).await?;
     let Selector::Tag(tag) = &to.selector else {
         return Err(Error::Destination { destination: destination.to_owned() });

@@ -97,6 +97,8 @@ pub use retention::{
 };
 pub use ship::{Planned, ShipOptions, Shipped, plan, ship, ship_until};
 #[cfg(feature = "aws")]
+pub use shipper_aws::Region;
+#[cfg(feature = "aws")]
 pub use shipper_ecr::RepositoryGoal;
 pub use shipper_plan::{Origin, Overrides};
 pub use shipper_report::{

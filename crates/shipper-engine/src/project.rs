@@ -146,7 +146,7 @@ impl Project {
         let services = services_of(&config, &settings)?;
         let policy = config.policy()?;
         let environment = options.environment.clone();
-        let logins = Logins::new(&environment);
+        let logins = Logins::new(&environment, config.profiles()?);
         Ok(Self {
             root,
             config_path,
@@ -224,6 +224,17 @@ impl Project {
         let options = TreeOptions { untracked, cache: Some(self.directories.stat_cache()), paranoid: self.paranoid };
         Tree::open(&self.root, &options).map_err(Error::Tree)
     }
+}
+
+/// The profiles of AWS by the host of the registry that they are for, as the configuration around `options.directory` says;
+/// none where there is no configuration.
+///
+/// # Errors
+/// [`Error::Read`], [`Error::Plan`].
+pub(crate) fn profiles(options: &Options) -> Result<BTreeMap<String, String>, Error> {
+    let Some(path) = located(options)?.1 else { return Ok(BTreeMap::new()) };
+    let text = crate::read::small_text(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
+    Ok(Config::parse(&text, &path.display().to_string())?.profiles()?)
 }
 
 /// As [`locate`], from what the caller said.

@@ -41,7 +41,7 @@ pub async fn promote(options: &Options, from: &str, destination: &str, force: bo
         let problem = "an engine keeps no digests, so there is nothing to compare";
         return Err(Error::Place { place: destination.to_owned(), problem });
     }
-    let to = place(options, destination)?;
+    let to = place(options, destination).await?;
     let Selector::Tag(name) = &to.selector else {
         return Err(Error::Destination { destination: destination.to_owned() });
     };

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use shipper_aws::{EcrRegistry, EcrRepository, Session, SessionOptions};
+use shipper_aws::{EcrRegistry, EcrRepository, Region, Session, SessionOptions};
 use shipper_cfn::{Evidence, OutputsFile, Presence, Push, Source, StackFact, Stacks, choose};
 use shipper_ecr::{Ecr, ImagePresence};
 use shipper_report::ExitCode;
@@ -28,6 +28,10 @@ pub struct ReadyOptions {
     pub output: Option<String>,
     /// What `cdk deploy --outputs-file` wrote.
     pub outputs_file: Option<PathBuf>,
+    /// The profile of AWS; what the environment leads to where it is absent.
+    pub profile: Option<String>,
+    /// The region; what the environment leads to where it is absent. A repository by its URI is asked for in its own.
+    pub region: Option<Region>,
     /// A tag that has to name an image.
     pub tag: Option<String>,
     /// How long to wait for a stack that is changing.
@@ -118,10 +122,12 @@ pub async fn ready(options: &ReadyOptions) -> Result<Readiness, Error> {
         ));
     }
     let mut session = SessionOptions::default();
+    session.profile.clone_from(&options.profile);
+    session.region.clone_from(&options.region);
     let region = named.repository.as_ref().map(|repository| repository.registry.region.clone());
     // A name that the user wrote out decides the region; one that was found must not.
     if named.source == Source::Named {
-        session.region = region;
+        session.region = region.or(session.region);
     } else {
         session.fallback_region = region;
     }

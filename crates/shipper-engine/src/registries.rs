@@ -96,7 +96,7 @@ async fn open_at(
         None => None,
     };
     let text = of_stack.as_ref().map_or(registry.value.as_str(), |found| &found.registry);
-    let moved = project.logins.moved(text, &project.environment).await?;
+    let moved = project.logins.moved(text).await?;
     let store = Store::parse(moved.as_deref().unwrap_or(text), options).map_err(failed)?;
     Ok(Opened { store, repository: of_stack.map(|found| found.name), trusted: None })
 }

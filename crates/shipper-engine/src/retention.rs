@@ -22,7 +22,7 @@ pub use in_use::InUse;
 use crate::amazon::Logins;
 use crate::lifecycle::{PolicySource, time};
 use crate::project::client_options;
-use crate::{Error, SimulatedImage, amazon};
+use crate::{Error, Project, SimulatedImage, amazon};
 
 /// How long an image is left alone after its push by `gc`: what it belongs to may still be on its way.
 const GRACE: SignedDuration = SignedDuration::from_hours(24);
@@ -34,7 +34,8 @@ struct Target {
 }
 
 impl Target {
-    async fn open(text: &str) -> Result<Self, Error> {
+    /// With the profile that `project` names for the registry, where the URI names one.
+    async fn open(text: &str, project: Option<&Project>) -> Result<Self, Error> {
         let uri: Option<EcrRepository> = text.parse().ok();
         let host = text.split('/').next().unwrap_or_default();
         if uri.is_none() && (!is_repository_name(text) || host.parse::<EcrRegistry>().is_ok()) {
@@ -42,6 +43,9 @@ impl Target {
         }
         let mut options = SessionOptions::default();
         options.region = uri.as_ref().map(|uri| uri.registry.region.clone());
+        if let (Some(uri), Some(project)) = (&uri, project) {
+            options.profile = project.config.profiles()?.remove(uri.registry.host());
+        }
         let account: Option<AccountId> = uri.as_ref().map(|uri| uri.registry.account.clone());
         let ecr = Ecr::new(&Session::open(&options).await, account);
         Ok(Self { ecr, name: uri.map_or_else(|| text.to_owned(), |uri| uri.name) })
@@ -62,7 +66,8 @@ impl Target {
         let host = login.endpoint.split_once("://").map_or(login.endpoint.as_str(), |(_, host)| host);
         let host = host.trim_end_matches('/');
         let failed = |source| Error::Store { action: format!("use registry `{host}`"), source };
-        let mut options = client_options(&in_use.environment, &Logins::new(&in_use.environment)).map_err(failed)?;
+        let mut options =
+            client_options(&in_use.environment, &Logins::new(&in_use.environment, BTreeMap::new())).map_err(failed)?;
         let registry: RegistryHost = host.parse().map_err(failed)?;
         options.credentials = Credentials::fixed([(registry.clone(), amazon::credential(&login))].into());
         let store = Store::registry(&registry, None, options).map_err(failed)?;
@@ -114,7 +119,7 @@ pub struct AppliedLifecycle {
 pub async fn apply_lifecycle(options: &RetentionOptions) -> Result<AppliedLifecycle, Error> {
     let policy = options.policy.load()?;
     let now = time(options.now.as_deref())?;
-    let target = Target::open(&options.repository).await?;
+    let target = Target::open(&options.repository, options.in_use.project.as_ref()).await?;
     let images = target.images().await?;
     let Found { used, unknown } = target.in_use(&options.in_use, &options.directory, &images).await?;
     let simulation = simulate(&policy, &images, now);
@@ -186,9 +191,13 @@ async fn verify(target: &Target, text: &str, images: &[ImageFacts], simulation: 
 ///
 /// # Errors
 /// As [`apply_lifecycle`].
-pub async fn diff_remote_lifecycle(source: &PolicySource, repository: &str) -> Result<Vec<String>, Error> {
+pub async fn diff_remote_lifecycle(
+    source: &PolicySource,
+    repository: &str,
+    project: Option<&Project>,
+) -> Result<Vec<String>, Error> {
     let policy = source.load()?;
-    let target = Target::open(repository).await?;
+    let target = Target::open(repository, project).await?;
     let before = target.ecr.lifecycle_policy(&target.name).await.map_err(target.failed("read the policy of"))?;
     Ok(changes(before.as_deref(), &policy))
 }
@@ -217,7 +226,7 @@ pub struct GcPlan {
 pub async fn plan_gc(options: &RetentionOptions) -> Result<(GcPlan, Vec<String>), Error> {
     let policy = options.policy.load()?;
     let now = time(options.now.as_deref())?;
-    let target = Target::open(&options.repository).await?;
+    let target = Target::open(&options.repository, options.in_use.project.as_ref()).await?;
     let images = target.images().await?;
     let Found { used, unknown } = target.in_use(&options.in_use, &options.directory, &images).await?;
     let simulation = simulate(&policy, &images, now);
@@ -296,7 +305,7 @@ pub async fn apply_gc(directory: &Path, path: &Path, in_use: &InUse) -> Result<C
     let text = std::fs::read_to_string(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
     let plan: GcPlan =
         serde_json::from_str(&text).map_err(|error| Error::GcFile { path, problem: error.to_string() })?;
-    let target = Target::open(&plan.repository).await?;
+    let target = Target::open(&plan.repository, in_use.project.as_ref()).await?;
     let images = target.images().await?;
     let Found { used, unknown } = target.in_use(in_use, directory, &images).await?;
     let mut digests = Vec::new();

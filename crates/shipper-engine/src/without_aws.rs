@@ -27,7 +27,7 @@ pub(crate) struct Logins(Credentials);
 
 impl Logins {
     /// Nothing is read before a registry is asked for something.
-    pub(crate) fn new(environment: &BTreeMap<String, String>) -> Self {
+    pub(crate) fn new(environment: &BTreeMap<String, String>, _: BTreeMap<String, String>) -> Self {
         Self(Credentials::new(credential_files(environment)))
     }
 
@@ -38,7 +38,7 @@ impl Logins {
 
     /// Nothing is moved.
     #[expect(clippy::unused_async, reason = "with AWS it asks")]
-    pub(crate) async fn moved(&self, _: &str, _: &BTreeMap<String, String>) -> Result<Option<String>, Error> {
+    pub(crate) async fn moved(&self, _: &str) -> Result<Option<String>, Error> {
         Ok(None)
     }
 }

@@ -21,6 +21,13 @@ pub struct EnvironmentConfig {
     /// byte for byte, before they are deployed. Default: the project's registry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registry: Option<String>,
+    /// The profile of AWS whose credentials its registry, where that is one of ECR and the environment's own, is logged in to
+    /// with, and its stack is asked with. Default: the credentials that AWS tools find by themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// The region of its stack. Default: that of its registry, else the one that AWS tools find by themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// The repository whose existence says that the environment is there. Default: it is there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready: Option<StackConfig>,
@@ -118,6 +125,10 @@ pub struct Environment {
     pub admits_untrusted: bool,
     /// Its own registry.
     pub registry: Option<String>,
+    /// The profile of AWS that it is reached with.
+    pub profile: Option<String>,
+    /// The region of its stack.
+    pub region: Option<String>,
     /// What says that it is there.
     pub ready: Option<StackConfig>,
     /// The command that sets it up; empty where there is none.
@@ -193,6 +204,29 @@ impl Config {
             return Err(Error::NoSuchEnvironment { name: name.to_owned(), known: self.env.keys().cloned().collect() });
         };
         config.checked(name, &self.service.keys().map(String::as_str).collect())
+    }
+
+    /// The profiles of AWS by the host of the registry that they are for.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a registry that two environments have with different profiles: it is logged in to once.
+    pub fn profiles(&self) -> Result<BTreeMap<String, String>, Error> {
+        let mut profiles: BTreeMap<String, String> = BTreeMap::new();
+        for (name, environment) in &self.env {
+            let (Some(registry), Some(profile)) = (&environment.registry, &environment.profile) else { continue };
+            let host = registry.split('/').next().unwrap_or_default();
+            match profiles.insert(host.to_owned(), profile.clone()) {
+                Some(other) if other != *profile => {
+                    return Err(Error::invalid_with(
+                        format!("env.{name}.profile"),
+                        format!("`{host}` is the registry of another environment, with the profile `{other}`"),
+                        "write one profile for both: a registry is logged in to once",
+                    ));
+                }
+                _ => (),
+            }
+        }
+        Ok(profiles)
     }
 
     /// Whether there is an environment of this name, one of pull requests among them.
@@ -274,10 +308,16 @@ impl EnvironmentConfig {
         for pattern in &self.pass_env {
             check_pattern(&key("pass-env"), pattern)?;
         }
+        if let Some(region) = self.region.as_ref().filter(|region| !is_region(region)) {
+            let problem = format!("`{region}` is no region");
+            return Err(Error::invalid_with(key("region"), problem, "write a region of AWS, such as `eu-west-1`"));
+        }
         Ok(Environment {
             name: name.to_owned(),
             admits_untrusted: self.trust == Some(TrustConfig::Any),
             registry: self.registry.clone(),
+            profile: self.profile.clone(),
+            region: self.region.clone(),
             ready: self.ready.clone(),
             bootstrap: self.bootstrap.clone(),
             remove: self.remove.clone(),
@@ -292,6 +332,12 @@ impl EnvironmentConfig {
         let all: BTreeSet<&String> = self.pass_env.iter().chain(further).collect();
         all.into_iter().cloned().collect()
     }
+}
+
+/// Whether a text can be the name of a region (AWS General Reference, "Regional endpoints").
+fn is_region(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    text.bytes().all(plain) && text.trim_matches('-').contains('-') && text.len() <= 40
 }
 
 impl Hand {

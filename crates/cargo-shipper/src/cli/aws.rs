@@ -18,6 +18,12 @@ pub(crate) struct EcrReadyArgs {
     /// File that `cdk deploy --outputs-file` wrote
     #[arg(long, value_name = "FILE")]
     pub(crate) outputs_file: Option<PathBuf>,
+    /// Profile of AWS, whose credentials alone are used
+    #[arg(long, value_name = "NAME", conflicts_with = "offline")]
+    pub(crate) profile: Option<String>,
+    /// Region of the stack; a repository by its URI is asked for in its own
+    #[arg(long, value_name = "REGION", conflicts_with = "offline")]
+    pub(crate) region: Option<shipper_engine::Region>,
     /// Also ask for an image with this tag
     #[arg(long, value_name = "TAG", conflicts_with = "offline")]
     pub(crate) tag: Option<String>,

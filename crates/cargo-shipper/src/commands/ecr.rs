@@ -99,7 +99,9 @@ fn diff(global: &Global, args: &DiffArgs, terminal: &Terminal) -> Result<ExitCod
         (file, _) => {
             let policy = policy(global, file.as_deref())?;
             let repository = args.repository.as_deref().unwrap_or_default();
-            (block_on(shipper_engine::diff_remote_lifecycle(&policy, repository))??, false)
+            let project = shipper_engine::InUse::of(&options(global))?.project;
+            let changes = shipper_engine::diff_remote_lifecycle(&policy, repository, project.as_ref());
+            (block_on(changes)??, false)
         }
     };
     let mut out = terminal.stdout();

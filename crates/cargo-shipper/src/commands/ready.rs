@@ -21,6 +21,8 @@ pub(crate) fn run(global: &Global, args: &EcrReadyArgs, terminal: &Terminal) -> 
         stack: args.stack.clone(),
         output: args.output.clone(),
         outputs_file: args.outputs_file.clone(),
+        profile: args.profile.clone(),
+        region: args.region.clone(),
         tag: args.tag.clone(),
         wait: args.wait,
         timeout: Some(args.timeout),

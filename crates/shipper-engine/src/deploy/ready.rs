@@ -18,9 +18,24 @@ pub(super) enum Answer {
 /// [`Error::NoVerdict`] where it could not be told.
 #[cfg(feature = "aws")]
 pub(super) async fn ask(project: &Project, environment: &Environment) -> Result<Answer, Error> {
+    use shipper_aws::{EcrRegistry, Region};
+
     use crate::ready::{ReadyOptions, Verdict, ready};
     let Some(stack) = &environment.ready else { return Ok(Answer::Ready) };
+    let region = |text: &String| {
+        let failed = |_| shipper_plan::Error::Invalid {
+            key: format!("env.{}.region", environment.name),
+            problem: format!("`{text}` is no region"),
+            hint: None,
+        };
+        text.parse::<Region>().map_err(failed)
+    };
+    let registry: Option<EcrRegistry> =
+        environment.registry.as_ref().and_then(|registry| registry.split('/').next()?.parse().ok());
+    let own = environment.region.as_ref().map(region).transpose()?;
     let options = ReadyOptions {
+        profile: environment.profile.clone(),
+        region: own.or_else(|| registry.map(|registry| registry.region)),
         directory: project.root.clone(),
         stack: Some(stack.stack.clone()),
         output: stack.output.clone(),

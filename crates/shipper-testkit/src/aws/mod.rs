@@ -43,6 +43,8 @@ pub struct Call {
     pub parameters: Value,
     /// Region and service that the signature is for.
     pub scope: String,
+    /// Id of the access key that it is made with.
+    pub key: String,
 }
 
 /// An answer of a service.
@@ -269,6 +271,7 @@ fn github(inner: &Inner, uri: &Uri, authorization: &str) -> Answer {
         action: "github:IdToken".to_owned(),
         parameters: json!({"query": uri.query().unwrap_or_default()}),
         scope: String::new(),
+        key: String::new(),
     };
     lock(&inner.calls).push(call);
     match inner.script.strike("github:IdToken") {
@@ -292,7 +295,12 @@ async fn handle(
         return respond(github(&inner, &uri, header("authorization")), true);
     }
     if let Some((action, parameters)) = sso::parse(&method, &uri, header("x-amz-sso_bearer_token"), &body) {
-        let call = Call { action: action.to_owned(), parameters: parameters.clone(), scope: String::new() };
+        let call = Call {
+            action: action.to_owned(),
+            parameters: parameters.clone(),
+            scope: String::new(),
+            key: String::new(),
+        };
         lock(&inner.calls).push(call);
         let answer = match inner.script.strike(action) {
             Some(fault) => fault.answer(action),
@@ -306,8 +314,8 @@ async fn handle(
         None => query::parse(&body),
     };
     let is_json = action.starts_with("ecr:");
-    let call =
-        Call { action: action.clone(), parameters: parameters.clone(), scope: query::scope(header("authorization")) };
+    let (key, scope) = query::signed(header("authorization"));
+    let call = Call { action: action.clone(), parameters: parameters.clone(), scope, key };
     lock(&inner.calls).push(call);
     let answer = match inner.script.strike(&action) {
         Some(ApiFault::Hang { .. }) => {

@@ -17,11 +17,12 @@ pub(super) fn parse(body: &[u8]) -> (String, Value) {
     (format!("{service}:{}", text("Action")), Value::Object(parameters))
 }
 
-/// `region/service` of a signature.
-pub(super) fn scope(authorization: &str) -> String {
+/// Id of the key and `region/service` of a signature.
+pub(super) fn signed(authorization: &str) -> (String, String) {
     let credential = authorization.split_once("Credential=").map_or("", |(_, rest)| rest);
     let parts: Vec<&str> = credential.split([',', '/']).collect();
-    parts.get(2..4).map(|scope| scope.join("/")).unwrap_or_default()
+    let scope = parts.get(2..4).map(|scope| scope.join("/")).unwrap_or_default();
+    (parts.first().copied().unwrap_or_default().to_owned(), scope)
 }
 
 /// Text as XML content.

@@ -23,6 +23,8 @@ fn environment() -> Environment {
         name: "prod".to_owned(),
         admits_untrusted: false,
         registry: None,
+        profile: None,
+        region: None,
         ready: None,
         bootstrap: Vec::new(),
         remove: Vec::new(),
