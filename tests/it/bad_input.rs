@@ -315,6 +315,29 @@ fn two_sources_of_one_image_path_are_both_named() {
 }
 
 #[test]
+fn a_file_in_the_place_of_a_directory_of_the_image_is_refused() {
+    for (path, other) in [("/etc", "/etc/group"), ("/tmp", "/tmp"), ("/home/nonroot", "/home/nonroot")] {
+        let project = Project::new(&format!("[service.a]\nfiles = {{ '{path}' = 'docs/a' }}"));
+        project.repo.write("docs/a", "docs");
+        project.run(["ship"]).exits(4).says(&format!("`{path}` and `{other}` cannot both be in an image"));
+    }
+    let project = Project::new("[service.a]\nfiles = { '/etc/passwd' = 'docs' }");
+    project.repo.write("docs/a", "docs");
+    project.run(["ship"]).exits(4).says("`/etc/passwd` and `/etc/passwd` cannot both be in an image");
+}
+
+#[test]
+fn a_platform_that_nothing_is_assembled_for_is_told_by_plan() {
+    for platform in ["windows/amd64", "linux/mips64le", "linux/arm/v5"] {
+        let project = Project::new(&format!("[service.a]\nfiles = {{ '/a' = 'docs' }}\nplatforms = ['{platform}']"));
+        project.repo.write("docs/a", "docs");
+        let told = project.run(["plan"]).exits(2);
+        told.says(&format!("no image can be assembled for `{platform}`"))
+            .says("linux/amd64, linux/arm/v6, linux/arm/v7");
+    }
+}
+
+#[test]
 fn places_of_other_tools_are_named_with_what_to_do() {
     let project = Project::two_services();
     for (place, said) in [

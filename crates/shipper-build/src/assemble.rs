@@ -257,10 +257,14 @@ impl Plan {
         for (name, path) in &self.binaries {
             binaries.add_file(format!("{BIN_DIR}/{name}"), LayerSource::Path(path.clone()), 0o755)?;
         }
+        let layers = [system, libraries, files, binaries];
+        for (index, layer) in layers.iter().enumerate() {
+            layers[..index].iter().try_for_each(|below| layer.fits_on(below))?;
+        }
 
         fs::create_dir_all(&self.layers).map_err(BuildError::io("create", &self.layers))?;
         remove_old(&self.layers)?;
-        let layers = [system, libraries, files, binaries].into_iter().filter(|layer| !layer.is_empty());
+        let layers = layers.into_iter().filter(|layer| !layer.is_empty());
         layers.map(|layer| Ok(layer.write(&self.options, &self.layers)?)).collect()
     }
 }

@@ -36,5 +36,5 @@ pub use request::{BuiltLayout, DockerfileRequest, Network, SecretSource};
 pub use rustc::{RustcIdentity, rustc_identity};
 pub use steps::{FailedStep, LayerReport, StepReport};
 pub use system::{ca_bundle_digest, is_group_of_scratch, is_user_of_scratch};
-pub use target::LinkMode;
+pub use target::{LinkMode, assembled_platforms, is_assembled};
 pub use toolchain::ToolchainFile;

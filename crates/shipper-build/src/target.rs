@@ -74,6 +74,28 @@ const MACHINES: &[Machine] = &[
     machine(("loong64", None), "loongarch64", "", (258, 64, true), "loongarch64-linux-gnu", true),
 ];
 
+/// The platforms that images are assembled for, sorted.
+///
+/// ```
+/// assert!(shipper_build::assembled_platforms().iter().any(|platform| platform == "linux/arm64"));
+/// ```
+#[must_use]
+pub fn assembled_platforms() -> Vec<String> {
+    let name = |machine: &Machine| {
+        let (architecture, variant) = machine.platform;
+        ["linux", architecture].into_iter().chain(variant).collect::<Vec<_>>().join("/")
+    };
+    let mut all: Vec<String> = MACHINES.iter().map(name).collect();
+    all.sort();
+    all
+}
+
+/// Whether images are assembled for a platform; the variant of `linux/arm` may be left away.
+#[must_use]
+pub fn is_assembled(platform: &Platform) -> bool {
+    Machine::of(platform).is_ok()
+}
+
 impl Machine {
     /// The machine of an image platform.
     ///

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use shipper_build::{is_group_of_scratch, is_user_of_scratch};
+use shipper_build::{assembled_platforms, is_assembled, is_group_of_scratch, is_user_of_scratch};
 use shipper_hash::{FileDigest, Tree, TreeOptions, Untracked};
 use shipper_oci::{ClientOptions, Platform, Proxies};
 use shipper_plan::{Base, Config, Discovered, Overrides, Recipe, Service, Settings, UntrackedConfig};
@@ -270,30 +270,47 @@ fn locate(directory: &Path, config: Option<&Path>) -> (PathBuf, Option<PathBuf>)
 fn services_of(config: &Config, settings: &Settings) -> Result<BTreeMap<String, Service>, Error> {
     let services = config.services(settings, &Platform::host().to_string())?;
     for service in services.values() {
-        let (Base::Scratch, Recipe::Assemble { files, .. }, Some(user)) =
-            (&service.base, &service.recipe, &service.image.user)
-        else {
-            continue;
-        };
-        let (user, group) = user.split_once(':').map_or((user.as_str(), None), |(user, group)| (user, Some(group)));
-        // Who brings a file of users brings the users.
-        let brings = |file: &str| files.keys().any(|path| Path::new(file).starts_with(path));
-        let unknown = [
-            (Some(user), is_user_of_scratch as fn(&str) -> bool, "user", "/etc/passwd"),
-            (group, is_group_of_scratch, "group", "/etc/group"),
-        ];
-        for (name, is_known, what, file) in unknown {
-            if let Some(name) = name.filter(|name| !is_known(name) && !brings(file)) {
-                return Err(shipper_plan::Error::Invalid {
-                    key: format!("service.{}.user", service.name),
-                    problem: format!("an image from scratch does not know the {what} `{name}`"),
-                    hint: Some(format!("write numbers, such as `1000:1000`, or put an `{file}` into `files`")),
-                }
-                .into());
-            }
+        if let Recipe::Assemble { files, .. } = &service.recipe {
+            assembles(service)?;
+            knows_its_user(service, files)?;
         }
     }
     Ok(services)
+}
+
+/// Whether images can be assembled for the platforms of a service.
+fn assembles(service: &Service) -> Result<(), Error> {
+    let unknown = service.platforms.iter().find(|name| !name.parse().is_ok_and(|platform| is_assembled(&platform)));
+    let Some(platform) = unknown else { return Ok(()) };
+    Err(shipper_plan::Error::Invalid {
+        key: format!("service.{}.platforms", service.name),
+        problem: format!("no image can be assembled for `{platform}`"),
+        hint: Some(format!("the platforms are {}", assembled_platforms().join(", "))),
+    }
+    .into())
+}
+
+/// Whether an image from scratch knows the user that it runs as.
+fn knows_its_user(service: &Service, files: &BTreeMap<String, String>) -> Result<(), Error> {
+    let (Base::Scratch, Some(user)) = (&service.base, &service.image.user) else { return Ok(()) };
+    let (user, group) = user.split_once(':').map_or((user.as_str(), None), |(user, group)| (user, Some(group)));
+    // Who brings a file of users brings the users.
+    let brings = |file: &str| files.keys().any(|path| Path::new(file).starts_with(path));
+    let unknown = [
+        (Some(user), is_user_of_scratch as fn(&str) -> bool, "user", "/etc/passwd"),
+        (group, is_group_of_scratch, "group", "/etc/group"),
+    ];
+    for (name, is_known, what, file) in unknown {
+        if let Some(name) = name.filter(|name| !is_known(name) && !brings(file)) {
+            return Err(shipper_plan::Error::Invalid {
+                key: format!("service.{}.user", service.name),
+                problem: format!("an image from scratch does not know the {what} `{name}`"),
+                hint: Some(format!("write numbers, such as `1000:1000`, or put an `{file}` into `files`")),
+            }
+            .into());
+        }
+    }
+    Ok(())
 }
 
 fn found(root: &Path, directories: &Directories) -> Result<Discovered, Error> {

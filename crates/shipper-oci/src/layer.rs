@@ -97,6 +97,12 @@ enum Node {
     Directory { mode: u32 },
 }
 
+impl Node {
+    fn is_directory(&self) -> bool {
+        matches!(self, Node::Directory { .. })
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
     node: Node,
@@ -193,32 +199,49 @@ impl LayerBuilder {
         Ok(self)
     }
 
+    /// Whether this layer can lie on `below` without a path being a directory in one and something else in the other.
+    /// A file or a link may replace a file or a link.
+    ///
+    /// # Errors
+    /// [`Error::LayerConflict`] with a path of this layer and what excludes it below.
+    pub fn fits_on(&self, below: &LayerBuilder) -> Result<(), Error> {
+        let mut conflicts =
+            self.entries.iter().filter_map(|(path, entry)| Some((path, below.excludes(path, &entry.node)?)));
+        conflicts.next().map_or(Ok(()), |(path, other)| Err(conflict(path, other)))
+    }
+
     fn add(&mut self, image_path: &[u8], node: Node) -> Result<&mut Self, Error> {
         let path = relative(image_path)?;
-        let conflict = |other: &[u8]| Error::LayerConflict { path: shown(path), other: shown(other) };
-        for (end, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
-            let parent = &path[..end];
-            if self.entries.get(parent).is_some_and(|entry| !matches!(entry.node, Node::Directory { .. })) {
-                return Err(conflict(parent));
-            }
+        if let Some(other) = self.excludes(path, &node) {
+            return Err(conflict(path, other));
         }
-        let is_directory = matches!(node, Node::Directory { .. });
-        if let Some(existing) = self.entries.get(path) {
-            let both_directories = is_directory && matches!(existing.node, Node::Directory { .. });
-            if !both_directories && existing.node != node {
-                return Err(conflict(path));
-            }
+        let existing = self.entries.get(path);
+        if existing.is_some_and(|existing| !node.is_directory() && existing.node != node) {
+            return Err(conflict(path, path));
         }
-        if !is_directory {
-            let below = [path, b"/"].concat();
-            let first = self.entries.range(below.clone()..).next();
-            if let Some((other, _)) = first.filter(|(other, _)| other.starts_with(&below)) {
-                return Err(conflict(other));
-            }
-        }
-        let owner = self.entries.get(path).and_then(|entry| entry.owner);
+        let owner = existing.and_then(|entry| entry.owner);
         self.entries.insert(path.to_vec(), Entry { node, owner });
         Ok(self)
+    }
+
+    /// An entry of this layer that makes a directory of `path` where `node` is none, or the reverse.
+    fn excludes<'a>(&'a self, path: &'a [u8], node: &Node) -> Option<&'a [u8]> {
+        let parents = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(end, _)| &path[..end]);
+        let is_something_else = |path: &&[u8], directory: bool| {
+            self.entries.get(*path).is_some_and(|entry| entry.node.is_directory() != directory)
+        };
+        let mut at = parents.filter(|parent| is_something_else(parent, true));
+        if let Some(other) =
+            at.next().or_else(|| Some(path).filter(|path| is_something_else(path, node.is_directory())))
+        {
+            return Some(other);
+        }
+        if node.is_directory() {
+            return None;
+        }
+        let below = [path, b"/"].concat();
+        let (other, _) = self.entries.range(below.clone()..).next()?;
+        other.starts_with(&below).then_some(other)
     }
 
     /// Writes the layer into `dir`, which must exist, as `sha256-<hex>.tar.gz` (or `.tar.zst`). Blocks.
@@ -311,6 +334,10 @@ fn relative(path: &[u8]) -> Result<&[u8], Error> {
 
 fn invalid(path: &[u8], reason: &'static str) -> Error {
     Error::InvalidImagePath { path: crate::error::shown(&String::from_utf8_lossy(path)), reason }
+}
+
+fn conflict(path: &[u8], other: &[u8]) -> Error {
+    Error::LayerConflict { path: shown(path), other: shown(other) }
 }
 
 fn shown(relative: &[u8]) -> String {
