@@ -131,6 +131,12 @@ pub enum Error {
         /// The path, relative to the tree's root.
         path: RelPath,
     },
+    /// A submodule in a commit: the commit names the submodule's commit and has none of its files.
+    #[error("read the submodule `{path}` of a commit: its files are in another repository")]
+    CommittedSubmodule {
+        /// The path, relative to the tree's root.
+        path: RelPath,
+    },
     /// A FIFO, socket or device.
     #[error("put `{path}` into a context: it is a {what}")]
     SpecialFile {
@@ -189,6 +195,7 @@ impl Error {
             self,
             Self::SparseInput { .. }
                 | Self::Submodule { .. }
+                | Self::CommittedSubmodule { .. }
                 | Self::SpecialFile { .. }
                 | Self::UntrackedFiles { .. }
                 | Self::OutsideBase { .. }
@@ -202,6 +209,9 @@ impl Error {
             Self::Revision { .. } => Some("name a branch, a tag or a commit that is here; nothing is fetched".into()),
             Self::SparseInput { path } => Some(format!("add it to the checkout: `git sparse-checkout add {path}`")),
             Self::Submodule { path } => Some(format!("run `git submodule update --init {path}`")),
+            Self::CommittedSubmodule { path } => {
+                Some(format!("add `{path}` to `exclude`, or check the commit out with its submodules"))
+            }
             Self::SpecialFile { path, .. } => {
                 Some(format!("remove it, or leave it out: add `{path}` to .gitignore, .dockerignore or `exclude`"))
             }

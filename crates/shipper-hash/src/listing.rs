@@ -101,6 +101,8 @@ pub(crate) enum NodeKind {
     SparseDirectory,
     /// A submodule without a checkout.
     Submodule,
+    /// A submodule in a commit, whose files the commit does not have.
+    CommittedSubmodule,
 }
 
 /// Who asks for a listing: what is to be counted, and which files will be looked at anyway.
@@ -198,7 +200,7 @@ impl Dir {
                 InTree::File { executable } => (NodeKind::File, executable),
                 InTree::Symlink => (NodeKind::Symlink, false),
                 InTree::Directory => (NodeKind::Directory, false),
-                InTree::Submodule => (NodeKind::Submodule, false),
+                InTree::Submodule => (NodeKind::CommittedSubmodule, false),
             };
             Node { tracked: true, executable, object: Some(Box::new(object)), ..Node::new((&*name).into(), kind) }
         });

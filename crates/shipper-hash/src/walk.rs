@@ -402,7 +402,7 @@ impl Walk<'_, '_> {
                     self.file(&directory, at, &path, &verdict, &mut level.place)?;
                 }
                 // What is missing may be all that was wanted.
-                NodeKind::SparseDirectory | NodeKind::Submodule => {
+                NodeKind::SparseDirectory | NodeKind::Submodule | NodeKind::CommittedSubmodule => {
                     let on_disk = matches!(self.filter.set, Set::Worktree) && node.kind == NodeKind::SparseDirectory;
                     if !on_disk && self.filter.may_enter(&directory, node, &path, &verdict) {
                         self.refuse(node.kind, &path)?;
@@ -466,6 +466,7 @@ impl Walk<'_, '_> {
             _ if self.strictness == Strictness::PassOver => Ok(()),
             NodeKind::Special(special) => Err(Error::SpecialFile { path, what: special.as_str() }),
             NodeKind::Submodule => Err(Error::Submodule { path }),
+            NodeKind::CommittedSubmodule => Err(Error::CommittedSubmodule { path }),
             _ => Err(Error::SparseInput { path }),
         }
     }
