@@ -10,6 +10,8 @@ mod bootstrap;
 mod builders;
 mod caches;
 mod cargo_service;
+#[cfg(unix)]
+mod ci;
 #[cfg(target_os = "linux")]
 mod clock;
 #[cfg(unix)]

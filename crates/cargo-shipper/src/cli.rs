@@ -136,6 +136,8 @@ pub(crate) enum Command {
     #[cfg(not(feature = "aws"))]
     #[command(hide = true, disable_help_flag = true)]
     Ecr(Ignored),
+    /// Write the pipeline of a CI system from services and environments
+    Ci(CiArgs),
     /// Write what a recorded run did as a report
     Report(ReportArgs),
     /// Figures over the recorded runs: hit rate, build times, sizes; 1 where a bound is exceeded
@@ -597,6 +599,25 @@ pub(crate) struct TagsArgs {
     pub(crate) explain: bool,
     #[command(flatten)]
     pub(crate) run: Run,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CiArgs {
+    /// The CI system
+    #[arg(value_name = "SYSTEM")]
+    pub(crate) system: CiSystem,
+    /// Write it to its place in the repository
+    #[arg(long)]
+    pub(crate) write: bool,
+    /// Compare it with what is there: exit with 1 and the difference
+    #[arg(long, conflicts_with = "write")]
+    pub(crate) check: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CiSystem {
+    /// GitHub Actions: `.github/workflows/shipper.yml`
+    Github,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -95,6 +95,7 @@ fn dispatch(global: &Global, command: &Command, terminal: &Terminal) -> Result<s
         Command::Base(args) => commands::base::run(global, args, terminal),
         #[cfg(feature = "aws")]
         Command::Ecr(args) => commands::ecr::run(global, args, terminal),
+        Command::Ci(args) => commands::ci::run(global, args, terminal),
         Command::Stats(args) => commands::stats::run(global, args, terminal),
         Command::Report(args) => commands::report::run(global, args, terminal),
         Command::Facts(args) => commands::tags::facts(global, args, terminal),

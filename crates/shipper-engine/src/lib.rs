@@ -11,6 +11,7 @@ mod audit;
 mod bases;
 mod beside;
 mod caches;
+mod ci;
 mod claim;
 mod contexts;
 mod deploy;
@@ -65,6 +66,7 @@ mod work;
 
 pub use audit::{Audit, AuditOptions, AuditedBuild, AuditedCommit, AuditedService, audit};
 pub use beside::{Beside, BesideInputs};
+pub use ci::{CiFile, ci_github};
 pub use deploy::{
     DeployOptions, DeployPath, Deployed, Found, ImageSource, RollbackOptions, UndeployOptions, WhileHeld, deploy_until,
     history, rollback_until, status, undeploy_until, where_is,

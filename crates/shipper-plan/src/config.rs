@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use shipper_tag::{Placeholder, Policy, PolicyConfig};
 
 use crate::cache::CacheConfig;
+use crate::ci::CiConfig;
 use crate::environment::EnvironmentConfig;
 use crate::error::{Error, nearest};
 use crate::in_use::InUseConfig;
@@ -46,6 +47,9 @@ pub struct Config {
     /// Environments by name: what images are deployed to.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, EnvironmentConfig>,
+    /// What pipelines of CI systems need to know.
+    #[serde(default, skip_serializing_if = "knows_no_pipeline")]
+    pub ci: CiConfig,
     /// With which key images are signed.
     #[serde(default, skip_serializing_if = "signs_nothing")]
     pub sign: SignConfig,
@@ -60,6 +64,10 @@ pub struct Config {
 
 fn caches_nothing(cache: &CacheConfig) -> bool {
     *cache == CacheConfig::default()
+}
+
+fn knows_no_pipeline(ci: &CiConfig) -> bool {
+    *ci == CiConfig::default()
 }
 
 fn signs_nothing(sign: &SignConfig) -> bool {

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod cache;
+mod ci;
 mod config;
 mod discover;
 mod environment;
@@ -15,6 +16,7 @@ mod service;
 mod settings;
 
 pub use cache::{CacheConfig, CacheExportConfig, CacheKindConfig, CachePlaceConfig, CacheSourceConfig};
+pub use ci::{Ci, CiConfig, CiDeployConfig, CiLoginConfig, CiShipperConfig, CiSourceConfig, CiTriggerConfig};
 pub use config::{
     AttestationsConfig, BuilderConfig, CargoConfig, ClosureConfig, CompressionConfig, Config, ContextConfig,
     LinkConfig, NetworkConfig, OneOrMany, ProjectConfig, RegistryConfig, SbomConfig, SecretConfig, ServiceConfig,

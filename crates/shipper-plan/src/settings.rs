@@ -168,7 +168,10 @@ impl Settings {
             registry: pick(overrides.registry.clone(), variable("SHIPPER_REGISTRY"), named, || {
                 "oci:.shipper/images".to_owned()
             }),
-            untrusted: project.untrusted.clone().map(|value| Setting { value, origin: Origin::File }),
+            untrusted: match (variable("SHIPPER_UNTRUSTED"), project.untrusted.clone()) {
+                (Some((value, name)), _) => Some(Setting { value, origin: Origin::Environment(name) }),
+                (None, file) => file.map(|value| Setting { value, origin: Origin::File }),
+            },
             repository: pick(None, variable("SHIPPER_REPOSITORY"), project.repository.clone(), || {
                 "{project}/{service}".to_owned()
             }),

@@ -30,7 +30,7 @@ pub struct Matrix {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct MatrixJob {
-    /// What it is shown as.
+    /// What it is shown as, without a comma: keys of caches have none.
     pub name: String,
     /// Its services, separated by spaces: a name has none.
     pub services: String,
@@ -63,7 +63,7 @@ impl MatrixJob {
     fn of(services: &[&str]) -> Self {
         let name = match services {
             [only] => (*only).to_owned(),
-            [first, rest @ ..] => format!("{first}, +{}", rest.len()),
+            [first, rest @ ..] => format!("{first} +{}", rest.len()),
             [] => String::new(),
         };
         Self { name, services: services.join(" ") }
@@ -120,6 +120,6 @@ mod tests {
         }
         let seven: Vec<_> = (0..7).map(|n| planned(&format!("s{n}"), Action::Build, &[])).collect();
         let jobs: Vec<String> = Matrix::of(&seven, 3).jobs.into_iter().map(|job| job.name).collect();
-        assert_eq!(jobs, ["s0, +2", "s3, +2", "s6"]);
+        assert_eq!(jobs, ["s0 +2", "s3 +2", "s6"]);
     }
 }

@@ -202,6 +202,14 @@ fn programs(suite: Suite) -> Result<PathBuf, Skip> {
     root.canonicalize().ok().filter(|root| root.join("usr/sbin/dockerd").exists()).ok_or_else(absent)
 }
 
+/// The client of an engine, which logs in to registries without a daemon.
+///
+/// # Errors
+/// If no engine is unpacked.
+pub fn require_docker_client() -> Result<PathBuf, Skip> {
+    programs(Suite::Stable).map(|root| root.join("usr/bin/docker"))
+}
+
 /// `PATH` with the engine's programs first.
 fn path(programs: &Path) -> String {
     let own = std::env::var("PATH").unwrap_or_default();

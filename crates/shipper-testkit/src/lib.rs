@@ -18,7 +18,7 @@ pub mod umoci;
 
 pub use aws::{ApiFault, Call, FakeAws};
 #[cfg(unix)]
-pub use docker_engine::{DockerEngine, ImageStore, Suite};
+pub use docker_engine::{DockerEngine, ImageStore, Suite, require_docker_client};
 pub use docker_registry::DockerRegistry;
 pub use git::GitRepo;
 pub use judge::Judge;
@@ -31,7 +31,7 @@ pub use registry::{
 };
 pub use skopeo::Skopeo;
 pub use tls::{Proxy, TlsFront};
-pub use tool::{Skip, require_python, require_tool, run, tool};
+pub use tool::{Skip, require_python, require_python_program, require_tool, run, tool};
 pub use umoci::Umoci;
 
 /// Lower-case hexadecimal digits of `bytes`.

@@ -132,6 +132,17 @@ pub fn require_python() -> Result<PathBuf, Skip> {
         .ok_or_else(|| Skip::new("python", "SHIPPER_TEST_PYTHON is not set; `cargo xtask test` sets it"))
 }
 
+/// A program of a package of the tests' Python environment.
+///
+/// # Errors
+/// As [`require_python`], and where the environment has no such program.
+pub fn require_python_program(name: &str) -> Result<PathBuf, Skip> {
+    let program = require_python()?.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    let missing =
+        || Skip::new(name, "the environment of SHIPPER_TEST_PYTHON does not have it; `cargo xtask test` does");
+    program.is_file().then_some(program).ok_or_else(missing)
+}
+
 /// Runs a command to its end and gives its output.
 ///
 /// # Panics

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod base;
+pub(crate) mod ci;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod copy;

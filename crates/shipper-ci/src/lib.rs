@@ -1,0 +1,12 @@
+#![doc = include_str!("../README.md")]
+
+mod actions;
+mod expression;
+mod github;
+mod pipeline;
+mod script;
+mod yaml;
+
+pub use actions::{ACTIONS, Action};
+pub use github::github;
+pub use pipeline::{Aws, Deployment, Install, Login, Pipeline, PullRequests, Trigger};
