@@ -1,5 +1,6 @@
 //! `ecr lifecycle`: policies in files.
 
+mod images;
 mod in_use;
 
 use serde_json::json;

@@ -1,5 +1,6 @@
 //! Calls to ECR.
 
+mod described;
 mod ensure;
 mod images;
 mod listing;
@@ -7,8 +8,10 @@ mod policy;
 mod repositories;
 mod token;
 
+pub use described::DescribedImages;
 pub use ensure::{Drift, RepositoryChange, RepositoryGoal, RepositoryState, TemplateState};
 pub use images::ImagePresence;
+pub use listing::ListedImage;
 pub use repositories::RepositoryFacts;
 pub use token::RegistryLogin;
 

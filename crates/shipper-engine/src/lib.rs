@@ -94,8 +94,8 @@ pub use ready::{Readiness, ReadyOptions, Verdict, ready};
 pub use report::{RecordedRun, recorded_run, report_file, stats};
 #[cfg(feature = "aws")]
 pub use retention::{
-    AppliedLifecycle, Collected, GcPlan, InUse, RetentionOptions, apply_gc, apply_lifecycle, diff_remote_lifecycle,
-    plan_gc,
+    AppliedLifecycle, Collected, GcPlan, ImageEntry, ImageFate, ImageListing, InUse, ListingOptions, RetentionOptions,
+    apply_gc, apply_lifecycle, diff_remote_lifecycle, list_images, plan_gc,
 };
 pub use ship::{Planned, ShipOptions, Shipped, plan, ship, ship_until};
 #[cfg(feature = "aws")]

@@ -5,6 +5,7 @@
 //! *uncertain* counts as deleted; a plan is checked again before it is carried out.
 
 mod in_use;
+mod listing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use shipper_oci::{Credentials, RegistryHost, Store};
 
 use in_use::Found;
 pub use in_use::InUse;
+pub use listing::{ImageEntry, ImageFate, ImageListing, ListingOptions, list_images};
 
 use crate::amazon::Logins;
 use crate::lifecycle::{PolicySource, time};

@@ -70,6 +70,8 @@ pub(crate) struct EcrArgs {
 pub(crate) enum EcrAction {
     /// Create the repositories of the services where they are missing, and make them as asked for
     Ensure(EnsureArgs),
+    /// List the images of a repository, the newest first: what is in use, and what its policy does to each
+    Images(ImagesArgs),
     /// Lifecycle policies: which images are deleted, and when
     Lifecycle(LifecycleArgs),
     /// Delete images in two phases: a plan, then its execution
@@ -128,6 +130,27 @@ pub(crate) struct InUseArgs {
     /// Images with tags that match this are in use; `env-*` always
     #[arg(long, value_name = "PATTERN")]
     pub(crate) in_use_tag: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ImagesArgs {
+    /// Name or URI of the repository
+    #[arg(long, value_name = "NAME|URI")]
+    pub(crate) repository: String,
+    /// Look at this image alone; repeatable; exit with 1 where one is missing. Neither use nor policy is looked at
+    #[arg(long = "image", value_name = "TAG|DIGEST", conflicts_with_all = ["in_use", "in_use_file", "in_use_tag", "now"])]
+    pub(crate) images: Vec<String>,
+    /// Images with a tag that matches this; repeatable
+    #[arg(long = "tag", value_name = "PATTERN")]
+    pub(crate) tags: Vec<String>,
+    /// At most so many, the newest
+    #[arg(long, value_name = "N")]
+    pub(crate) newest: Option<usize>,
+    #[command(flatten)]
+    pub(crate) in_use: InUseArgs,
+    /// The time at which the policy is evaluated, such as 2026-01-31T12:00:00Z; now where it is not given
+    #[arg(long, value_name = "TIME")]
+    pub(crate) now: Option<String>,
 }
 
 /// A repository, a policy and what must not be deleted.

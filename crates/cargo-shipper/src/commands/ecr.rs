@@ -1,5 +1,7 @@
 //! `shipper ecr`.
 
+mod images;
+
 use std::io::Write as _;
 use std::path::Path;
 
@@ -25,6 +27,7 @@ pub(crate) fn run(global: &Global, args: &EcrArgs, terminal: &Terminal) -> Resul
             LifecycleAction::Diff(args) => diff(global, args, terminal),
             LifecycleAction::Apply(args) => apply(global, args, terminal),
         },
+        EcrAction::Images(args) => images::run(global, args, terminal),
         EcrAction::Ensure(args) => ensure(global, args, terminal),
         EcrAction::Gc(args) => gc(global, args, terminal),
     }

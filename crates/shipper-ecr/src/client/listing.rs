@@ -1,6 +1,6 @@
 //! All images of a repository, with what indexes refer to; and their deletion.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use aws_sdk_ecr::primitives::DateTime;
 use aws_sdk_ecr::types::{
@@ -19,6 +19,8 @@ const MOST_IDS: usize = 100;
 const PAGE: i32 = 1000;
 const MOST_PAGES: usize = 1000;
 
+const ACTION: &str = "ecr:DescribeImages";
+
 /// The part of an index that is read.
 #[derive(Deserialize)]
 struct Index {
@@ -30,14 +32,32 @@ struct Child {
     digest: String,
 }
 
+/// An image as ECR lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedImage {
+    /// What lifecycle policies are about.
+    pub facts: ImageFacts,
+    /// Bytes of its layers, compressed; 0 for an index.
+    pub size: u64,
+    /// Media type of its manifest.
+    pub media_type: String,
+}
+
 impl Ecr {
     /// All images of a repository, archived ones too, with the children of each index, in the order of ECR.
     ///
     /// # Errors
     /// [`AwsError`]; a repository that does not exist included.
     pub async fn images(&self, repository: &str) -> Result<Vec<ImageFacts>, AwsError> {
-        const ACTION: &str = "ecr:DescribeImages";
-        let mut images = Vec::new();
+        Ok(self.listing(repository).await?.into_iter().map(|image| image.facts).collect())
+    }
+
+    /// As [`images`](Self::images), with what else ECR says of each.
+    ///
+    /// # Errors
+    /// [`AwsError`]; a repository that does not exist included.
+    pub async fn listing(&self, repository: &str) -> Result<Vec<ListedImage>, AwsError> {
+        let (mut images, mut seen) = (Vec::new(), HashSet::new());
         let mut token = None;
         for _ in 0..MOST_PAGES {
             let any = DescribeImagesFilter::builder().image_status(ImageStatusFilter::Any).build();
@@ -45,7 +65,11 @@ impl Ecr {
             let answer = request.filter(any).max_results(PAGE).set_next_token(token).send().await;
             let answer = answer.map_err(|error| AwsError::from((ACTION, error)))?;
             for detail in answer.image_details() {
-                images.push(facts(detail).ok_or_else(|| malformed(ACTION, "an image without digest or time"))?);
+                let image = listed(detail)?;
+                // What is pushed meanwhile moves the others to later pages.
+                if seen.insert(image.facts.digest.clone()) {
+                    images.push(image);
+                }
             }
             token = answer.next_token().map(str::to_owned);
             if token.is_none() {
@@ -56,10 +80,11 @@ impl Ecr {
         Err(malformed(ACTION, "its pages have no end"))
     }
 
-    async fn read_indexes(&self, repository: &str, images: &mut [ImageFacts]) -> Result<(), AwsError> {
+    async fn read_indexes(&self, repository: &str, images: &mut [ListedImage]) -> Result<(), AwsError> {
         const ACTION: &str = "ecr:BatchGetImage";
         let indexes: Vec<String> = images
             .iter()
+            .map(|image| &image.facts)
             .filter(|image| image.children == Children::Unknown && image.storage == StorageClass::Standard)
             .map(|image| image.digest.clone())
             .collect();
@@ -79,7 +104,7 @@ impl Ecr {
             }
         }
         // One that vanished in between, or can not be read, stays unknown.
-        for image in images {
+        for image in images.iter_mut().map(|image| &mut image.facts) {
             if let Some(found) = children.remove(&image.digest) {
                 image.children = found;
             }
@@ -113,6 +138,17 @@ impl Ecr {
         }
         Ok(kept)
     }
+}
+
+/// What an image of the answer says.
+///
+/// # Errors
+/// [`AwsError`] for one without digest or time.
+pub(super) fn listed(detail: &ImageDetail) -> Result<ListedImage, AwsError> {
+    let facts = facts(detail).ok_or_else(|| malformed(ACTION, "an image without digest or time"))?;
+    let size = detail.image_size_in_bytes().and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
+    let media_type = detail.image_manifest_media_type().unwrap_or_default().to_owned();
+    Ok(ListedImage { facts, size, media_type })
 }
 
 fn facts(detail: &ImageDetail) -> Option<ImageFacts> {
