@@ -48,6 +48,7 @@ mod race;
 #[cfg(feature = "aws")]
 mod ready;
 mod registry;
+mod release;
 mod report;
 mod shop;
 mod sign;

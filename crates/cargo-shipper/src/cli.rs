@@ -138,6 +138,8 @@ pub(crate) enum Command {
     Ecr(Ignored),
     /// Write the pipeline of a CI system from services and environments
     Ci(CiArgs),
+    /// Write what a release says of its images, between marks that keep the rest as it is
+    ReleaseNotes(ReleaseNotesArgs),
     /// Write what a recorded run did as a report
     Report(ReportArgs),
     /// Figures over the recorded runs: hit rate, build times, sizes; 1 where a bound is exceeded
@@ -618,6 +620,23 @@ pub(crate) struct CiArgs {
 pub(crate) enum CiSystem {
     /// GitHub Actions: `.github/workflows/shipper.yml`
     Github,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReleaseNotesArgs {
+    /// Services, with those they are built on; all where none is named
+    #[arg(value_name = "SERVICE")]
+    pub(crate) services: Vec<String>,
+    /// Compare with the images that have this tag
+    #[arg(long, value_name = "TAG")]
+    pub(crate) since: Option<String>,
+    /// Put them into this file, in the place of those that it has
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    #[command(flatten)]
+    pub(crate) run: Run,
 }
 
 #[derive(Debug, Clone, Args)]

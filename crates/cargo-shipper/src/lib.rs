@@ -96,6 +96,7 @@ fn dispatch(global: &Global, command: &Command, terminal: &Terminal) -> Result<s
         #[cfg(feature = "aws")]
         Command::Ecr(args) => commands::ecr::run(global, args, terminal),
         Command::Ci(args) => commands::ci::run(global, args, terminal),
+        Command::ReleaseNotes(args) => commands::release_notes::run(global, args, terminal),
         Command::Stats(args) => commands::stats::run(global, args, terminal),
         Command::Report(args) => commands::report::run(global, args, terminal),
         Command::Facts(args) => commands::tags::facts(global, args, terminal),

@@ -611,6 +611,21 @@ pub enum Error {
         /// The record that says so.
         record: Option<String>,
     },
+    /// Images of a release, or names of them, are not there.
+    #[error("tell what is released: {} not shipped", services.join(", "))]
+    NotReleased {
+        /// Their services.
+        services: Vec<String>,
+    },
+    /// A text has no place for notes of a release.
+    #[error("put notes into {place}")]
+    Notes {
+        /// The text.
+        place: String,
+        /// What is wrong with its marks.
+        #[source]
+        source: shipper_report::NotesFault,
+    },
     /// Images that must be there are not.
     #[error("deploy without building: {} not built", services.join(", "))]
     NotBuilt {

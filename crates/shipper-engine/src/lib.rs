@@ -48,6 +48,7 @@ mod read;
 mod ready;
 mod record;
 mod registries;
+mod release;
 mod report;
 mod repository;
 #[cfg(feature = "aws")]
@@ -91,6 +92,7 @@ pub use promote::{Promoted, promote};
 pub use prune::{PruneOptions, PruneReport, Pruned, prune};
 #[cfg(feature = "aws")]
 pub use ready::{Readiness, ReadyOptions, Verdict, ready};
+pub use release::{release_notes, write_notes};
 pub use report::{RecordedRun, recorded_run, report_file, stats};
 #[cfg(feature = "aws")]
 pub use retention::{
@@ -132,6 +134,11 @@ pub mod render {
 /// Plans as jobs of CI systems.
 pub mod jobs {
     pub use shipper_report::{GITHUB_JOBS, Matrix, MatrixJob};
+}
+
+/// What releases say of their images.
+pub mod notes {
+    pub use shipper_report::{ImageChange, NotesFault, ReleaseNotes, ReleasedImage, ReleasedPlatform, with_notes};
 }
 
 /// Figures over runs.

@@ -76,6 +76,11 @@ impl Planned {
         self.services.iter().all(|service| service.action == Action::Reuse)
     }
 
+    /// Where the image of a service of the plan is.
+    pub(crate) fn repository(&self, service: &str) -> &Repository {
+        self.elsewhere.get(service).unwrap_or(&self.repositories[service])
+    }
+
     /// Sum of the recorded build times of what is reused, in milliseconds.
     #[must_use]
     pub fn saved_ms(&self) -> u64 {

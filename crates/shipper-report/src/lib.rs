@@ -3,6 +3,7 @@
 mod event;
 mod exit;
 mod matrix;
+mod notes;
 mod reason;
 mod render;
 mod run;
@@ -16,6 +17,7 @@ pub use event::{
 };
 pub use exit::ExitCode;
 pub use matrix::{GITHUB_JOBS, Matrix, MatrixJob};
+pub use notes::{ImageChange, NotesFault, ReleaseNotes, ReleasedImage, ReleasedPlatform, with_notes};
 pub use reason::{Action, FileChange, Reason, ValueChange};
 pub use render::{Summary, chrome_trace, html, json, markdown, svg};
 pub use run::{End, Failed, Run, ServiceRun, Totals};

@@ -19,6 +19,7 @@ pub(crate) mod prune;
 #[cfg(feature = "aws")]
 pub(crate) mod ready;
 pub(crate) mod records;
+pub(crate) mod release_notes;
 pub(crate) mod report;
 pub(crate) mod ship;
 pub(crate) mod sign;

@@ -21,6 +21,7 @@ impl Error {
             Self::NoBootstrap { .. }
             | Self::NothingRuns { .. }
             | Self::NotBuilt { .. }
+            | Self::NotReleased { .. }
             | Self::NothingBefore { .. } => ExitCode::No,
             Self::Ship { code, .. } => *code,
             Self::CheckUnknown { .. } => ExitCode::Unknown,
@@ -162,6 +163,8 @@ impl Error {
             Self::NoVerdict { hint, .. } => hint.clone(),
             Self::NothingToLookAt => Some("name one with `--repository`, or `--stack` and `--output`".to_owned()),
             Self::Time { .. } => Some("write it as 2026-01-31T12:00:00Z".to_owned()),
+            Self::NotReleased { .. } => Some("run `shipper ship` first, for the same tag".to_owned()),
+            Self::Notes { .. } => Some("leave one `shipper:images:begin` and one `end` behind it, or neither".to_owned()),
             Self::Exists { .. } => Some("`--force` overwrites it".to_owned()),
             _ => None,
         }

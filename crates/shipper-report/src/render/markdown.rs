@@ -79,7 +79,7 @@ pub fn markdown(run: &Run) -> String {
 }
 
 /// Text from outside on one line that is no markup (GitHub Flavored Markdown 0.29, "Backslash escapes" and tables).
-fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -101,7 +101,7 @@ fn text(text: &str) -> String {
 }
 
 /// A value as code, in a table too.
-fn code(value: &str) -> String {
+pub(crate) fn code(value: &str) -> String {
     let value: String =
         value.chars().map(|c| if steers(c) || matches!(c, '`' | '|' | '\n' | '\t') { ' ' } else { c }).collect();
     format!("`{value}`")

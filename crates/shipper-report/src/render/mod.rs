@@ -16,6 +16,8 @@ use crate::{Outcome, Run, Totals};
 pub use html::html;
 pub use json::json;
 pub use markdown::markdown;
+pub(crate) use markdown::{code, text};
+pub(crate) use parts::short;
 pub use svg::svg;
 pub use trace::chrome_trace;
 

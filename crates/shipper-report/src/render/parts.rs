@@ -23,7 +23,7 @@ pub(super) fn why(service: &ServiceRun) -> String {
 }
 
 /// The beginning of a digest or key: `sha256:1fd0c1a2b3c4`, `ctx1-…`.
-pub(super) fn short(digest: &str) -> String {
+pub(crate) fn short(digest: &str) -> String {
     let (prefix, hex) = digest.split_at(digest.find([':', '-']).map_or(0, |at| at + 1));
     format!("{prefix}{}", hex.chars().take(12).collect::<String>())
 }

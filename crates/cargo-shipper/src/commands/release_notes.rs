@@ -1,0 +1,48 @@
+//! `shipper release-notes`.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use serde_json::json;
+use shipper_engine::{Events, ExitCode, Project, ShipOptions};
+
+use crate::cli::{Global, ReleaseNotesArgs};
+use crate::commands::tags::overrides;
+use crate::commands::{block_on, options_at};
+use crate::failure::Failure;
+use crate::terminal::{Terminal, WarningsOnly};
+
+pub(crate) fn run(global: &Global, args: &ReleaseNotesArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
+    let project = Project::open(&options_at(global, &args.place, None))?;
+    let options = ShipOptions {
+        services: args.services.clone(),
+        no_push: true,
+        facts: overrides(&args.run),
+        ..ShipOptions::default()
+    };
+    let events = Events::new(Arc::new(WarningsOnly(terminal.clone())));
+    let notes = block_on(async {
+        let planned = shipper_engine::plan(&project, &options, &events).await?;
+        shipper_engine::release_notes(&planned, args.since.as_deref()).await
+    })??;
+    let block = notes.block();
+    let changed = match &args.to {
+        Some(path) => Some(shipper_engine::write_notes(&global.directory.join(path), &block)?),
+        None => None,
+    };
+    let mut out = terminal.stdout();
+    if global.json {
+        let document = json!({
+            "format": shipper_engine::FORMAT, "since": notes.since, "images": notes.images, "block": block, "changed": changed,
+        });
+        writeln!(out, "{document}")?;
+        return Ok(ExitCode::Done);
+    }
+    match (&args.to, changed) {
+        (Some(path), Some(changed)) => {
+            terminal.status(if changed { "Wrote" } else { "Unchanged" }, &path.display().to_string());
+        }
+        _ => out.write_all(block.as_bytes())?,
+    }
+    Ok(ExitCode::Done)
+}
