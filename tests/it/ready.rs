@@ -124,6 +124,100 @@ fn every_state_of_the_stack_with_the_repository_present_absent_or_not_told() {
     world.run(&BY_STACK).exits(3).says("SOME_FUTURE_STATE");
 }
 
+/// What stands in the way of an answer, and the arguments that it needs.
+#[derive(Clone, Copy, Debug)]
+enum Trouble {
+    Throttled,
+    NoAnswer,
+    NoCredentials,
+    MalformedFile,
+    FileOfAnotherAccount,
+    StaleFile,
+}
+
+/// The exit code of `ecr-ready` for a stack in `state` and this trouble, each pair in services of its own.
+fn in_trouble(trouble: Trouble, state: &str) -> Option<i32> {
+    let world = World::new();
+    world.stack(&[state]);
+    let file = |uri: &str| world.file(&format!("{{\"ShopStack\":{{\"RepositoryUri\":\"{uri}\"}}}}"));
+    match trouble {
+        Trouble::Throttled => world.aws.fault(ApiFault::throttle("ecr:DescribeRepositories", u32::MAX)),
+        Trouble::NoAnswer => world.aws.fault(ApiFault::hang("ecr:DescribeRepositories")),
+        Trouble::NoCredentials => (),
+        Trouble::MalformedFile => world.file("{"),
+        Trouble::FileOfAnotherAccount => file("999999999999.dkr.ecr.eu-west-1.amazonaws.com/shop/api"),
+        Trouble::StaleFile => file(&world.aws.repository_uri("gone")),
+    }
+    // Where ECR is not asked, and where an answer comes, however busy the machine is, there is time for it.
+    let waits = matches!(trouble, Trouble::NoAnswer) && !matches!(state, "CREATE_IN_PROGRESS" | "DELETE_IN_PROGRESS");
+    let timeout = if waits { "1s" } else { "60s" };
+    let mut command = world.command(&[&with_file()[..], &["--timeout", timeout]].concat());
+    if matches!(trouble, Trouble::NoCredentials) {
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+    }
+    Ran::of(&command.output().expect("the binary starts")).code
+}
+
+/// Which class a state is of is decided in `shipper-cfn`, and tested for all 23 there and above; here one of each class is enough.
+#[test]
+fn every_class_of_states_with_everything_that_stands_in_the_way() {
+    let states = ["UPDATE_COMPLETE", "UPDATE_IN_PROGRESS", "CREATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "UPDATE_FAILED"];
+    // A stack that is not created yet or is going away is a no, whatever ECR would say; what CloudFormation does not say is none.
+    let table = [
+        (Trouble::Throttled, [3, 3, 1, 1, 3]),
+        (Trouble::NoAnswer, [3, 3, 1, 1, 3]),
+        (Trouble::NoCredentials, [3, 3, 3, 3, 3]),
+        (Trouble::MalformedFile, [2, 2, 2, 2, 2]),
+        (Trouble::FileOfAnotherAccount, [3, 3, 1, 1, 3]),
+        (Trouble::StaleFile, [1, 1, 1, 1, 1]),
+    ];
+    // ECR is not asked what would change nothing.
+    let world = World::new();
+    world.stack(&["CREATE_IN_PROGRESS"]);
+    world.run(&BY_STACK).exits(1);
+    assert_eq!(world.aws.actions(), ["cloudformation:DescribeStacks"]);
+    // Most of their time is spent waiting.
+    std::thread::scope(|scope| {
+        let cells =
+            table.iter().flat_map(|&(trouble, codes)| states.into_iter().zip(codes).map(move |cell| (trouble, cell)));
+        let asked: Vec<_> = cells
+            .map(|(trouble, (state, code))| (trouble, state, code, scope.spawn(move || in_trouble(trouble, state))))
+            .collect();
+        for (trouble, state, code, answer) in asked {
+            assert_eq!(answer.join().expect("the binary ran"), Some(code), "{trouble:?} {state}");
+        }
+    });
+}
+
+/// Nothing of AWS is started where nothing of it is needed: no socket, and not even the look at its configuration.
+#[cfg(target_os = "linux")]
+#[test]
+fn commands_that_need_nothing_of_aws_run_none_of_its_code() {
+    let strace = shipper_testkit::need!(shipper_testkit::require_tool("strace"));
+    let project = Project::two_services();
+    project
+        .repo
+        .write("cdk-outputs.json", "{\"S\":{\"Uri\":\"123456789012.dkr.ecr.eu-west-1.amazonaws.com/shop/api\"}}");
+    let of_aws = |arguments: &[&str]| {
+        let (ran, calls) = project.traced(&strace, "openat,socket", arguments);
+        let is_of_aws = |line: &String| line.contains("/.aws/") || line.contains("AF_INET");
+        (ran.code, calls.into_iter().filter(is_of_aws).collect::<Vec<_>>())
+    };
+    for arguments in [
+        &["ecr-ready", "--offline", "--outputs-file", "cdk-outputs.json"][..],
+        &["hash"],
+        &["hash", "docs"],
+        &["plan"],
+        &["config"],
+        &["ship"],
+    ] {
+        assert_eq!(of_aws(arguments), (Some(0), Vec::new()), "{arguments:?}");
+    }
+    // As this would show it.
+    let (_, seen) = of_aws(&["ecr-ready", "--repository", "shop/api"]);
+    assert!(seen.iter().any(|line| line.contains("/.aws/config")), "{seen:?}");
+}
+
 #[test]
 fn what_aws_does_not_say_is_no_verdict() {
     let check = |fault: ApiFault, says: &str| {

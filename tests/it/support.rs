@@ -123,11 +123,19 @@ impl Project {
     /// The programs that a run of the command started, itself included, as strace saw them.
     #[track_caller]
     pub(crate) fn programs_started(&self, strace: &Path, arguments: &[&str]) -> Vec<String> {
+        let (ran, calls) = self.traced(strace, "execve", arguments);
+        ran.ok();
+        calls.into_iter().filter(|line| line.contains("execve(") && line.ends_with("= 0")).collect()
+    }
+
+    /// A run of the command, and the system calls of these kinds that strace saw it make.
+    #[track_caller]
+    pub(crate) fn traced(&self, strace: &Path, calls: &str, arguments: &[&str]) -> (Ran, Vec<String>) {
         let log = self.cache().join("strace");
         let inner = self.command(arguments);
         let mut command = Command::new(strace);
         command
-            .args(["-f", "-qq", "-e", "trace=execve", "-o"])
+            .args(["-f", "-qq", "-e", &format!("trace={calls}"), "-o"])
             .arg(&log)
             .arg(inner.get_program())
             .args(inner.get_args());
@@ -138,9 +146,9 @@ impl Project {
                 None => command.env_remove(name),
             };
         }
-        Ran::of(&command.output().expect("strace starts")).ok();
+        let ran = Ran::of(&command.output().expect("strace starts"));
         let log = std::fs::read_to_string(&log).expect("strace wrote");
-        log.lines().filter(|line| line.contains("execve(") && line.ends_with("= 0")).map(str::to_owned).collect()
+        (ran, log.lines().map(str::to_owned).collect())
     }
 
     /// `plan --json` as document.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use shipper_aws::{EcrRegistry, EcrRepository, Region, Session, SessionOptions};
-use shipper_cfn::{Evidence, OutputsFile, Presence, Push, Source, StackFact, Stacks, choose};
+use shipper_cfn::{Class, Evidence, OutputsFile, Presence, Push, Source, StackFact, Stacks, choose};
 use shipper_ecr::{Ecr, ImagePresence};
 use shipper_report::ExitCode;
 use tokio::time::Instant;
@@ -230,6 +230,12 @@ impl Look<'_> {
         }
         let mut elsewhere = None;
         let mut image = Presence::NotAsked;
+        if let StackFact::State(state) = &stack
+            && matches!(state.class(), Some(Class::NotYet | Class::Going))
+        {
+            // A no, whatever else is asked; and then it does not wait for ECR.
+            return Ok(finished(Evidence { source, repository, elsewhere, stack, existence, image }, self.hint));
+        }
         if let Some(name) = repository.as_ref().map(|repository| repository.name.clone()).or(name) {
             elsewhere = match &repository {
                 Some(repository) => self.elsewhere(repository, source).await,

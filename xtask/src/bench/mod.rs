@@ -1,9 +1,11 @@
-//! `cargo xtask bench`: shipper's release build against git and against registry clients, in one run, as ratios.
+//! `cargo xtask bench`: shipper's release build against git and against registry clients, in one run, as ratios. What has no
+//! peer (`ecr`) is printed as it is, with its budget.
 //!
 //! Invariant: the two commands alternate and change places each round, so that a slow minute of the machine hits both;
 //! absolute times are printed but mean little, ratios are what is compared.
 
 pub(crate) mod child;
+mod ecr;
 mod hash;
 mod measure;
 mod projects;
@@ -26,6 +28,7 @@ pub(crate) struct Options {
     hash: bool,
     ship: bool,
     registry: bool,
+    ecr: bool,
     rounds: Option<usize>,
 }
 
@@ -36,14 +39,20 @@ impl Options {
             [names @ .., "--rounds", count] => (names, Some(count.parse().ok().filter(|count| *count > 0)?)),
             names => (names, None),
         };
-        let (hash, ship, registry) = match names {
-            [] => (true, true, true),
-            ["hash"] => (true, false, false),
-            ["ship"] => (false, true, false),
-            ["registry"] => (false, false, true),
+        let is_known = |name: &&str| ["hash", "ship", "registry", "ecr"].contains(name);
+        let one = match names {
+            [] => None,
+            [name] if is_known(name) => Some(*name),
             _ => return None,
         };
-        Some(Self { hash, ship, registry, rounds })
+        let wanted = |name: &str| one.is_none_or(|one| one == name);
+        Some(Self {
+            hash: wanted("hash"),
+            ship: wanted("ship"),
+            registry: wanted("registry"),
+            ecr: wanted("ecr"),
+            rounds,
+        })
     }
 }
 
@@ -61,6 +70,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     if options.ship {
         bench.ship(&target.join("bench/ship-20"))?;
+    }
+    if options.ecr {
+        ecr::run(&bench, &target.join("bench"))?;
     }
     if options.registry {
         let bench = Bench { rounds: options.rounds.unwrap_or(registry::ROUNDS), ..bench };
@@ -137,9 +149,9 @@ mod tests {
     #[test]
     fn names_and_rounds_are_read() {
         let all = Options::parse(&[]).expect("a legal call");
-        assert!(all.hash && all.ship && all.registry && all.rounds.is_none());
+        assert!(all.hash && all.ship && all.registry && all.ecr && all.rounds.is_none());
         let one = Options::parse(&["ship", "--rounds", "3"]).expect("a legal call");
-        assert!(!one.hash && one.ship && !one.registry && one.rounds == Some(3));
+        assert!(!one.hash && one.ship && !one.registry && !one.ecr && one.rounds == Some(3));
         assert!(Options::parse(&["nothing"]).is_none());
         assert!(Options::parse(&["hash", "--rounds", "0"]).is_none());
     }
