@@ -5,6 +5,7 @@ mod runner;
 use serde_json::json;
 use shipper_testkit::{DockerRegistry, need, require_docker_client};
 
+use crate::release::github::Api;
 use crate::support::Project;
 use runner::{Run, Runner};
 
@@ -110,6 +111,11 @@ fn every_script_of_a_workflow_does_its_part_on_a_runner() {
     // The same commit again: nothing is due, and the deployment is what it was.
     let jobs = Run::push(&runner).all();
     assert_eq!(jobs, ["plan", "finish", "deploy-staging"]);
+    // A release of it: names for what is there, and notes.
+    let api = Api::start("What is new", false, &[]);
+    assert_eq!(Run::release(&runner, &api).all(), ["plan", "finish", "notes"]);
+    assert!(api.body().starts_with("What is new\n\n<!-- shipper:images:begin v=1 -->\n"), "{}", api.body());
+    assert!(api.body().contains("| api | `v1.1.0` `"), "{}", api.body());
     runner.every_script_was_run();
 }
 

@@ -1,5 +1,7 @@
 //! `shipper release-notes`: what is said of images of a release, and what a file keeps of its own.
 
+pub(crate) mod github;
+
 use serde_json::{Value, json};
 use shipper_testkit::{DockerRegistry, Skopeo, need};
 

@@ -633,10 +633,21 @@ pub(crate) struct ReleaseNotesArgs {
     /// Put them into this file, in the place of those that it has
     #[arg(long, value_name = "FILE")]
     pub(crate) to: Option<PathBuf>,
+    /// Put them into the release of the run's tag at GitHub, with the token in GITHUB_TOKEN; in a workflow the repository is known
+    #[arg(long, value_name = "OWNER/NAME", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    #[arg(conflicts_with = "to", value_parser = repository_of)]
+    pub(crate) github: Option<String>,
     #[command(flatten)]
     pub(crate) place: Place,
     #[command(flatten)]
     pub(crate) run: Run,
+}
+
+/// `acme/shop`, or nothing.
+fn repository_of(text: &str) -> Result<String, String> {
+    let is_whole = |part: &str| !part.is_empty() && !part.contains('/') && part != "." && part != "..";
+    let is_repository = text.split_once('/').is_some_and(|(owner, name)| is_whole(owner) && is_whole(name));
+    if text.is_empty() || is_repository { Ok(text.to_owned()) } else { Err("write OWNER/NAME".to_owned()) }
 }
 
 #[derive(Debug, Clone, Args)]

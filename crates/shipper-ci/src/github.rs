@@ -31,6 +31,10 @@ pub fn github(pipeline: &Pipeline) -> String {
         .with("bases", bases(pipeline, &apart))
         .with("build", build(pipeline, &apart))
         .with("finish", finish(pipeline, &apart));
+    // Whoever pushes tags as releases need not have a release at GitHub.
+    if pipeline.tags.is_empty() {
+        jobs = jobs.with("notes", notes(pipeline));
+    }
     for deployment in &pipeline.deployments {
         jobs = jobs.with(&format!("deploy-{}", deployment.environment), deploy(pipeline, deployment));
     }
@@ -348,6 +352,26 @@ fn finish(pipeline: &Pipeline, apart: &Apart) -> Map {
         .with("needs", vec!["plan", "bases", "build"])
         .with("if", "${{ always() }}")
         .and(job(pipeline, MINUTES, permissions(pipeline, Packages::Write, false)))
+        .with_some("env", of_aws(pipeline).some())
+        .with("steps", steps)
+}
+
+/// The one job that writes to the repository, for releases only.
+fn notes(pipeline: &Pipeline) -> Map {
+    let mut steps = prepared(pipeline, None);
+    let env = Map::new().with("GITHUB_TOKEN", "${{ github.token }}");
+    let step = Map::new().with("name", "Tell what the release has").with("env", env);
+    steps.push(step.with("run", Yaml::Script(script::NOTES)));
+    let asks_identity = pipeline.login == Login::Aws || pipeline.aws.is_some();
+    let permissions = Map::new()
+        .with("contents", "write")
+        .with_some("id-token", asks_identity.then_some("write"))
+        .with_some("packages", (pipeline.login == Login::GithubToken).then_some("read"));
+    Map::new()
+        .with("name", "release notes")
+        .with("needs", vec!["finish"])
+        .with("if", "${{ github.event_name == 'release' }}")
+        .and(job(pipeline, MINUTES, permissions))
         .with_some("env", of_aws(pipeline).some())
         .with("steps", steps)
 }

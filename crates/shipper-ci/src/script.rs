@@ -31,3 +31,5 @@ esac"#;
 pub(crate) const FINISH: &str = "shipper ship";
 /// Deploys what is there.
 pub(crate) const DEPLOY: &str = r#"shipper deploy "$ENVIRONMENT" --no-build"#;
+/// Tells the readers of a release which images it has.
+pub(crate) const NOTES: &str = "shipper release-notes --github";

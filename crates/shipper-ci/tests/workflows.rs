@@ -283,6 +283,8 @@ fn c7_a_job_has_the_permissions_that_it_needs() {
         check("password", job, "contents: read");
         check("ecr", job, "contents: read, id-token: write");
     }
+    check("ghcr", "notes", "contents: write, packages: read");
+    check("plain", "notes", "contents: write");
     check("ghcr", "plan", "contents: read, packages: read");
     check("ghcr", "build", "contents: read, packages: write");
     check("deployments", "deploy-prod", "contents: read");

@@ -617,6 +617,18 @@ pub enum Error {
         /// Their services.
         services: Vec<String>,
     },
+    /// A release does not have its notes.
+    #[error("write the notes of {release}")]
+    Release {
+        /// Repository and tag.
+        release: String,
+        /// Why not.
+        #[source]
+        source: crate::ReleaseError,
+    },
+    /// A run is about no tag, and so about no release.
+    #[error("tell which release this is: the run is about no tag")]
+    NoRelease,
     /// A text has no place for notes of a release.
     #[error("put notes into {place}")]
     Notes {

@@ -92,6 +92,7 @@ pub use promote::{Promoted, promote};
 pub use prune::{PruneOptions, PruneReport, Pruned, prune};
 #[cfg(feature = "aws")]
 pub use ready::{Readiness, ReadyOptions, Verdict, ready};
+pub use release::github::{PublishedNotes, ReleaseError, publish_notes};
 pub use release::{release_notes, write_notes};
 pub use report::{RecordedRun, recorded_run, report_file, stats};
 #[cfg(feature = "aws")]

@@ -1,5 +1,7 @@
 //! `release-notes`: what a release says of the images that are there, read from their registry.
 
+pub(crate) mod github;
+
 use std::path::Path;
 
 use shipper_oci::{ManifestKind, Repository, Selector, Tag};

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod address;
+mod api;
 mod archive;
 pub mod atomic;
 mod auth;
@@ -43,6 +44,7 @@ mod tls;
 mod upload;
 mod verify;
 
+pub use api::{Api, ApiAnswer};
 pub use archive::Archive;
 pub use check::{ContentReport, Fault, check_content};
 pub use copy::{CopyReport, Copying, copy};

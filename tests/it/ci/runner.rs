@@ -15,6 +15,7 @@ use saphyr_parser::{Event, Parser};
 use serde_json::{Value, json};
 use shipper_testkit::docker_registry::{PASSWORD, USER};
 
+use crate::release::github::Api;
 use crate::support::Project;
 
 /// A machine with a workflow.
@@ -130,6 +131,22 @@ impl<'a> Run<'a> {
         )
     }
 
+    /// A release `v1.1.0` that was published, at a stand-in for GitHub.
+    pub(crate) fn release(runner: &'a Runner<'a>, api: &Api) -> Self {
+        let head = runner.project.repo.git(&["rev-parse", "HEAD"]);
+        let event = json!({ "repository": { "default_branch": "main" }, "release": { "tag_name": "v1.1.0" } });
+        let told = [
+            ("GITHUB_EVENT_NAME", "release"),
+            ("GITHUB_REF", "refs/tags/v1.1.0"),
+            ("GITHUB_SHA", &head),
+            ("GITHUB_REPOSITORY", "acme/shop"),
+            ("GITHUB_API_URL", &api.address),
+        ];
+        let mut run = Self::new(runner, &told, event, false);
+        run.known.insert("github.token".to_owned(), "secret-token".to_owned());
+        run
+    }
+
     /// A pull request from a branch of a fork.
     pub(crate) fn fork(runner: &'a Runner<'a>, branch: &str) -> Self {
         let head = runner.project.repo.git(&["rev-parse", "HEAD"]);
@@ -187,9 +204,14 @@ impl<'a> Run<'a> {
         ran.push("finish".to_owned());
         let results = ("join(needs.*.result, ' ')".to_owned(), "success success success".to_owned());
         self.job(&jobs["finish"], &BTreeMap::from([results]));
-        if !self.is_apart {
-            ran.push("deploy-staging".to_owned());
-            self.job(&jobs["deploy-staging"], &BTreeMap::new());
+        let follows = match self.told["GITHUB_EVENT_NAME"].as_str() {
+            "push" => Some("deploy-staging"),
+            "release" => Some("notes"),
+            _ => None,
+        };
+        if let Some(name) = follows {
+            ran.push(name.to_owned());
+            self.job(&jobs[name], &BTreeMap::new());
         }
         ran
     }

@@ -26,9 +26,21 @@ pub(crate) fn run(global: &Global, args: &ReleaseNotesArgs, terminal: &Terminal)
         shipper_engine::release_notes(&planned, args.since.as_deref()).await
     })??;
     let block = notes.block();
-    let changed = match &args.to {
-        Some(path) => Some(shipper_engine::write_notes(&global.directory.join(path), &block)?),
-        None => None,
+    let (place, changed) = match (&args.to, &args.github) {
+        (Some(path), _) => {
+            let changed = shipper_engine::write_notes(&global.directory.join(path), &block)?;
+            (Some(path.display().to_string()), Some(changed))
+        }
+        (None, Some(repository)) => {
+            let tag = tag_of(&project, args)?;
+            let repository = match repository.as_str() {
+                "" => project.environment.get("GITHUB_REPOSITORY").cloned().unwrap_or_default(),
+                named => named.to_owned(),
+            };
+            let published = block_on(shipper_engine::publish_notes(&project, &repository, &tag, &block))??;
+            (Some(format!("the release {tag} of {repository}: {}", published.url)), Some(published.changed))
+        }
+        (None, None) => (None, None),
     };
     let mut out = terminal.stdout();
     if global.json {
@@ -38,11 +50,15 @@ pub(crate) fn run(global: &Global, args: &ReleaseNotesArgs, terminal: &Terminal)
         writeln!(out, "{document}")?;
         return Ok(ExitCode::Done);
     }
-    match (&args.to, changed) {
-        (Some(path), Some(changed)) => {
-            terminal.status(if changed { "Wrote" } else { "Unchanged" }, &path.display().to_string());
-        }
+    match (place, changed) {
+        (Some(place), Some(changed)) => terminal.status(if changed { "Wrote" } else { "Unchanged" }, &place),
         _ => out.write_all(block.as_bytes())?,
     }
     Ok(ExitCode::Done)
+}
+
+/// The tag that the run is about.
+fn tag_of(project: &Project, args: &ReleaseNotesArgs) -> Result<String, Failure> {
+    let (facts, _) = shipper_engine::gather_facts(project, &overrides(&args.run))?;
+    facts.tag.ok_or_else(|| shipper_engine::Error::NoRelease.into())
 }

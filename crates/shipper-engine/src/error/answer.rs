@@ -23,6 +23,7 @@ impl Error {
             | Self::NotBuilt { .. }
             | Self::NotReleased { .. }
             | Self::NothingBefore { .. } => ExitCode::No,
+            Self::Release { source, .. } => source.exit_code(),
             Self::Ship { code, .. } => *code,
             Self::CheckUnknown { .. } => ExitCode::Unknown,
             Self::Interrupted { .. } => ExitCode::Interrupted,
@@ -164,6 +165,8 @@ impl Error {
             Self::NothingToLookAt => Some("name one with `--repository`, or `--stack` and `--output`".to_owned()),
             Self::Time { .. } => Some("write it as 2026-01-31T12:00:00Z".to_owned()),
             Self::NotReleased { .. } => Some("run `shipper ship` first, for the same tag".to_owned()),
+            Self::Release { source, .. } => source.hint(),
+            Self::NoRelease => Some("name its tag: `--ref refs/tags/v1.2.3`".to_owned()),
             Self::Notes { .. } => Some("leave one `shipper:images:begin` and one `end` behind it, or neither".to_owned()),
             Self::Exists { .. } => Some("`--force` overwrites it".to_owned()),
             _ => None,
