@@ -113,7 +113,10 @@ fn a_plan_becomes_jobs() {
     let matrix =
         |outputs: &BTreeMap<String, String>| -> Value { serde_json::from_str(&outputs["matrix"]).expect("JSON") };
     assert_eq!((&*outputs["due"], &*outputs["bases"], &*outputs["retag"]), ("true", "docs", ""));
-    assert_eq!(matrix(&outputs), json!({ "include": [{ "name": "site", "services": "site" }] }));
+    assert_eq!(
+        matrix(&outputs),
+        json!({ "include": [{ "name": "site", "services": "site", "sparse": "docs\nshared\nsite" }] })
+    );
     assert_eq!(step.ran.stdout, "");
     // What the jobs do: the base first, then each entry.
     project.run(["ship", &outputs["bases"]]).ok();
@@ -128,7 +131,7 @@ fn a_plan_becomes_jobs() {
     assert_eq!((&*outputs["due"], matrix(&outputs)), ("false", json!({ "include": [] })));
     // By hand the same is printed.
     let shown = project.run(["plan", "--format", "github", "--force"]).ok().stdout;
-    let matrix = r#"matrix={"include":[{"name":"site","services":"site"}]}"#;
+    let matrix = r#"matrix={"include":[{"name":"site","services":"site","sparse":"docs\nshared\nsite"}]}"#;
     assert_eq!(shown.lines().collect::<Vec<_>>(), ["due=true", "bases=docs", matrix, "retag="]);
     project.run(["plan", "--format", "github", "--json"]).exits(2);
     project.run(["plan", "--format", "jenkins"]).exits(2).says("[possible values: github]");
@@ -151,5 +154,29 @@ fn a_thousand_services_are_never_too_many_jobs() {
     let matrix: Value = serde_json::from_str(&outputs["matrix"]).expect("JSON");
     let jobs = matrix["include"].as_array().expect("jobs");
     assert_eq!(jobs.len(), 250);
-    assert_eq!(jobs[0], json!({ "name": "s000 +3", "services": "s000 s001 s002 s003" }));
+    assert_eq!(jobs[0], json!({ "name": "s000 +3", "services": "s000 s001 s002 s003", "sparse": "" }));
+}
+
+#[test]
+fn a_job_is_told_which_directories_it_needs() {
+    let sparse = |service: &str, expected: &[&str]| {
+        let project =
+            Project::new(&format!("[project]\nname = \"demo\"\n[service.a]\n{service}\n[sign]\nkey = \"env:K\"\n"));
+        for path in ["a/x/file", "a/y", "keys/k.pem", "Dockerfile", "top"] {
+            project.repo.write(path, "FROM scratch\nCOPY top /\n");
+        }
+        let mut command = project.command(["plan", "--format", "github"]);
+        command.env("K", "no key");
+        let shown = Ran::of(&command.output().expect("the binary starts")).ok().stdout;
+        let matrix = shown.lines().find_map(|line| line.strip_prefix("matrix=")).expect("a matrix");
+        let matrix: Value = serde_json::from_str(matrix).expect("JSON");
+        assert_eq!(matrix["include"][0]["sparse"], expected.join("\n"), "{service}");
+    };
+    sparse("files = { '/f' = 'a/x' }", &["a/x"]);
+    // A file is in its directory, and what lies in the root is always there.
+    sparse("files = { '/f' = 'a/x/file', '/y' = 'a/y', '/t' = 'top' }", &["a", "a/x"]);
+    sparse("files = { '/t' = 'top' }", &[]);
+    sparse("files = { '/f' = 'a' }\ninputs = ['keys/**']", &[]);
+    sparse("files = { '/f' = 'a' }\ncheck = [['true']]", &[]);
+    sparse("dockerfile = 'Dockerfile'", &[]);
 }

@@ -158,6 +158,12 @@ fn checkout() -> Map {
     Map::new().with("name", "Check out").with("uses", uses(CHECKOUT)).with("with", with)
 }
 
+/// As [`checkout`], of the directories that a job needs.
+fn checkout_some() -> Map {
+    let with = Map::new().with("persist-credentials", false).with("sparse-checkout", "${{ matrix.sparse }}");
+    Map::new().with("name", "Check out").with("uses", uses(CHECKOUT)).with("with", with)
+}
+
 /// A path of the project, relative to the repository.
 fn in_repository(pipeline: &Pipeline, path: &str) -> String {
     let parts = [pipeline.directory.as_str(), path];
@@ -317,6 +323,7 @@ fn ship(env: Map) -> Map {
 
 fn build(pipeline: &Pipeline, apart: &Apart) -> Map {
     let mut steps = prepared(pipeline, Some(&apart.unless()));
+    steps[0] = checkout_some();
     steps.extend(builders(pipeline, "${{ matrix.name }}"));
     let services = Map::new().with("SERVICES", "${{ matrix.services }}");
     steps.push(ship(services.and(secrets(&pipeline.secrets))));

@@ -56,7 +56,7 @@ pub fn ci_github(project: &Project, version: &str) -> Result<CiFile, Error> {
 }
 
 /// The repository that a project lies in, and where in it; the project itself where there is none.
-fn placed(root: &Path) -> (PathBuf, String) {
+pub(crate) fn placed(root: &Path) -> (PathBuf, String) {
     let repository = root.ancestors().find(|directory| directory.join(".git").exists()).unwrap_or(root);
     let within = root.strip_prefix(repository).unwrap_or(Path::new(""));
     let parts: Vec<_> = within.components().map(|part| part.as_os_str().to_string_lossy()).collect();

@@ -56,6 +56,7 @@ mod retention;
 mod run;
 mod ship;
 mod sign;
+mod sparse;
 mod statements;
 mod tagging;
 mod trust;
@@ -112,6 +113,7 @@ pub use shipper_report::{
     PlannedStep, Reason, Record, ShippedImage, ValueChange,
 };
 pub use sign::{Signed, sign};
+pub use sparse::checkout_directories;
 pub use statements::ImageStatement;
 pub use tagging::{facts, metadata_tags, read_facts, tags};
 pub use verify::{Verified, VerifyFault, verify};

@@ -34,6 +34,8 @@ pub struct MatrixJob {
     pub name: String,
     /// Its services, separated by spaces: a name has none.
     pub services: String,
+    /// The directories that a sparse checkout has to have, a line each; empty for the whole repository. Not known to a plan.
+    pub sparse: String,
 }
 
 impl Matrix {
@@ -66,7 +68,7 @@ impl MatrixJob {
             [first, rest @ ..] => format!("{first} +{}", rest.len()),
             [] => String::new(),
         };
-        Self { name, services: services.join(" ") }
+        Self { name, services: services.join(" "), sparse: String::new() }
     }
 }
 

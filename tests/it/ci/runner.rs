@@ -199,7 +199,7 @@ impl<'a> Run<'a> {
         for leg in matrix["include"].as_array().expect("a list") {
             let of = |key: &str| (format!("matrix.{key}"), text(&leg[key]));
             ran.push(format!("build {}", text(&leg["name"])));
-            self.job(&jobs["build"], &BTreeMap::from([of("name"), of("services")]));
+            self.job(&jobs["build"], &BTreeMap::from([of("name"), of("services"), of("sparse")]));
         }
         ran.push("finish".to_owned());
         let results = ("join(needs.*.result, ' ')".to_owned(), "success success success".to_owned());
@@ -223,6 +223,17 @@ impl<'a> Run<'a> {
         let mut outputs = BTreeMap::new();
         let mut known = self.known.clone();
         known.extend(further.clone());
+        if let Some(sparse) = further.get("matrix.sparse") {
+            let checkout = &job["steps"][0]["with"];
+            assert_eq!(checkout["sparse-checkout"], "${{ matrix.sparse }}");
+            let directories: Vec<&str> =
+                ["sparse-checkout", "set", "--cone"].into_iter().chain(sparse.lines()).collect();
+            here.checkout.repo.git(&directories);
+            let others = std::fs::read_dir(here.checkout.path()).expect("a directory");
+            let others = others.filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().is_dir()));
+            // Beside `.git`.
+            assert_eq!(others.count(), sparse.lines().count() + 1, "{sparse}");
+        }
         for step in job["steps"].as_array().expect("steps") {
             let action = step["uses"].as_str().unwrap_or_default().split('@').next().unwrap_or_default();
             if action == "actions/download-artifact" {
