@@ -319,6 +319,10 @@ sso_region = eu-central-1
 sso_account_id = 123456789012
 sso_role_name = deploy
 
+[profile console]
+login_session = arn:aws:iam::123456789012:user/somebody
+region = eu-west-1
+
 [profile deploy]
 source_profile = shop
 role_arn = arn:aws:iam::123456789012:role/deploy
@@ -420,6 +424,9 @@ fn a_login_that_is_over_is_no_verdict_and_names_what_to_run() {
     std::fs::remove_file(path).expect("is there");
     check(&world, "shop", "shop", &[]);
     check(&world, "old", "old", &[]);
+    // A login of another kind, which takes a part of the SDK that is not linked.
+    let ran = with_login(&world, "console").exits(3).says("the login of profile `console` is one of `aws login`");
+    ran.says("aws configure export-credentials --profile console");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 
-use crate::login::{LoginNeeded, ProfileMissing};
+use crate::login::{LoginNeeded, LoginUnread, ProfileMissing};
 
 /// Why a call gave no answer. Texts fit after "cannot ".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +22,14 @@ pub enum Error {
     /// The profile that was named is not defined, or has no credentials.
     #[error("call {action}: profile `{profile}` is not defined, or has no credentials")]
     ProfileMissing {
+        /// `service:Operation`.
+        action: &'static str,
+        /// The profile.
+        profile: String,
+    },
+    /// The login of the profile was made by `aws login`, which is not read.
+    #[error("call {action}: the login of profile `{profile}` is one of `aws login`, which is not read")]
+    LoginUnread {
         /// `service:Operation`.
         action: &'static str,
         /// The profile.
@@ -126,6 +134,7 @@ impl Error {
         match self {
             Self::NoCredentials { action, .. }
             | Self::ProfileMissing { action, .. }
+            | Self::LoginUnread { action, .. }
             | Self::LoginNeeded { action, .. }
             | Self::CredentialsRefused { action, .. }
             | Self::Denied { action }
@@ -158,6 +167,9 @@ impl Error {
                     "run `aws configure --profile {profile}`; on a runner with a role, write `role_arn` and \
                      `credential_source = Environment` into `[profile {profile}]`"
                 )
+            }
+            Self::LoginUnread { profile, .. } => {
+                format!("run `eval \"$(aws configure export-credentials --profile {profile} --format env)\"` before")
             }
             Self::LoginNeeded { profile, .. } => format!("run `aws sso login --profile {profile}`"),
             Self::CredentialsRefused { .. } => {
@@ -216,6 +228,9 @@ pub(crate) fn of_credentials(action: &'static str, error: &CredentialsError) -> 
     if let Some(login) = cause_of::<LoginNeeded>(error) {
         let LoginNeeded { profile, detail } = login.clone();
         return Error::LoginNeeded { action, profile, detail };
+    }
+    if let Some(LoginUnread { profile }) = cause_of(error) {
+        return Error::LoginUnread { action, profile: profile.clone() };
     }
     if let Some(ProfileMissing { profile }) = cause_of(error) {
         return Error::ProfileMissing { action, profile: profile.clone() };

@@ -35,6 +35,13 @@ pub(crate) struct ProfileMissing {
     pub(crate) profile: String,
 }
 
+/// A profile whose login was made by `aws login`, which takes a part of the SDK that is not linked.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the login of profile `{profile}` is one of `aws login`, which is not read")]
+pub(crate) struct LoginUnread {
+    pub(crate) profile: String,
+}
+
 /// The standard chain, or one profile alone.
 #[derive(Debug)]
 pub(crate) struct Chain {
@@ -56,12 +63,18 @@ impl Chain {
         if let (CredentialsError::CredentialsNotLoaded(_), Some(profile)) = (&error, &self.profile) {
             return Err(CredentialsError::provider_error(ProfileMissing { profile: profile.clone() }));
         }
-        if !is_of_login(&error) {
+        // The SDK names the part of it that is missing, and has no type for that.
+        let is_unread = chain(&error).contains("credentials-login");
+        if !is_unread && !is_of_login(&error) {
             return Err(error);
         }
         let selected = self.profile.clone().map(Cow::Owned);
         let read = aws_config::profile::load(&Fs::real(), &Env::real(), &Default::default(), selected).await;
-        let Some(profile) = read.ok().and_then(|profiles| logged_in(&profiles)) else { return Err(error) };
+        let keys: &[&str] = if is_unread { &["login_session"] } else { &["sso_session", "sso_start_url"] };
+        let Some(profile) = read.ok().and_then(|profiles| with_any(&profiles, keys)) else { return Err(error) };
+        if is_unread {
+            return Err(CredentialsError::provider_error(LoginUnread { profile }));
+        }
         Err(CredentialsError::provider_error(LoginNeeded { profile, detail: chain(&error) }))
     }
 }
@@ -75,12 +88,12 @@ fn is_of_login(error: &CredentialsError) -> bool {
         || (refused.is_none() && chain(error).contains(".aws/sso/cache"))
 }
 
-/// The profile of the selected one's sources that has a login.
-fn logged_in(profiles: &ProfileSet) -> Option<String> {
+/// The selected profile, or that of its sources which has one of these keys.
+fn with_any(profiles: &ProfileSet, keys: &[&str]) -> Option<String> {
     let mut name = profiles.selected_profile();
     for _ in 0..MOST_SOURCES {
         let profile = profiles.get_profile(name)?;
-        if profile.get("sso_session").is_some() || profile.get("sso_start_url").is_some() {
+        if keys.iter().any(|key| profile.get(key).is_some()) {
             return Some(name.to_owned());
         }
         name = profile.get("source_profile")?;
