@@ -296,7 +296,18 @@ proptest! {
 
     #[test]
     fn c4_no_name_adds_to_a_workflow(name in "[-a-z0-9/.]{0,6}(\\$\\{\\{ [a-z.']{1,9} \\}\\}|\n|'|\"|: |#|\\$\\(id\\)|`id`|\\}\\}|[ -~]){1,8}") {
-        let (plain, named) = (github(&hostile("main")), github(&hostile(&name)));
+        // And what else the configuration may name, which linters would not take.
+        let everything = |name: &str| {
+            let mut pipeline = hostile(name);
+            let name = || name.to_owned();
+            pipeline.directory = name();
+            (pipeline.tags, pipeline.schedule, pipeline.secrets) = (vec![name()], vec![name()], vec![name()]);
+            let mut further = Deployment::new(&name(), Trigger::Manual);
+            further.secrets = vec![name()];
+            pipeline.deployments.push(further);
+            github(&pipeline)
+        };
+        let (plain, named) = (everything("main"), everything(&name));
         prop_assert_eq!(keys_and_scripts(&plain), keys_and_scripts(&named));
         // Where a text is evaluated, its value is the text.
         let value = if name.contains("${{") { format!("${{{{ '{}' }}}}", name.replace('\'', "''")) } else { name.clone() };
