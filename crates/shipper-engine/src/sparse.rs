@@ -8,26 +8,27 @@ use std::path::Path;
 
 use shipper_plan::{Base, Recipe, SecretConfig, Service};
 
+use crate::Project;
 use crate::ci::placed;
-use crate::{Error, Project, gather};
 
 /// The directories, relative to the repository with `/`, sorted; empty for the whole repository. What lies in its root is always
 /// there.
-///
-/// # Errors
-/// [`Error::Plan`] for an unknown service or a cycle.
-pub fn checkout_directories(project: &Project, services: &[String]) -> Result<Vec<String>, Error> {
-    let order = gather::selection(project, services)?;
+#[must_use]
+pub fn checkout_directories(project: &Project, services: &[&str]) -> Vec<String> {
     let keys = project.settings.sign_key.iter().map(|key| &key.value).chain(&project.settings.trusted_keys.value);
     let mut paths: BTreeSet<String> = keys.filter(|key| !key.starts_with("env:")).cloned().collect();
-    for name in order {
-        let Some(read) = read_by(&project.services[&name]) else { return Ok(Vec::new()) };
+    // They, and all that they are built on.
+    let (mut open, mut seen) = (services.to_vec(), BTreeSet::new());
+    while let Some(name) = open.pop() {
+        let Some(service) = project.services.get(name).filter(|_| seen.insert(name)) else { continue };
+        let Some(read) = read_by(service) else { return Vec::new() };
         paths.extend(read);
+        open.extend(service.needs.values().map(String::as_str));
     }
     let (_, within) = placed(&project.root);
     let mut directories = BTreeSet::new();
     for path in paths {
-        let Some(directory) = directory(&project.root, &path) else { return Ok(Vec::new()) };
+        let Some(directory) = directory(&project.root, &path) else { return Vec::new() };
         let parts = [within.as_str(), directory.as_str()];
         directories.insert(parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/"));
     }
@@ -35,8 +36,7 @@ pub fn checkout_directories(project: &Project, services: &[String]) -> Result<Ve
         directories.insert(within);
     }
     // The root is there without being named, and a list of nothing would mean everything.
-    let named: Vec<String> = directories.into_iter().filter(|directory| !directory.is_empty()).collect();
-    Ok(named)
+    directories.into_iter().filter(|directory| !directory.is_empty()).collect()
 }
 
 /// Paths that a service is made of; `None` where that may be any.

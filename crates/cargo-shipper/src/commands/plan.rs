@@ -34,7 +34,7 @@ pub(crate) fn run(global: &Global, args: &PlanArgs, terminal: &Terminal) -> Resu
     }
     let mut out = terminal.stdout();
     if args.format == Some(PlanFormat::Github) {
-        let outputs = jobs(&project, &planned)?;
+        let outputs = jobs(&project, &planned);
         match GitHub::of_process().filter(GitHub::takes_outputs) {
             Some(host) => host.set(&outputs)?,
             None => {
@@ -56,18 +56,18 @@ pub(crate) fn run(global: &Global, args: &PlanArgs, terminal: &Terminal) -> Resu
 
 /// The plan as outputs: whether anything is due; the services that others are built on, by spaces; a matrix of the others; and
 /// the services that only get names, by spaces.
-fn jobs(project: &Project, planned: &Planned) -> Result<[(&'static str, String); 4], Failure> {
+fn jobs(project: &Project, planned: &Planned) -> [(&'static str, String); 4] {
     let Matrix { due, bases, mut jobs, retag } = Matrix::of(&planned.services, GITHUB_JOBS);
     for job in &mut jobs {
-        let services: Vec<String> = job.services.split(' ').map(str::to_owned).collect();
-        job.sparse = shipper_engine::checkout_directories(project, &services)?.join("\n");
+        let services: Vec<&str> = job.services.split(' ').collect();
+        job.sparse = shipper_engine::checkout_directories(project, &services).join("\n");
     }
-    Ok([
+    [
         ("due", due.to_string()),
         ("bases", bases.join(" ")),
         ("matrix", json!({ "include": jobs }).to_string()),
         ("retag", retag.join(" ")),
-    ])
+    ]
 }
 
 /// The document of `plan --json`. What nothing else needs, whether files differ from the commit, is looked up for it.
