@@ -1,5 +1,9 @@
 //! Finding a project: with a configuration, without one, from below, and `init`.
 
+use std::process::Command;
+
+use shipper_testkit::{need, require_tool};
+
 use crate::support::{Project, text};
 
 fn bare() -> Project {
@@ -81,4 +85,28 @@ fn completions_are_printed_for_a_shell() {
     let script = project.run(["completions", "bash"]).ok().stdout;
     assert!(script.contains("_shipper"), "{script}");
     project.run(["completions", "nosuchshell"]).exits(2);
+}
+
+/// groff is the judge: it warns of requests that it does not know and of text that it loses.
+#[test]
+fn there_is_a_manual_page_for_every_command() {
+    need!(require_tool("groff"));
+    let project = bare();
+    let directory = project.cache().join("man");
+    project.run(["man".as_ref(), directory.as_os_str()]).ok();
+    let help = project.run(["--help"]).ok().stdout;
+    let commands =
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| line.starts_with("  "));
+    let commands: Vec<&str> =
+        commands.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.contains(&"ship") && commands.contains(&"man"), "{help}");
+    for command in commands {
+        let page = directory.join(format!("shipper-{command}.1"));
+        let groff = Command::new("groff").args(["-man", "-Tutf8", "-ww"]).arg(&page).output().expect("groff starts");
+        assert!(groff.status.success() && groff.stderr.is_empty(), "{}", String::from_utf8_lossy(&groff.stderr));
+        let title = format!("shipper-{command}(1)");
+        assert!(String::from_utf8_lossy(&groff.stdout).starts_with(&title), "{command}");
+    }
+    assert_eq!(project.run(["man"]).ok().stdout, std::fs::read_to_string(directory.join("shipper.1")).expect("a page"));
+    project.run(["man", "/dev/null/man"]).exits(3).says("cannot write manual pages into /dev/null/man: ");
 }

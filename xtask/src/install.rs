@@ -23,6 +23,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("chromium", "chromium"),
     ("openssl", "openssl"),
     ("curl", "curl"),
+    ("groff", "groff-base"),
 ];
 
 /// Settings that make `cargo install` of a tool quick to build rather than quick to run.

@@ -154,6 +154,8 @@ pub(crate) enum Command {
     Config(ConfigArgs),
     /// Print shell completions
     Completions(CompletionsArgs),
+    /// Print the manual page, or write those of all commands into a directory
+    Man(ManArgs),
 }
 
 /// Where everything is.
@@ -710,6 +712,13 @@ pub(crate) struct CompletionsArgs {
     /// The shell
     #[arg(value_name = "SHELL")]
     pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ManArgs {
+    /// Directory for `shipper.1`, `shipper-ship.1` and so on, such as `/usr/local/share/man/man1`
+    #[arg(value_name = "DIRECTORY")]
+    pub(crate) pages: Option<PathBuf>,
 }
 
 #[cfg(test)]

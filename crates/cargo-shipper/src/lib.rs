@@ -104,6 +104,7 @@ fn dispatch(global: &Global, command: &Command, terminal: &Terminal) -> Result<s
         Command::Prune(args) => commands::prune::run(global, args, terminal),
         Command::Config(args) => commands::config::run(global, args, terminal),
         Command::Completions(args) => commands::completions::run(args, terminal),
+        Command::Man(args) => commands::man::run(args, terminal),
         #[cfg(feature = "aws")]
         Command::EcrReady(_) => unreachable!("handled by the caller"),
         #[cfg(not(feature = "aws"))]

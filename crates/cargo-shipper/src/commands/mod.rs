@@ -13,6 +13,7 @@ pub(crate) mod hash;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod lint;
+pub(crate) mod man;
 pub(crate) mod plan;
 pub(crate) mod promote;
 pub(crate) mod prune;
