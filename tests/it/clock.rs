@@ -79,6 +79,22 @@ fn e4_a_clock_that_is_off_changes_no_byte_of_a_plan() {
 }
 
 #[test]
+fn a_clock_that_is_off_is_told_by_the_doctor() {
+    let project = Project::two_services();
+    let clock = need!(Clock::find(&project));
+    let registry = FakeRegistry::start();
+    for (shift, word) in [("-1d", "behind"), ("+1d", "ahead of")] {
+        clock.set(shift);
+        let ran = clock.run(&project, &["doctor", "--registry", registry.host()]).ok();
+        assert!(
+            ran.stdout.contains(&format!(" {word} the registry's: times in names and records are off")),
+            "{}",
+            ran.stdout
+        );
+    }
+}
+
+#[test]
 fn e4_a_clock_that_jumps_while_images_are_pushed_breaks_nothing() {
     let project = Project::two_services();
     let clock = need!(Clock::find(&project));

@@ -22,6 +22,7 @@ mod deploy;
 #[cfg(unix)]
 mod deploy_kill;
 mod dockerfile;
+mod doctor;
 mod due;
 #[cfg(feature = "aws")]
 mod ecr;

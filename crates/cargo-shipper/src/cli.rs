@@ -104,6 +104,8 @@ pub(crate) enum Command {
     Why(WhyArgs),
     /// Replay the last commits: what each would have built, and what path filters would have
     Audit(AuditArgs),
+    /// Tell what is installed, reachable and allowed: 0 nothing is wrong, 1 something is, 3 could not tell
+    Doctor(DoctorArgs),
     /// Advice about Dockerfiles and their contexts, with what it is worth
     Lint(LintArgs),
     /// Print the hash of a directory's or service's context
@@ -392,6 +394,12 @@ pub(crate) struct AuditArgs {
     /// Name each commit that builds something, and why
     #[arg(long)]
     pub(crate) list: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 #[derive(Debug, Clone, Args)]

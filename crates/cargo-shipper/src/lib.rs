@@ -85,6 +85,7 @@ fn dispatch(global: &Global, command: &Command, terminal: &Terminal) -> Result<s
         Command::Where(args) => commands::records::whereabouts(global, args, terminal),
         Command::Why(args) => commands::why::run(global, args, terminal),
         Command::Audit(args) => commands::audit::run(global, args, terminal),
+        Command::Doctor(args) => commands::doctor::run(global, args, terminal),
         Command::Lint(args) => commands::lint::run(global, args, terminal),
         Command::Hash(args) => commands::hash::run(global, args, terminal),
         Command::Inspect(args) => commands::inspect::run(global, args, terminal),

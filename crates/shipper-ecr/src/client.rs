@@ -12,6 +12,7 @@ pub use described::DescribedImages;
 pub use ensure::{Drift, RepositoryChange, RepositoryGoal, RepositoryState, TemplateState};
 pub use images::ImagePresence;
 pub use listing::ListedImage;
+pub use policy::LifecycleState;
 pub use repositories::RepositoryFacts;
 pub use token::RegistryLogin;
 

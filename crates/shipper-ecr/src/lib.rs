@@ -8,8 +8,8 @@ mod retention;
 
 #[cfg(feature = "client")]
 pub use client::{
-    DescribedImages, Drift, Ecr, ImagePresence, ListedImage, RegistryLogin, RepositoryChange, RepositoryFacts,
-    RepositoryGoal, RepositoryState, TemplateState,
+    DescribedImages, Drift, Ecr, ImagePresence, LifecycleState, ListedImage, RegistryLogin, RepositoryChange,
+    RepositoryFacts, RepositoryGoal, RepositoryState, TemplateState,
 };
 pub use error::{Error, Syntax};
 pub use lifecycle::{

@@ -16,6 +16,7 @@ mod claim;
 mod contexts;
 mod deploy;
 mod discover;
+mod doctor;
 #[cfg(feature = "aws")]
 mod ensure;
 mod error;
@@ -73,6 +74,7 @@ pub use deploy::{
     DeployOptions, DeployPath, Deployed, Found, ImageSource, RollbackOptions, UndeployOptions, WhileHeld, deploy_until,
     history, rollback_until, status, undeploy_until, where_is,
 };
+pub use doctor::{Check, CheckVerdict, Checkup, doctor};
 #[cfg(feature = "aws")]
 pub use ensure::{EnsureOptions, Ensured, ensure};
 pub use error::Error;

@@ -213,11 +213,7 @@ impl Job {
 
     /// The builder that the settings mean.
     pub(crate) async fn builder(&self) -> Result<&Builder, BuildError> {
-        let choice = match self.project.settings.builder.value {
-            BuilderConfig::Auto => BuilderChoice::Auto,
-            BuilderConfig::Buildx => BuilderChoice::Buildx,
-            BuilderConfig::Buildah => BuilderChoice::Buildah,
-        };
+        let choice = builder_choice(&self.project);
         let environment = environment(&self.project.environment);
         self.builder.get_or_try_init(async || Builder::detect(choice, &environment).await).await
     }
@@ -239,6 +235,15 @@ impl Job {
             labels.insert("org.opencontainers.image.base.digest".to_owned(), digest.clone());
         }
         labels
+    }
+}
+
+/// The builder that the settings mean.
+pub(crate) fn builder_choice(project: &Project) -> BuilderChoice {
+    match project.settings.builder.value {
+        BuilderConfig::Auto => BuilderChoice::Auto,
+        BuilderConfig::Buildx => BuilderChoice::Buildx,
+        BuilderConfig::Buildah => BuilderChoice::Buildah,
     }
 }
 

@@ -82,6 +82,21 @@ impl Engine {
         }
     }
 
+    /// Version and platform of the engine, such as `26.1.5 for linux/amd64`.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] where nothing answers, [`Error::Engine`] where it is no engine.
+    pub async fn version(&self) -> Result<String> {
+        let known = self.known_version().await?;
+        Ok(format!("{} for {}/{}", shown(&known.version), shown(&known.os), shown(&known.arch)))
+    }
+
+    /// The socket or address.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Loads an image under a name with a tag (`latest` without one). Of an index, the image for the engine's platform.
     /// When the name is that image already, nothing is sent.
     ///
@@ -121,9 +136,7 @@ impl Engine {
         let absent = |what: String| Error::NotFound { what };
         let found = from.manifest(selector).await?.ok_or_else(|| absent(from.reference(selector)))?;
         let ManifestKind::Index(index) = found.kind() else { return Ok(found) };
-        let version: Version = self.get("version").await?.ok_or_else(|| {
-            self.refused("tell its version", "it has no such page; is it a Docker engine?".to_owned())
-        })?;
+        let version = self.known_version().await?;
         let fits = |child: &&Descriptor| {
             child.platform.as_ref().is_some_and(|own| own.os == version.os && own.architecture == version.arch)
         };
@@ -132,6 +145,12 @@ impl Engine {
         })?;
         let selector = Selector::Digest(child.digest.clone());
         from.manifest(&selector).await?.ok_or_else(|| absent(from.reference(&selector)))
+    }
+
+    async fn known_version(&self) -> Result<Version> {
+        self.get("version")
+            .await?
+            .ok_or_else(|| self.refused("tell its version", "it has no such page; is it a Docker engine?".to_owned()))
     }
 
     async fn inspect(&self, name: &str) -> Result<Option<Known>> {
@@ -221,6 +240,8 @@ struct RootFs {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Version {
+    #[serde(default)]
+    version: String,
     os: String,
     arch: String,
 }

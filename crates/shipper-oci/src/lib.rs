@@ -39,6 +39,7 @@ mod retry;
 #[cfg(test)]
 mod scramble;
 mod secret;
+mod standing;
 mod store;
 mod tls;
 mod upload;
@@ -66,4 +67,5 @@ pub use push::{BlobOrigin, Transferred, copy_blob, push_blobs};
 pub use reference::{Reference, Selector};
 pub use secret::Secret;
 pub use shipper_tag::{InvalidTag, Tag};
+pub use standing::{PushRight, Standing};
 pub use store::{BlobSource, Pushed, Repository, Store};

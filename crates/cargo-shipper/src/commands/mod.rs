@@ -7,6 +7,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod copy;
 pub(crate) mod deploy;
+pub(crate) mod doctor;
 #[cfg(feature = "aws")]
 pub(crate) mod ecr;
 pub(crate) mod hash;

@@ -200,21 +200,27 @@ fn with_lambda(policy: Option<&str>) -> Option<String> {
 }
 
 impl Ecr {
+    /// How a repository is, without its tags and its policy on access; `None` where it does not exist.
+    ///
+    /// # Errors
+    /// [`AwsError`] where ECR does not say.
+    pub async fn repository_settings(&self, name: &str) -> Result<Option<RepositoryState>, AwsError> {
+        let request = self.client.describe_repositories().repository_names(name).set_registry_id(self.registry_id());
+        match request.send().await {
+            Ok(answer) => Ok(answer.repositories().first().map(described)),
+            Err(error) => {
+                let error = AwsError::from(("ecr:DescribeRepositories", error));
+                if has_code(&error, "RepositoryNotFoundException") { Ok(None) } else { Err(error) }
+            }
+        }
+    }
+
     /// How a repository is; `None` where it does not exist.
     ///
     /// # Errors
     /// [`AwsError`] where ECR does not say.
     pub async fn repository_state(&self, name: &str) -> Result<Option<RepositoryState>, AwsError> {
-        let request = self.client.describe_repositories().repository_names(name).set_registry_id(self.registry_id());
-        let found = match request.send().await {
-            Ok(answer) => answer.repositories().first().cloned(),
-            Err(error) => {
-                let error = AwsError::from(("ecr:DescribeRepositories", error));
-                return if has_code(&error, "RepositoryNotFoundException") { Ok(None) } else { Err(error) };
-            }
-        };
-        let Some(found) = found else { return Ok(None) };
-        let mut state = described(&found);
+        let Some(mut state) = self.repository_settings(name).await? else { return Ok(None) };
         let tags = self.client.list_tags_for_resource().resource_arn(&state.arn).send().await;
         let tags = tags.map_err(|error| AwsError::from(("ecr:ListTagsForResource", error)))?;
         state.tags = tags.tags().iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect();
@@ -295,6 +301,29 @@ impl Ecr {
             && found.image_tag_mutability().unwrap_or(&ImageTagMutability::Mutable) == &wanted
             && has == wants;
         Ok(if is_asked { TemplateState::AsAsked } else { TemplateState::Different })
+    }
+
+    /// Whether a push to a repository that does not exist creates it: what the creation template says whose prefix is the
+    /// longest that fits (ECR user guide, "Templates to control repositories created").
+    ///
+    /// # Errors
+    /// [`AwsError`].
+    pub async fn creates_on_push(&self, name: &str) -> Result<bool, AwsError> {
+        let mut pages = self.client.describe_repository_creation_templates().into_paginator().send();
+        let (mut longest, mut creates) = (None, false);
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| AwsError::from(("ecr:DescribeRepositoryCreationTemplates", error)))?;
+            for template in page.repository_creation_templates() {
+                let prefix = template.prefix().unwrap_or_default();
+                let below = prefix == "ROOT" || name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
+                let length = if prefix == "ROOT" { 0 } else { prefix.len() };
+                if below && longest.is_none_or(|longest| length > longest) {
+                    longest = Some(length);
+                    creates = template.applied_for().contains(&RctAppliedFor::CreateOnPush);
+                }
+            }
+        }
+        Ok(creates)
     }
 
     /// Lets a push create repositories whose names begin with `prefix`, with the locked tags of `goal`.

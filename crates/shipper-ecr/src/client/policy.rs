@@ -12,20 +12,55 @@ use super::{Ecr, has_code};
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 const LOOKS: usize = 40;
 
+/// A lifecycle policy in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LifecycleState {
+    /// Its text.
+    pub text: String,
+    /// When ECR last acted by it, in seconds since the Unix epoch; `None` where it never has.
+    pub evaluated: Option<i64>,
+}
+
 impl Ecr {
     /// The text of a repository's lifecycle policy; `None` where it has none.
     ///
     /// # Errors
     /// [`AwsError`]; a repository that does not exist included.
     pub async fn lifecycle_policy(&self, repository: &str) -> Result<Option<String>, AwsError> {
+        Ok(self.lifecycle_state(repository).await?.map(|state| state.text))
+    }
+
+    /// A repository's lifecycle policy and when ECR last acted by it; `None` where it has none.
+    ///
+    /// # Errors
+    /// [`AwsError`]; a repository that does not exist included.
+    pub async fn lifecycle_state(&self, repository: &str) -> Result<Option<LifecycleState>, AwsError> {
         let request = self.client.get_lifecycle_policy().set_registry_id(self.registry_id());
         match request.repository_name(repository).send().await {
-            Ok(answer) => Ok(answer.lifecycle_policy_text().map(str::to_owned)),
+            Ok(answer) => Ok(answer.lifecycle_policy_text().map(|text| LifecycleState {
+                text: text.to_owned(),
+                // One that was never evaluated has the beginning of the epoch (observed).
+                evaluated: answer
+                    .last_evaluated_at()
+                    .map(aws_sdk_ecr::primitives::DateTime::secs)
+                    .filter(|seconds| *seconds > 0),
+            })),
             Err(error) => {
                 let error = AwsError::from(("ecr:GetLifecyclePolicy", error));
                 if has_code(&error, "LifecyclePolicyNotFoundException") { Ok(None) } else { Err(error) }
             }
         }
+    }
+
+    /// Whether the registry takes layers from another of its repositories when it is asked to (account setting
+    /// `BLOB_MOUNTING`).
+    ///
+    /// # Errors
+    /// [`AwsError`].
+    pub async fn is_blob_mounting_on(&self) -> Result<bool, AwsError> {
+        let answer = self.client.get_account_setting().name("BLOB_MOUNTING").send().await;
+        let answer = answer.map_err(|error| AwsError::from(("ecr:GetAccountSetting", error)))?;
+        Ok(answer.value() == Some("ENABLED"))
     }
 
     /// Replaces a repository's lifecycle policy.

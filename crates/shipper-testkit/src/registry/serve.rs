@@ -39,7 +39,7 @@ pub(crate) struct Shared {
     pub(super) signature: String,
     pub(super) latency: Duration,
     pub(super) page: Option<usize>,
-    pub(super) mounting: AtomicBool,
+    pub(crate) mounting: AtomicBool,
 }
 
 impl Shared {

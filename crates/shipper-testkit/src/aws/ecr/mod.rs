@@ -78,6 +78,7 @@ pub(super) fn answer(inner: &Inner, operation: &str, parameters: &Value) -> Answ
         "PutLifecyclePolicy" => call.put_lifecycle_policy(),
         "StartLifecyclePolicyPreview" => call.start_preview(),
         "GetLifecyclePolicyPreview" => call.preview(),
+        "GetAccountSetting" => call.account_setting(),
         "DescribeImages" => call.describe_images(),
         "ListImages" => call.list_images(),
         "BatchGetImage" => call.batch_get(),
@@ -134,6 +135,18 @@ impl Call<'_> {
             "expiresAt": expires,
             "proxyEndpoint": format!("http://{}", self.inner.registry.registry),
         }]}))
+    }
+
+    fn account_setting(&self) -> Answer {
+        if self.text("name") != "BLOB_MOUNTING" {
+            return refused("InvalidParameterException", "no such setting");
+        }
+        let value = if self.inner.registry.mounting.load(std::sync::atomic::Ordering::Relaxed) {
+            "ENABLED"
+        } else {
+            "DISABLED"
+        };
+        Answer::Json(json!({"name": "BLOB_MOUNTING", "value": value}))
     }
 
     fn arn(&self, name: &str) -> String {
