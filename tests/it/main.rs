@@ -26,6 +26,8 @@ mod doctor;
 mod due;
 #[cfg(feature = "aws")]
 mod ecr;
+#[cfg(all(unix, feature = "aws"))]
+mod ecs;
 mod github;
 mod hash;
 mod hostile;

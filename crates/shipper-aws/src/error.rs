@@ -146,6 +146,12 @@ impl Error {
         }
     }
 
+    /// Whether the same call may get an answer later, without anything being changed by the user.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Throttled { .. } | Self::Timeout { .. } | Self::Unreachable { .. })
+    }
+
     /// The code of an unexpected answer.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
@@ -214,7 +220,7 @@ where
     }
 }
 
-fn of_code(action: &'static str, code: &str, message: &str) -> Error {
+pub(crate) fn of_code(action: &'static str, code: &str, message: &str) -> Error {
     match code {
         _ if THROTTLING.contains(&code) => Error::Throttled { action },
         _ if DENIED.contains(&code) => Error::Denied { action },

@@ -18,4 +18,6 @@ pub use lease::Holder;
 pub use ledger::{Deployment, Ledger, Listing, REPOSITORY};
 pub use pins::{KEPT, Pins};
 pub use proof::prove;
-pub use record::{FORMAT, Image, Kind, MOST_OBSERVED, Path, Record, Role, State, Step, StepOutcome, Success};
+pub use record::{
+    AwsSession, FORMAT, Image, Kind, MOST_OBSERVED, Path, Record, Role, State, Step, StepOutcome, Success, Target,
+};

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{Error, Holder, RecordId};
 
 /// Version of the document: the minor part grows when fields are added, the major part when they change.
-pub const FORMAT: &str = "1.0";
+pub const FORMAT: &str = "1.1";
 
 /// How many digests a record keeps of each service: what runs, and what ran before.
 pub const MOST_OBSERVED: usize = 4;
@@ -168,6 +168,37 @@ pub struct Success {
     pub images: BTreeMap<String, String>,
 }
 
+/// A service that gets its image by its own interface, with all that is needed to find it without a configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// A service of Amazon ECS.
+    #[serde(rename_all = "kebab-case")]
+    Ecs {
+        /// Name or ARN of the cluster.
+        cluster: String,
+        /// Name of the service.
+        service: String,
+        /// Name of the container that gets the image.
+        container: String,
+        /// Where and as whom AWS is called.
+        #[serde(flatten)]
+        session: AwsSession,
+    },
+}
+
+/// Region and profile of AWS; what is absent is found as AWS tools do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct AwsSession {
+    /// The region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+}
+
 /// A target or a step after the targets, as it was configured, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -176,8 +207,11 @@ pub struct Step {
     pub name: String,
     /// What it is.
     pub role: Role,
-    /// The command as it is written, placeholders and all.
+    /// The command as it is written, placeholders and all; empty where there is a `target`.
     pub run: Vec<String>,
+    /// What gets its image by its own interface, in the place of a command. Its image is that of the one service in `services`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
     /// Its own variables as they are written.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,

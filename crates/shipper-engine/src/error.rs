@@ -681,6 +681,18 @@ pub enum Error {
         /// The record that says so.
         record: Option<String>,
     },
+    /// A target that is no command does not run its image, or nobody knows.
+    #[cfg(feature = "aws")]
+    #[error("deploy to `{step}`")]
+    Target {
+        /// The step.
+        step: String,
+        /// What happened.
+        #[source]
+        source: Box<shipper_targets::Error>,
+        /// The record that says so.
+        record: Option<String>,
+    },
     /// A check says neither yes nor no.
     #[error("tell what `{step}` runs: its check {problem}")]
     CheckUnknown {

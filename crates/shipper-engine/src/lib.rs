@@ -71,8 +71,8 @@ pub use audit::{Audit, AuditOptions, AuditedBuild, AuditedCommit, AuditedService
 pub use beside::{Beside, BesideInputs};
 pub use ci::{CiFile, ci_github};
 pub use deploy::{
-    DeployOptions, DeployPath, Deployed, Found, ImageSource, RollbackOptions, UndeployOptions, WhileHeld, deploy_until,
-    history, rollback_until, status, undeploy_until, where_is,
+    DeployOptions, DeployPath, Deployed, EnvironmentStatus, Found, ImageSource, RollbackOptions, TargetStatus,
+    UndeployOptions, WhileHeld, deploy_until, history, rollback_until, status, undeploy_until, where_is,
 };
 pub use doctor::{Check, CheckVerdict, Checkup, doctor};
 #[cfg(feature = "aws")]

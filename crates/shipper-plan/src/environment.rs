@@ -9,6 +9,7 @@ use shipper_report::variable;
 
 use crate::config::{Config, StackConfig};
 use crate::error::Error;
+use crate::target::{EcsConfig, Target};
 
 /// A table `[env.NAME]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -22,10 +23,10 @@ pub struct EnvironmentConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registry: Option<String>,
     /// The profile of AWS whose credentials its registry, where that is one of ECR and the environment's own, is logged in to
-    /// with, and its stack is asked with. Default: the credentials that AWS tools find by themselves.
+    /// with, its stack is asked with, and its targets `ecs` are changed with. Default: the credentials that AWS tools find by themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
-    /// The region of its stack. Default: that of its registry, else the one that AWS tools find by themselves.
+    /// The region of its stack and of its targets `ecs`. Default: that of its registry, else the one that AWS tools find by themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
     /// The repository whose existence says that the environment is there. Default: it is there.
@@ -70,7 +71,11 @@ pub struct TargetConfig {
     pub name: Option<String>,
     /// Command (an argument list, no shell). It gets `SHIPPER_IMAGE_<SERVICE>` and more; `{image:SERVICE}`,
     /// `{digest:SERVICE}`, `{tag:SERVICE}` and `{env}` are replaced in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub run: Vec<String>,
+    /// Instead of a command: a service of Amazon ECS, which gets a task definition that is the running one with this image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ecs: Option<EcsConfig>,
     /// Variables of the command, with the same placeholders.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
@@ -150,8 +155,10 @@ pub struct Environment {
 pub struct Hand {
     /// Its name, unique in the environment.
     pub name: String,
-    /// The command.
+    /// The command; empty where there is a `target`.
     pub run: Vec<String>,
+    /// What gets its image by its own interface, in the place of a command.
+    pub target: Option<Target>,
     /// Its variables.
     pub env: BTreeMap<String, String>,
     /// Which of the caller's variables it sees, sorted, those of the environment among them.
@@ -270,13 +277,16 @@ impl EnvironmentConfig {
         let mut names = BTreeSet::new();
         let mut targets = Vec::new();
         for (place, target) in self.deploy.iter().enumerate() {
+            let native = target.target(&key("deploy"), services)?;
             let hand = Hand {
                 name: target.name.clone().unwrap_or_else(|| format!("deploy-{}", place + 1)),
                 run: target.run.clone(),
                 env: target.env.clone(),
-                pass_env: self.passed(&target.pass_env),
-                services: target.services.clone(),
-                inputs: target.inputs.clone(),
+                pass_env: if native.is_some() { Vec::new() } else { self.passed(&target.pass_env) },
+                services: native.as_ref().map(|native| vec![native.image().to_owned()]).or(target.services.clone()),
+                // What a service runs is asked, so that no file stands for it.
+                inputs: if native.is_some() { Some(Vec::new()) } else { target.inputs.clone() },
+                target: native,
                 check: target.check.clone(),
                 timeout: target.timeout.as_ref().map_or(Ok(timeout), |text| duration(&key("deploy.timeout"), text))?,
             };
@@ -288,6 +298,7 @@ impl EnvironmentConfig {
             let hand = Hand {
                 name: step.name.clone().unwrap_or_else(|| format!("after-{}", place + 1)),
                 run: step.run.clone(),
+                target: None,
                 env: step.env.clone(),
                 pass_env: self.passed(&step.pass_env),
                 services: None,
@@ -308,9 +319,8 @@ impl EnvironmentConfig {
         for pattern in &self.pass_env {
             check_pattern(&key("pass-env"), pattern)?;
         }
-        if let Some(region) = self.region.as_ref().filter(|region| !is_region(region)) {
-            let problem = format!("`{region}` is no region");
-            return Err(Error::invalid_with(key("region"), problem, "write a region of AWS, such as `eu-west-1`"));
+        if let Some(region) = &self.region {
+            check_region(&key("region"), region)?;
         }
         Ok(Environment {
             name: name.to_owned(),
@@ -334,10 +344,14 @@ impl EnvironmentConfig {
     }
 }
 
-/// Whether a text can be the name of a region (AWS General Reference, "Regional endpoints").
-fn is_region(text: &str) -> bool {
+/// Refuses what can not be the name of a region (AWS General Reference, "Regional endpoints").
+pub(crate) fn check_region(key: &str, text: &str) -> Result<(), Error> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    text.bytes().all(plain) && text.trim_matches('-').contains('-') && text.len() <= 40
+    if text.bytes().all(plain) && text.trim_matches('-').contains('-') && text.len() <= 40 {
+        return Ok(());
+    }
+    let problem = format!("`{text}` is no region");
+    Err(Error::invalid_with(key, problem, "write a region of AWS, such as `eu-west-1`"))
 }
 
 impl Hand {
@@ -350,7 +364,7 @@ impl Hand {
             return Err(Error::invalid(key("name"), "it is empty, longer than 63 bytes, or has control characters"));
         }
         let no_program = |argv: &[String]| argv.first().is_none_or(String::is_empty);
-        if no_program(&self.run) {
+        if self.target.is_none() && no_program(&self.run) {
             return Err(Error::invalid_with(
                 key("run"),
                 format!("`{}` names no program", self.name),
@@ -455,6 +469,13 @@ mod tests {
         check(&format!("{target}env = {{ 'A=B' = '' }}"), "env.prod.deploy.env");
         check(&format!("{target}services = ['apy']"), "find service `apy`");
         check(&format!("{target}name = 'x'\n{target}name = 'x'"), "two steps are called `x`");
+        let ecs = "[[env.prod.deploy]]\necs = { cluster = 'c', service = 's', container = 'a', image = 'api'";
+        check(&format!("{ecs} }}\nrun = ['a']"), "env.prod.deploy.run");
+        check(&format!("{ecs} }}\ncheck = ['a']"), "env.prod.deploy.check");
+        check(&format!("{ecs}, region = 'Europe' }}"), "env.prod.deploy.ecs.region");
+        check(&ecs.replace("'api'", "'apy' }"), "find service `apy`");
+        check(&format!("{} }}", ecs.replace("'s'", "''")), "env.prod.deploy.ecs.service");
+        check("[[env.prod.deploy]]\necs = { cluster = 'c' }", "missing field `service`");
         check("[env.prodd]", "find environment `prod`");
         let error = environment("[env.prodd]").expect_err("another one");
         assert_eq!(error.hint().as_deref(), Some("did you mean `prodd`?"));

@@ -14,6 +14,7 @@ mod plan;
 mod secret;
 mod service;
 mod settings;
+mod target;
 
 pub use cache::{CacheConfig, CacheExportConfig, CacheKindConfig, CachePlaceConfig, CacheSourceConfig};
 pub use ci::{Ci, CiConfig, CiDeployConfig, CiLoginConfig, CiShipperConfig, CiSourceConfig, CiTriggerConfig};
@@ -33,3 +34,4 @@ pub use order::{in_order, with_needs};
 pub use plan::{Existing, PlatformFacts, Previous, ServiceFacts, differences, plan};
 pub use service::{Base, CargoRecipe, DockerfileRecipe, ImageOptions, Recipe, Service};
 pub use settings::{Origin, Overrides, Setting, Settings};
+pub use target::{EcsConfig, Target};

@@ -276,6 +276,17 @@ pub struct PlannedStep {
     pub due: bool,
     /// Why, in words.
     pub why: String,
+    /// What changes in a service that was asked, one line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<String>,
+}
+
+impl PlannedStep {
+    /// A step, and why it is due or not. Nothing is said about what changes.
+    #[must_use]
+    pub fn new(step: impl Into<String>, due: bool, why: impl Into<String>) -> Self {
+        Self { step: step.into(), due, why: why.into(), changes: Vec::new() }
+    }
 }
 
 /// What a deployment or a rollback ended with.

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 use shipper_engine::records::Record;
-use shipper_engine::{ExitCode, Project};
+use shipper_engine::{ExitCode, Project, TargetStatus};
 
 use crate::cli::{Global, HistoryArgs, StatusArgs, WhereArgs};
 use crate::commands::{block_on, options_at};
@@ -49,23 +49,39 @@ pub(crate) fn status(global: &Global, args: &StatusArgs, terminal: &Terminal) ->
     if global.json {
         let environments: Vec<Value> = all
             .iter()
-            .map(|(last, observed)| {
-                json!({ "environment": last.id.environment(), "last": last, "running": observed.as_ref().unwrap_or(last) })
+            .map(|known| {
+                let mut document = json!({
+                    "environment": known.last.id.environment(), "last": known.last, "running": known.running(),
+                });
+                if !known.targets.is_empty() {
+                    document["targets"] = known.targets.iter().map(target).collect();
+                }
+                document
             })
             .collect();
         writeln!(out, "{}", json!({ "format": shipper_engine::FORMAT, "environments": environments }))?;
         return Ok(ExitCode::Done);
     }
-    for (last, observed) in &all {
-        writeln!(out, "{}: {}", last.id.environment(), line(last))?;
-        if let Some(observed) = observed {
+    for known in &all {
+        writeln!(out, "{}: {}", known.last.id.environment(), line(&known.last))?;
+        if let Some(observed) = &known.observed {
             writeln!(out, "  ran before: {}", line(observed))?;
         }
-        for (service, image) in &observed.as_ref().unwrap_or(last).images {
+        for (service, image) in &known.running().images {
             writeln!(out, "  {} {}", escape_controls(service), escape_controls(&image.reference))?;
+        }
+        for target in &known.targets {
+            let text = target.difference.as_deref().unwrap_or("runs it");
+            writeln!(out, "  {}: {}", escape_controls(&target.step), escape_controls(text))?;
         }
     }
     Ok(ExitCode::Done)
+}
+
+/// What a target says, as JSON: `runs` is `null` where it did not say.
+fn target(target: &TargetStatus) -> Value {
+    let runs = target.image.is_some().then_some(target.difference.is_none());
+    json!({ "step": target.step, "image": target.image, "runs": runs, "difference": target.difference })
 }
 
 /// `shipper where`.

@@ -24,6 +24,9 @@ pub(super) fn plan(environment: &str, images: &BTreeMap<String, PlannedImage>, s
         } else {
             format!("    {name} {DIM}{why}{DIM:#}\n")
         });
+        for change in &step.changes {
+            text.push_str(&format!("        {}\n", escape_controls(change)));
+        }
     }
     text
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
-use shipper_deploy::{Image, Record, Role, Step, StepOutcome, Success};
+use shipper_deploy::{AwsSession, Image, Record, Role, Step, StepOutcome, Success, Target};
 use shipper_hash::{FileDigest, FileSet, Selection};
 use shipper_plan::{Environment, Hand};
 use shipper_report::PlannedStep;
@@ -17,6 +17,8 @@ use crate::{Error, Events, Project};
 /// What is compared.
 pub(super) struct Context<'a> {
     pub(super) environment: &'a Environment,
+    /// Where its images are.
+    pub(super) registry: &'a str,
     pub(super) images: &'a BTreeMap<String, Image>,
     /// Services whose images are still to be built: in a dry run.
     pub(super) unbuilt: &'a BTreeSet<String>,
@@ -29,6 +31,11 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Whether targets are to build by themselves.
+    fn has_no_images(&self) -> bool {
+        self.images.is_empty() && self.unbuilt.is_empty()
+    }
+
     /// The digests that a step deploys.
     pub(super) fn digests(&self, services: &[String]) -> BTreeMap<String, String> {
         let own = self.images.iter().filter(|(service, _)| services.contains(service));
@@ -52,6 +59,7 @@ pub(super) fn fingerprints(
     for (place, hand) in hands(environment).enumerate() {
         let is_target = place < environment.targets.len();
         let selection = match &hand.inputs {
+            Some(_) if hand.target.is_some() => None,
             Some(patterns) => Some(Selection { files: FileSet::Explicit(patterns.clone()), ..Selection::default() }),
             None if is_target => Some(Selection { exclude: of_after.clone(), ..Selection::default() }),
             None => None,
@@ -68,9 +76,12 @@ pub(super) fn fingerprints(
                 Some(builder.finish().map_err(failed)?.manifest().hash().to_string())
             }
         };
-        let document = json!({
+        let mut document = json!({
             "run": hand.run, "env": hand.env, "pass-env": hand.pass_env, "services": hand.services, "files": files,
         });
+        if let Some(target) = &hand.target {
+            document["target"] = json!(target);
+        }
         fingerprints.insert(hand.name.clone(), FileDigest::of(document.to_string().as_bytes()).to_string());
     }
     if let Err(error) = tree.save_cache() {
@@ -92,11 +103,10 @@ pub(super) fn steps(context: &Context<'_>) -> Result<Vec<(Step, PlannedStep)>, E
         let why = why(context, hand, &step, any_target);
         any_target |= role == Role::Target && why.is_some();
         step.outcome = if why.is_some() { StepOutcome::Pending } else { StepOutcome::Unchanged };
-        let planned = PlannedStep {
-            step: hand.name.clone(),
-            due: why.is_some(),
-            why: why.unwrap_or_else(|| "as it should be".to_owned()),
-        };
+        let is_due = why.is_some();
+        let is_inline = context.has_no_images() && hand.target.is_some();
+        let none = if is_inline { "it can not build by itself" } else { "as it should be" };
+        let planned = PlannedStep::new(&hand.name, is_due, why.unwrap_or_else(|| none.to_owned()));
         steps.push((step, planned));
     }
     Ok(steps)
@@ -108,7 +118,7 @@ fn step(context: &Context<'_>, hand: &Hand, role: Role) -> Result<Step, Error> {
         Role::Target => hand.services.clone().unwrap_or_else(all),
         Role::After => Vec::new(),
     };
-    if !context.images.is_empty() || !context.unbuilt.is_empty() {
+    if !context.has_no_images() {
         let texts = hand.run.iter().chain(hand.env.values()).chain(&hand.check);
         let named = texts.flat_map(|text| shipper_deploy::placeholders(text)).map(str::to_owned);
         let is_known = |service: &String| context.images.contains_key(service) || context.unbuilt.contains(service);
@@ -121,6 +131,7 @@ fn step(context: &Context<'_>, hand: &Hand, role: Role) -> Result<Step, Error> {
         name: hand.name.clone(),
         role,
         run: hand.run.clone(),
+        target: hand.target.as_ref().map(|target| recorded(context, target)),
         env: hand.env.clone(),
         pass_env: hand.pass_env.clone(),
         check: hand.check.clone(),
@@ -135,6 +146,27 @@ fn step(context: &Context<'_>, hand: &Hand, role: Role) -> Result<Step, Error> {
     })
 }
 
+/// A target with all that is needed to find it again.
+fn recorded(context: &Context<'_>, target: &shipper_plan::Target) -> Target {
+    let environment = context.environment;
+    // A registry of ECR says its region in its host; what runs in another one says so.
+    let of_registry = || {
+        let host = context.registry.split('/').next()?;
+        let (_, rest) = host.split_once(".dkr.ecr.").or_else(|| host.split_once(".dkr-ecr."))?;
+        rest.split('.').next().map(str::to_owned)
+    };
+    let region = target.region().map(str::to_owned).or_else(|| environment.region.clone()).or_else(of_registry);
+    let session = AwsSession { region, profile: environment.profile.clone() };
+    match target {
+        shipper_plan::Target::Ecs(ecs) => Target::Ecs {
+            cluster: ecs.cluster.clone(),
+            service: ecs.service.clone(),
+            container: ecs.container.clone(),
+            session,
+        },
+    }
+}
+
 /// What a step is known to have done last; nothing where it failed, or may have been interrupted.
 pub(super) fn success(base: Option<&Record>, name: &str) -> Option<Success> {
     let step = base?.steps.iter().find(|step| step.name == name)?;
@@ -146,6 +178,9 @@ pub(super) fn success(base: Option<&Record>, name: &str) -> Option<Success> {
 
 /// Why a step is due; `None` where it is not.
 fn why(context: &Context<'_>, hand: &Hand, step: &Step, any_target: bool) -> Option<String> {
+    if hand.target.is_some() && context.has_no_images() {
+        return None;
+    }
     if let Some(why) = context.forced {
         return Some(why.to_owned());
     }

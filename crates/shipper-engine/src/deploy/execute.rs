@@ -20,7 +20,7 @@ use shipper_oci::Digest;
 use shipper_report::{Event, Outcome, PlannedStep};
 use tokio::task::JoinSet;
 
-use super::{Places, WhileHeld};
+use super::{Places, WhileHeld, native};
 use crate::events::now;
 use crate::{Error, Events, Project};
 
@@ -166,6 +166,31 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
+    /// Asks the targets that are no commands what they run, whether or not they are due: one that runs something else is.
+    ///
+    /// # Errors
+    /// [`Error::Target`].
+    pub(crate) async fn survey(
+        &self,
+        images: &BTreeMap<String, Image>,
+        steps: &mut [(Step, PlannedStep)],
+    ) -> Result<(), Error> {
+        for (step, planned) in steps {
+            let (Some(target), Some(service)) = (&step.target, step.services.first()) else { continue };
+            let image = images.get(service).map(|image| image.reference.as_str());
+            if image.is_none() && !planned.due {
+                continue;
+            }
+            let Some(change) = native::look(step, target, image).await?.change else { continue };
+            planned.changes.push(change);
+            if !std::mem::replace(&mut planned.due, true) {
+                step.outcome = StepOutcome::Pending;
+                "it runs something else".clone_into(&mut planned.why);
+            }
+        }
+        Ok(())
+    }
+
     /// Carries it out.
     ///
     /// # Errors
@@ -179,7 +204,7 @@ impl<'a> Work<'a> {
     ) -> Result<Finish, Error> {
         let handover = self.handover(begun.environment, &begun.images)?;
         // Whatever a command lacks is known before anything is changed.
-        for step in begun.steps.iter().filter(|step| step.outcome == StepOutcome::Pending) {
+        for step in begun.steps.iter().filter(|step| step.outcome == StepOutcome::Pending && step.target.is_none()) {
             self.hook(step, &step.run, &handover)?;
             if !step.check.is_empty() {
                 self.hook(step, &step.check, &handover)?;
@@ -344,12 +369,10 @@ impl<'a> Work<'a> {
         stop: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), Error> {
         let name = record.steps[place].name.clone();
-        let hook = self.hook(&record.steps[place], &record.steps[place].run, handover)?;
         self.events.emit(Event::StepStarted { step: name.clone() });
         let began = self.events.elapsed_ms();
-        let log = StepLog::new(self.events, &name);
         let result = tokio::select! {
-            result = hook.run(&log) => Some(result),
+            result = self.effect(record, place, handover) => Some(result),
             () = stop => None,
         };
         let duration_ms = self.events.elapsed_ms().saturating_sub(began);
@@ -365,11 +388,13 @@ impl<'a> Work<'a> {
                 step.success = Some(Success { fingerprint: step.fingerprint.clone(), images: own });
                 Ok(())
             }
-            Some(Err(failure)) => {
+            Some(Err(error)) => {
                 step.outcome = StepOutcome::Failed;
-                step.problem = Some(failure.problem.clone());
-                let id = Some(record.id.to_string());
-                Err(Error::Step { step: name, problem: failure.problem, tail: failure.tail, record: id })
+                step.problem = Some(match &error {
+                    Error::Step { problem, .. } => problem.clone(),
+                    other => other.chain().join(": "),
+                });
+                Err(error.with_record(record.id.to_string()))
             }
             None => {
                 step.outcome = StepOutcome::Failed;
@@ -377,6 +402,25 @@ impl<'a> Work<'a> {
                 Err(Error::Interrupted { step: name, record: record.id.to_string() })
             }
         }
+    }
+
+    /// What a step does to the environment.
+    async fn effect(&self, record: &Record, place: usize, handover: &Handover) -> Result<(), Error> {
+        let step = &record.steps[place];
+        let log = StepLog::new(self.events, &step.name);
+        if let (Some(target), Some(service)) = (&step.target, step.services.first()) {
+            let image = record.images.get(service);
+            let missing = || Error::NoImageOf { service: service.clone(), step: step.name.clone() };
+            let reference = &image.ok_or_else(missing)?.reference;
+            return native::bring(step, target, reference, &|line| log.line(line)).await.map(drop);
+        }
+        let ran = self.hook(step, &step.run, handover)?.run(&log).await;
+        ran.map_err(|failure| Error::Step {
+            step: step.name.clone(),
+            problem: failure.problem,
+            tail: failure.tail,
+            record: None,
+        })
     }
 
     /// Asks a target until it runs what it was given.

@@ -6,6 +6,11 @@
 
 mod due;
 mod execute;
+#[cfg(feature = "aws")]
+mod native;
+#[cfg(not(feature = "aws"))]
+#[path = "native_without_aws.rs"]
+mod native;
 mod path;
 mod ready;
 mod records;
@@ -31,7 +36,7 @@ use crate::{Error, Events, Project, registries};
 pub(crate) use execute::visible;
 pub(crate) use execute::{Begun, Finish, Work};
 pub(crate) use path::Approach;
-pub use records::{Found, history, status, where_is};
+pub use records::{EnvironmentStatus, Found, TargetStatus, history, status, where_is};
 pub use rollback::{RollbackOptions, rollback_until};
 pub(crate) use sources::{Located, store_of};
 pub use undeploy::{UndeployOptions, undeploy_until};
@@ -220,6 +225,7 @@ async fn deploy(
         images.retain(|service, _| !located.unbuilt.contains(service));
         let context = due::Context {
             environment: &environment,
+            registry: environment.registry.as_ref().unwrap_or(&project.settings.registry.value),
             images: &images,
             unbuilt: &located.unbuilt,
             fingerprints: &fingerprints,
@@ -228,6 +234,7 @@ async fn deploy(
         };
         let mut steps = due::steps(&context)?;
         let work = Work::new(project, &ledger, events);
+        work.survey(&images, &mut steps).await?;
         if forced(options, way).is_none() && base.is_some() {
             work.ask(&environment.name, &images, &mut steps).await?;
         }

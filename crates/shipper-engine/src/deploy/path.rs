@@ -218,12 +218,9 @@ impl Way<'_> {
 
     /// What a dry run would do first, and why. Images and what is due are found out when that is done.
     fn tell(&self, reason: String) {
-        let first = PlannedStep { step: BOOTSTRAP.to_owned(), due: true, why: reason };
-        let rest = hands(self.environment).map(|hand| PlannedStep {
-            step: hand.name.clone(),
-            due: true,
-            why: format!("after `{BOOTSTRAP}`"),
-        });
+        let first = PlannedStep::new(BOOTSTRAP, true, reason);
+        let rest =
+            hands(self.environment).map(|hand| PlannedStep::new(&hand.name, true, format!("after `{BOOTSTRAP}`")));
         self.events.emit(Event::DeployPlanned {
             environment: self.environment.name.clone(),
             images: BTreeMap::new(),

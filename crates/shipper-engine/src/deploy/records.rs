@@ -7,7 +7,7 @@ use shipper_oci::Store;
 use shipper_tag::Facts;
 use tokio::task::JoinSet;
 
-use super::store_of;
+use super::{native, store_of};
 use crate::facts::facts_for_names;
 use crate::{Error, Project, registries};
 
@@ -51,12 +51,64 @@ fn of_any(name: &str) -> String {
     name.replace(shipper_plan::PULL_REQUEST, "1")
 }
 
-/// The last deployment of each environment, and the last one that was observed, where that is another one; sorted by
-/// environment.
+/// What is known of an environment.
+#[derive(Debug, Clone)]
+pub struct EnvironmentStatus {
+    /// Its last deployment.
+    pub last: Record,
+    /// The last one that was observed, where that is another one.
+    pub observed: Option<Record>,
+    /// What its targets say that are no commands, in their order.
+    pub targets: Vec<TargetStatus>,
+}
+
+impl EnvironmentStatus {
+    /// The record of what runs, as far as records say.
+    #[must_use]
+    pub fn running(&self) -> &Record {
+        self.observed.as_ref().unwrap_or(&self.last)
+    }
+}
+
+/// What a target says that was asked what it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetStatus {
+    /// The step of the record.
+    pub step: String,
+    /// The image that it runs, as it names it; absent where it did not say.
+    pub image: Option<String>,
+    /// What is between that and the record, or why nothing is known; absent where it runs what the record says.
+    pub difference: Option<String>,
+}
+
+/// The last deployment of each environment, the last one that was observed, and what targets say that can be asked; sorted by
+/// environment. A target that does not answer is no error.
 ///
 /// # Errors
 /// As [`history`].
-pub async fn status(project: &Project) -> Result<Vec<(Record, Option<Record>)>, Error> {
+pub async fn status(project: &Project) -> Result<Vec<EnvironmentStatus>, Error> {
+    let mut all = Vec::new();
+    for (last, observed) in recorded(project).await? {
+        let mut known = EnvironmentStatus { last, observed, targets: Vec::new() };
+        let running = known.running().clone();
+        for step in running.steps.iter().filter(|_| running.kind.deploys()) {
+            let Some(target) = &step.target else { continue };
+            let image = step.services.first().and_then(|service| running.images.get(service));
+            let seen = native::look(step, target, image.map(|image| image.reference.as_str())).await;
+            let (image, difference) = match seen {
+                Ok(seen) => (Some(seen.image), seen.change),
+                Err(error) => (None, Some(error.chain().join(": "))),
+            };
+            known.targets.push(TargetStatus { step: step.name.clone(), image, difference });
+        }
+        all.push(known);
+    }
+    Ok(all)
+}
+
+/// What the records say of each environment: its last deployment, and the last one that was observed, where that is another
+/// one.
+async fn recorded(project: &Project) -> Result<Vec<(Record, Option<Record>)>, Error> {
     let (run, _) = facts_for_names(project, &crate::FactsOverrides::default())?;
     let mut all = Vec::new();
     let mut known = BTreeSet::new();
@@ -114,7 +166,7 @@ pub async fn where_is(project: &Project, text: &str) -> Result<Vec<Found>, Error
     let wanted = text.rsplit_once('@').map_or(text, |(_, digest)| digest);
     let begins = |known: &str| wanted.len() >= 7 && known.starts_with(wanted);
     let mut found = Vec::new();
-    for (last, observed) in status(project).await? {
+    for (last, observed) in recorded(project).await? {
         let running = observed.unwrap_or(last);
         for (service, image) in running.images.iter().filter(|_| running.state == State::Observed) {
             let tag = image.tag.as_deref().unwrap_or_default();

@@ -79,17 +79,23 @@ async fn rollback(
             (step.duration_ms, step.problem) = (0, None);
             step
         });
-        let steps: Vec<_> = steps.collect();
-        let planned = steps.iter().map(|step| {
-            let due = step.outcome == StepOutcome::Pending;
-            let why = if due { format!("as in {}", target.id) } else { "its files are not of the record".to_owned() };
-            PlannedStep { step: step.name.clone(), due, why }
-        });
+        let mut steps: Vec<_> = steps
+            .map(|step| {
+                let due = step.outcome == StepOutcome::Pending;
+                let why =
+                    if due { format!("as in {}", target.id) } else { "its files are not of the record".to_owned() };
+                let planned = PlannedStep::new(&step.name, due, why);
+                (step, planned)
+            })
+            .collect();
+        let work = Work { commit: target.commit.clone(), ..Work::new(project, &ledger, events) };
+        work.survey(&target.images, &mut steps).await?;
         events.emit(Event::DeployPlanned {
             environment: name.clone(),
             images: planned_images(Some(base), &target.images, &BTreeSet::new()),
-            steps: planned.collect(),
+            steps: steps.iter().map(|(_, planned)| planned.clone()).collect(),
         });
+        let steps: Vec<_> = steps.into_iter().map(|(step, _)| step).collect();
         let mut places = super::Places::new();
         for (service, image) in &target.images {
             let failed = |source| Error::Store { action: format!("use {}", image.reference), source };
@@ -105,7 +111,6 @@ async fn rollback(
         if is_there && base.state == State::Observed {
             return Ok(ended(DeployResult::Unchanged, Some(base), references));
         }
-        let work = Work { commit: target.commit.clone(), ..Work::new(project, &ledger, events) };
         let begun = Begun {
             environment: name,
             kind: Kind::Rollback,

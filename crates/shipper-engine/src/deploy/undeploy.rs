@@ -73,7 +73,7 @@ async fn undeploy(
         events.emit(Event::DeployPlanned {
             environment: environment.name.clone(),
             images: BTreeMap::new(),
-            steps: vec![PlannedStep { step: REMOVE.to_owned(), due: true, why }],
+            steps: vec![PlannedStep::new(REMOVE, true, why)],
         });
         if options.dry_run {
             return Ok(ended(DeployResult::Planned, Some(base), BTreeMap::new()));
@@ -152,6 +152,7 @@ fn step(environment: &Environment) -> Step {
         name: REMOVE.to_owned(),
         role: Role::After,
         run: environment.remove.clone(),
+        target: None,
         env: BTreeMap::new(),
         pass_env: environment.pass_env.clone(),
         check: Vec::new(),

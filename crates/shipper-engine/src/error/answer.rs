@@ -26,6 +26,12 @@ impl Error {
             Self::Release { source, .. } => source.exit_code(),
             Self::Ship { code, .. } => *code,
             Self::CheckUnknown { .. } => ExitCode::Unknown,
+            #[cfg(feature = "aws")]
+            Self::Target { source, .. } if source.is_rolled_back() => ExitCode::RolledBack,
+            #[cfg(feature = "aws")]
+            Self::Target { source, .. } if source.is_unknown() => ExitCode::Unknown,
+            #[cfg(feature = "aws")]
+            Self::Target { .. } => ExitCode::DeployFailed,
             Self::Interrupted { .. } => ExitCode::Interrupted,
             Self::Build { source, .. } if source.is_unknown() => ExitCode::Unknown,
             Self::Build { .. } | Self::Check { .. } | Self::Need { .. } | Self::Stage { .. } => ExitCode::BuildFailed,
@@ -80,6 +86,12 @@ impl Error {
             }
             Self::NotBuilt { .. } => Some("leave `--no-build` out, or run `shipper ship` first".to_owned()),
             Self::NoImageOf { .. } => Some("deploy all services once, or name it in `--image`".to_owned()),
+            #[cfg(feature = "aws")]
+            Self::Target { source, .. } if source.hint().is_some() => source.hint(),
+            #[cfg(feature = "aws")]
+            Self::Target { record: Some(record), .. } => {
+                Some(format!("{record} says what was done; run again to go on, or go back with `shipper rollback`"))
+            }
             Self::Step { record: Some(record), .. } => {
                 Some(format!("{record} says what was done; run again to go on, or go back with `shipper rollback`"))
             }
@@ -199,6 +211,8 @@ impl Error {
     pub fn record(&self) -> Option<&str> {
         match self {
             Self::Step { record, .. } | Self::StillNotReady { record, .. } => record.as_deref(),
+            #[cfg(feature = "aws")]
+            Self::Target { record, .. } => record.as_deref(),
             Self::Interrupted { record, .. } => Some(record),
             _ => None,
         }
@@ -207,6 +221,11 @@ impl Error {
     /// The same with the record that says so, where one can be named.
     pub(crate) fn with_record(mut self, id: String) -> Self {
         if let Self::Step { record, .. } | Self::StillNotReady { record, .. } = &mut self {
+            *record = Some(id);
+            return self;
+        }
+        #[cfg(feature = "aws")]
+        if let Self::Target { record, .. } = &mut self {
             *record = Some(id);
         }
         self

@@ -88,7 +88,7 @@ impl ApiFault {
 
     pub(super) fn answer(&self, action: &str) -> Answer {
         match self {
-            Self::Deny { .. } if action.starts_with("ecr:") => Answer::Refused(
+            Self::Deny { .. } if is_json(action) => Answer::Refused(
                 400,
                 "AccessDeniedException",
                 format!("User: arn:aws:iam::123456789012:user/testkit is not authorized to perform: {action}"),
@@ -98,7 +98,7 @@ impl ApiFault {
                 "AccessDenied",
                 format!("User: arn:aws:iam::123456789012:user/testkit is not authorized to perform: {action}"),
             ),
-            Self::Throttle { .. } if action.starts_with("ecr:") => {
+            Self::Throttle { .. } if is_json(action) => {
                 Answer::Refused(400, "ThrottlingException", "Rate exceeded".to_owned())
             }
             Self::Throttle { .. } => Answer::Refused(400, "Throttling", "Rate exceeded".to_owned()),
@@ -106,6 +106,11 @@ impl ApiFault {
             Self::Hang { .. } => unreachable!("a call that hangs is never answered"),
         }
     }
+}
+
+/// Whether the service of an action speaks JSON.
+fn is_json(action: &str) -> bool {
+    action.starts_with("ecr:") || action.starts_with("ecs:")
 }
 
 #[derive(Default)]

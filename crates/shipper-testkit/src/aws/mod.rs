@@ -1,11 +1,12 @@
 //! AWS in this process, for tests: the control plane of ECR over the store of a [`FakeRegistry`], CloudFormation with
-//! scripted states, STS, and the logins of IAM Identity Center, on one free loopback port (`AWS_ENDPOINT_URL`).
+//! scripted states, services of ECS, STS, and the logins of IAM Identity Center, on one free loopback port (`AWS_ENDPOINT_URL`).
 //!
 //! Invariants: digests are those of the stored bytes; what ECR refuses is refused; the clock is the test's; every call
 //! is in the log, also one that a fault hits.
 
 mod cloudformation;
 mod ecr;
+mod ecs;
 mod fault;
 mod query;
 mod sso;
@@ -65,6 +66,7 @@ struct Inner {
     url: String,
     account: Mutex<String>,
     ecr: Mutex<ecr::State>,
+    ecs: Mutex<ecs::Ecs>,
     stacks: Mutex<cloudformation::Stacks>,
     logins: Mutex<sso::Logins>,
     script: fault::Script,
@@ -112,6 +114,7 @@ impl FakeAws {
             url: format!("http://{address}"),
             account: Mutex::new(ACCOUNT.to_owned()),
             ecr: Mutex::default(),
+            ecs: Mutex::default(),
             stacks: Mutex::default(),
             logins: Mutex::default(),
             script: fault::Script::default(),
@@ -212,6 +215,33 @@ impl FakeAws {
         lock(&self.inner.ecr).about(repository).policy.clone()
     }
 
+    /// Makes a service of ECS with this task definition, and gives its ARN.
+    pub fn set_service(&self, cluster: &str, service: &str, definition: &Value) -> String {
+        lock(&self.inner.ecs).set(cluster, service, definition)
+    }
+
+    /// Says what carries the deployments of a service out: `ECS`, `CODE_DEPLOY` or `EXTERNAL`.
+    pub fn set_controller(&self, cluster: &str, service: &str, controller: &str) {
+        lock(&self.inner.ecs).set_controller(cluster, service, controller);
+    }
+
+    /// Sets what deployments to come go through, one state for each description: `STATUS` or `STATUS/LIFECYCLE_STAGE`. The last
+    /// one stays.
+    pub fn script_deployments(&self, states: &[&str]) {
+        lock(&self.inner.ecs).script = states.iter().map(|state| (*state).to_owned()).collect();
+    }
+
+    /// Ends the deployments of ECS that are under way with success.
+    pub fn finish_deployments(&self) {
+        lock(&self.inner.ecs).finish();
+    }
+
+    /// The task definition that a service of ECS has.
+    #[must_use]
+    pub fn task_definition(&self, cluster: &str, service: &str) -> Option<Value> {
+        lock(&self.inner.ecs).of_service(cluster, service)
+    }
+
     /// Adds a fault; the first that fits a call strikes.
     pub fn fault(&self, fault: ApiFault) {
         self.inner.script.add(fault);
@@ -283,6 +313,10 @@ fn github(inner: &Inner, uri: &Uri, authorization: &str) -> Answer {
     }
 }
 
+/// Services of the JSON protocol, and what stands before the operation in `X-Amz-Target`.
+const JSON_SERVICES: &[(&str, &str)] =
+    &[("ecr", "AmazonEC2ContainerRegistry_V20150921"), ("ecs", "AmazonEC2ContainerServiceV20141113")];
+
 async fn handle(
     State(inner): State<Arc<Inner>>,
     method: Method,
@@ -309,12 +343,17 @@ async fn handle(
         return respond(answer, true);
     }
     let target = header("x-amz-target");
-    let (action, parameters) = match target.strip_prefix("AmazonEC2ContainerRegistry_V20150921.") {
-        Some(operation) => (format!("ecr:{operation}"), serde_json::from_slice(&body).unwrap_or_default()),
-        None => query::parse(&body),
-    };
-    let is_json = action.starts_with("ecr:");
+    let of_json = JSON_SERVICES.iter().find_map(|(service, prefix)| {
+        let operation = target.strip_prefix(prefix)?.strip_prefix('.')?;
+        Some((format!("{service}:{operation}"), serde_json::from_slice(&body).unwrap_or_default()))
+    });
+    let is_json = of_json.is_some();
+    let (action, parameters) = of_json.unwrap_or_else(|| query::parse(&body));
     let (key, scope) = query::signed(header("authorization"));
+    let is_signed = header("authorization")
+        .contains("SignedHeaders=content-type;host;x-amz-date;x-amz-target, Signature=")
+        && !header("x-amz-date").is_empty()
+        && scope == format!("{REGION}/ecs");
     let call = Call { action: action.clone(), parameters: parameters.clone(), scope, key };
     lock(&inner.calls).push(call);
     let answer = match inner.script.strike(&action) {
@@ -324,6 +363,10 @@ async fn handle(
         }
         Some(fault) => fault.answer(&action),
         None => match action.split_once(':') {
+            Some(("ecs", _)) if !is_signed => {
+                refused("MissingAuthenticationTokenException", "Missing Authentication Token")
+            }
+            Some(("ecs", operation)) => ecs::answer(&mut lock(&inner.ecs), operation, &parameters),
             Some(("ecr", operation)) => ecr::answer(&inner, operation, &parameters),
             Some(("cloudformation", operation)) => cloudformation::answer(&inner, operation, &parameters),
             Some(("sts", operation)) => sts::answer(&inner, operation, &parameters),

@@ -9,6 +9,7 @@ fn hand(name: &str, inputs: Option<&[&str]>) -> Hand {
     Hand {
         name: name.to_owned(),
         run: vec!["deployer".to_owned()],
+        target: None,
         env: BTreeMap::new(),
         pass_env: Vec::new(),
         services: None,
@@ -58,7 +59,15 @@ fn due(
 ) -> Vec<String> {
     let environment = environment();
     let unbuilt = BTreeSet::new();
-    let context = Context { environment: &environment, images, unbuilt: &unbuilt, fingerprints, base, forced: None };
+    let context = Context {
+        environment: &environment,
+        registry: "oci:images",
+        images,
+        unbuilt: &unbuilt,
+        fingerprints,
+        base,
+        forced: None,
+    };
     let steps = steps(&context).expect("every image is there");
     steps.into_iter().filter(|(_, planned)| planned.due).map(|(step, _)| step.name).collect()
 }
@@ -70,6 +79,7 @@ fn record(images: &BTreeMap<String, Image>, outcome: StepOutcome) -> Record {
     let unbuilt = BTreeSet::new();
     let context = Context {
         environment: &environment,
+        registry: "oci:images",
         images,
         unbuilt: &unbuilt,
         fingerprints: &fingerprints,
@@ -136,6 +146,7 @@ fn a_step_without_its_image_is_refused() {
     let nothing = BTreeSet::new();
     let context = Context {
         environment: &environment,
+        registry: "oci:images",
         images: &images,
         unbuilt: &nothing,
         fingerprints: &fingerprints,
@@ -154,6 +165,7 @@ fn what_deploys_an_image_that_is_still_to_be_built_is_due() {
     images.remove("api");
     let context = Context {
         environment: &environment,
+        registry: "oci:images",
         images: &images,
         unbuilt: &BTreeSet::from(["api".to_owned()]),
         fingerprints: &fingerprints,

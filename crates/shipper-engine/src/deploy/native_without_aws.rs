@@ -1,0 +1,27 @@
+//! Stands in for `native` in builds without the feature `aws`: no such target can be asked or changed.
+
+use shipper_deploy::{Step, Target};
+
+use crate::Error;
+
+/// What a target runs.
+pub(super) struct Seen {
+    pub(super) image: String,
+    pub(super) change: Option<String>,
+}
+
+fn without(step: &Step) -> Error {
+    Error::WithoutAws { action: format!("ask what `{}` runs", step.name) }
+}
+
+/// Always [`Error::WithoutAws`].
+#[expect(clippy::unused_async, reason = "with AWS it asks")]
+pub(super) async fn look(step: &Step, _: &Target, _: Option<&str>) -> Result<Seen, Error> {
+    Err(without(step))
+}
+
+/// Always [`Error::WithoutAws`].
+#[expect(clippy::unused_async, reason = "with AWS it changes something")]
+pub(super) async fn bring(step: &Step, _: &Target, _: &str, _: &(dyn Fn(&str) + Sync)) -> Result<(), Error> {
+    Err(without(step))
+}

@@ -1,0 +1,7 @@
+#![doc = include_str!("../README.md")]
+
+mod ecs;
+mod error;
+
+pub use ecs::{Brought, Definition, Ecs, EcsService, Running, Wait, is_same_image};
+pub use error::Error;
