@@ -31,6 +31,8 @@ mod ecs;
 mod github;
 mod hash;
 mod hostile;
+#[cfg(feature = "aws")]
+mod iam;
 mod image;
 mod json;
 mod kill;

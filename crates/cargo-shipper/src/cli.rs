@@ -130,6 +130,9 @@ pub(crate) enum Command {
     /// Repositories and retention in Amazon ECR
     #[cfg(feature = "aws")]
     Ecr(aws::EcrArgs),
+    /// Print the least that a role of AWS must be allowed for commands, and who may take it
+    #[cfg(feature = "aws")]
+    Iam(aws::IamArgs),
     /// Left out of this build
     #[cfg(not(feature = "aws"))]
     #[command(hide = true, disable_help_flag = true)]
@@ -138,6 +141,10 @@ pub(crate) enum Command {
     #[cfg(not(feature = "aws"))]
     #[command(hide = true, disable_help_flag = true)]
     Ecr(Ignored),
+    /// Left out of this build
+    #[cfg(not(feature = "aws"))]
+    #[command(hide = true, disable_help_flag = true)]
+    Iam(Ignored),
     /// Write the pipeline of a CI system from services and environments
     Ci(CiArgs),
     /// Write what a release says of its images, between marks that keep the rest as it is

@@ -96,6 +96,8 @@ fn dispatch(global: &Global, command: &Command, terminal: &Terminal) -> Result<s
         Command::Base(args) => commands::base::run(global, args, terminal),
         #[cfg(feature = "aws")]
         Command::Ecr(args) => commands::ecr::run(global, args, terminal),
+        #[cfg(feature = "aws")]
+        Command::Iam(args) => commands::iam::run(global, args, terminal),
         Command::Ci(args) => commands::ci::run(global, args, terminal),
         Command::ReleaseNotes(args) => commands::release_notes::run(global, args, terminal),
         Command::Stats(args) => commands::stats::run(global, args, terminal),
@@ -112,5 +114,7 @@ fn dispatch(global: &Global, command: &Command, terminal: &Terminal) -> Result<s
         Command::EcrReady(_) => Err(without_aws("ask whether an image can be pushed")),
         #[cfg(not(feature = "aws"))]
         Command::Ecr(_) => Err(without_aws("work on repositories of Amazon ECR")),
+        #[cfg(not(feature = "aws"))]
+        Command::Iam(_) => Err(without_aws("tell what a role of AWS needs")),
     }
 }

@@ -44,6 +44,8 @@ pub async fn ensure(project: &Project, options: &EnsureOptions) -> Result<Vec<En
     if names.is_empty() && options.template.is_none() {
         let full = |name: &String| prefix.map_or_else(|| name.clone(), |prefix| format!("{prefix}/{name}"));
         names.extend(project.services.values().map(|service| full(&service.repository)));
+        // Deployments are written down there.
+        names.extend((!project.config.env.is_empty()).then(|| full(&shipper_deploy::REPOSITORY.to_owned())));
         names.sort_unstable();
         names.dedup();
     }

@@ -416,6 +416,17 @@ pub enum Error {
         /// As configured.
         registry: String,
     },
+    /// Neither the registry nor the caller says in which account and region.
+    #[cfg(feature = "aws")]
+    #[error("tell what a role needs for `{registry}`: it is not a registry of ECR")]
+    NoScope {
+        /// As configured.
+        registry: String,
+    },
+    /// A trust that would be wider than it looks.
+    #[cfg(feature = "aws")]
+    #[error(transparent)]
+    Trust(shipper_aws::NoTrust),
     /// A repository differs in what can not be changed.
     #[cfg(feature = "aws")]
     #[error(transparent)]

@@ -26,6 +26,8 @@ mod gather;
 mod git;
 mod hashing;
 mod history;
+#[cfg(feature = "aws")]
+mod iam_policy;
 mod identity;
 mod images;
 mod init;
@@ -82,6 +84,8 @@ pub use events::{EventSink, Events, Silent, Tee};
 pub use facts::{FactsOverrides, gather_facts, is_dirty};
 pub use git::Head;
 pub use hashing::{HashDockerfile, HashLeak, HashLeaks, HashRequest, Hashed, HashedEntry, ReadBy, hash};
+#[cfg(feature = "aws")]
+pub use iam_policy::{IamOptions, IamPolicies};
 pub use images::{Copied, Inspected, Part, copy, inspect};
 pub use init::{Initialised, init, write_file};
 pub use lifecycle::{
@@ -120,6 +124,15 @@ pub use statements::ImageStatement;
 pub use tagging::{facts, metadata_tags, read_facts, tags};
 pub use verify::{Verified, VerifyFault, verify};
 pub use why::{Against, Why, why};
+
+/// What roles of AWS need.
+#[cfg(feature = "aws")]
+pub mod iam {
+    pub use crate::iam_policy::iam;
+    pub use shipper_aws::{
+        AccountId, Command, GithubTrust, MAX_MANAGED_POLICY, NoTrust, PolicyDocument, cloudformation, terraform,
+    };
+}
 
 /// Facts and names, as `shipper-tag` has them.
 pub mod tags {

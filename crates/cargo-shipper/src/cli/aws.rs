@@ -61,6 +61,58 @@ fn duration(text: &str) -> Result<std::time::Duration, String> {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct IamArgs {
+    /// Commands with `-` for blanks, such as `ship` or `ecr-gc-plan`
+    #[arg(value_name = "COMMAND", required = true, value_parser = iam_command)]
+    pub(crate) commands: Vec<shipper_engine::iam::Command>,
+    /// What to print: documents, or a template of a role (with `--github`) or a managed policy
+    #[arg(long, value_name = "FORMAT", default_value = "json")]
+    pub(crate) format: IamFormat,
+    /// Also print who may take the role: jobs of this repository at GitHub
+    #[arg(long, value_name = "OWNER/NAME")]
+    pub(crate) github: Option<String>,
+    /// Jobs for this ref: `refs/heads/NAME`, or `refs/tags/PATTERN`
+    #[arg(long = "ref", value_name = "REF", requires = "github", conflicts_with = "environment")]
+    pub(crate) git_ref: Option<String>,
+    /// Jobs in this environment of the repository at GitHub
+    #[arg(long, value_name = "NAME", requires = "github")]
+    pub(crate) environment: Option<String>,
+    /// The account; that of the registry where it is not given
+    #[arg(long, value_name = "ID")]
+    pub(crate) account: Option<shipper_engine::iam::AccountId>,
+    /// The region; that of the registry where it is not given
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Option<shipper_engine::Region>,
+    /// The registry of ECR; the configuration's where it is not given
+    #[arg(long, value_name = "HOST")]
+    pub(crate) registry: Option<String>,
+    /// Name of a repository, `*` for any text; those of all services where none is named; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub(crate) repository: Vec<String>,
+    /// A stack that is asked besides those of the configuration; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub(crate) stack: Vec<String>,
+}
+
+/// `ecr-gc-plan`.
+fn iam_command(text: &str) -> Result<shipper_engine::iam::Command, String> {
+    text.parse().map_err(|_| {
+        let names: Vec<&str> = shipper_engine::iam::Command::all().map(shipper_engine::iam::Command::name).collect();
+        format!("these call AWS: {}", names.join(", "))
+    })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum IamFormat {
+    /// The policy; with `--github` an object of `trust` and `policy`
+    Json,
+    /// A template of CloudFormation
+    Cloudformation,
+    /// A file for Terraform, such as `shipper.tf.json`
+    Terraform,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct EcrArgs {
     #[command(subcommand)]
     pub(crate) action: EcrAction,

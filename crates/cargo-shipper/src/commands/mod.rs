@@ -11,6 +11,8 @@ pub(crate) mod doctor;
 #[cfg(feature = "aws")]
 pub(crate) mod ecr;
 pub(crate) mod hash;
+#[cfg(feature = "aws")]
+pub(crate) mod iam;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod lint;

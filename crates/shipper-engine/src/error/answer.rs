@@ -172,6 +172,10 @@ impl Error {
                 Some("nothing was written; report it with the output of `aws ecr describe-images`".to_owned())
             }
             Self::NoEcrRegistry { .. } => Some("set `registry` to the host of one".to_owned()),
+            #[cfg(feature = "aws")]
+            Self::NoScope { .. } => {
+                Some("name both: `--account 123456789012 --region eu-west-1`, or `--registry HOST`".to_owned())
+            }
             Self::NotReady { .. } => Some("deploy the stack first".to_owned()),
             Self::NoVerdict { hint, .. } => hint.clone(),
             Self::NothingToLookAt => Some("name one with `--repository`, or `--stack` and `--output`".to_owned()),
