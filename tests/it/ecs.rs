@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
-use shipper_testkit::{ApiFault, FakeAws, FakeRegistry};
+use shipper_testkit::{ApiFault, FakeAws, FakeRegistry, Moto};
 
 use crate::support::{Project, Ran, TWO_SERVICES, text};
 
@@ -252,4 +252,71 @@ fn calls_go_where_the_environment_says_and_are_signed() {
     let mut command = world.command(&["deploy", "prod"]);
     command.env_remove("AWS_REGION").env_remove("AWS_DEFAULT_REGION");
     Ran::of(&command.output().expect("starts")).exits(3).says("no region is configured");
+}
+
+/// Nobody waits: what was changed is `applied`, and whoever looks next says what became of it.
+#[test]
+fn what_was_not_waited_for_is_observed_by_whoever_looks_next() {
+    let world = World::new();
+    world.aws.script_deployments(&["IN_PROGRESS"]);
+    world.run(&["deploy", "prod", "--no-wait"]).ok().says("`shipper status` says what becomes of it");
+    let calls = world.calls();
+    assert!(!calls.iter().any(|call| call.contains("Deployments")), "{calls:?}");
+    let pin = |tag: &str| world.registry.manifest("demo/docs", tag).map(|manifest| manifest.digest.clone());
+    assert_eq!((world.state().as_str(), pin("env-prod")), ("applied", None));
+    let status = world.run(&["status"]).ok();
+    assert!(status.stdout.contains("is being brought out"), "{}", status.stdout);
+    assert_eq!(world.state(), "applied");
+    world.aws.finish_deployments();
+    let status = world.run(&["status"]).ok();
+    assert!(status.stdout.contains(" observed ") && status.stdout.contains("docs: runs it"), "{}", status.stdout);
+    assert_eq!(world.state(), "observed");
+    assert!(pin("env-prod").is_some_and(|digest| world.image().ends_with(&digest)));
+    world.run(&["deploy", "prod"]).ok().says("prod runs these images");
+
+    // ECS takes it back while nobody looks; the next deployment knows, and tries once more.
+    let before = world.image();
+    world.project.repo.write("docs/index.md", "bad\n");
+    world.aws.script_deployments(&["ROLLBACK_SUCCESSFUL"]);
+    world.run(&["deploy", "prod", "--no-wait"]).ok();
+    world.aws.roll_back_deployments();
+    assert_eq!(world.image(), before);
+    world.aws.script_deployments(&["SUCCESSFUL"]);
+    let again = world.run(&["deploy", "prod"]).ok();
+    again.says("cannot deploy to `docs`: it does not run its image").says("it did not succeed last time");
+    let history = world.run(&["history", "prod", "--json"]).ok().json();
+    let states: Vec<&str> =
+        history["deployments"].as_array().expect("a list").iter().filter_map(|one| one["state"].as_str()).collect();
+    assert_eq!(states, ["observed", "failed", "observed"]);
+
+    // One that still goes on is taken over, not doubled.
+    world.project.repo.write("docs/index.md", "slow\n");
+    world.aws.script_deployments(&["IN_PROGRESS", "SUCCESSFUL"]);
+    world.run(&["deploy", "prod", "--no-wait"]).ok();
+    world.calls();
+    world.run(&["deploy", "prod"]).ok();
+    assert!(!world.calls().contains(&"UpdateService".to_owned()));
+    assert_eq!(world.state(), "observed");
+}
+
+/// moto's ECS keeps task definitions and services as another implementation of the same interface does; its deployments never end.
+/// Called where moto runs already, for it takes long to start.
+pub(crate) fn moto_takes_the_task_definition(moto: &Moto) {
+    let world = World::new();
+    let deploy = |arguments: &[&str]| {
+        let mut command = world.command(arguments);
+        command.envs(moto.environment());
+        Ran::of(&command.output().expect("starts"))
+    };
+    let image = || moto.ask("ecs", "describe_task_definition", &json!({"taskDefinition": "shop-docs"}));
+    deploy(&["deploy", "prod", "--no-wait"]).ok();
+    let found = image();
+    let container = &found["taskDefinition"]["containerDefinitions"][0];
+    assert!(text(&container["image"]).contains("/demo/docs@sha256:"), "{found}");
+    assert_eq!(container["environment"], json!([{"name": "A", "value": "'$x'"}]));
+    assert_eq!((&found["taskDefinition"]["revision"], &found["taskDefinition"]["cpu"]), (&json!(2), &json!("256")));
+    let services = moto.ask("ecs", "describe_services", &json!({"cluster": "shop", "services": ["docs"]}));
+    assert_eq!(services["services"][0]["taskDefinition"], found["taskDefinition"]["taskDefinitionArn"]);
+    deploy(&["deploy", "prod", "--no-wait"]).ok();
+    assert_eq!(image()["taskDefinition"]["revision"], 2, "it has it");
 }

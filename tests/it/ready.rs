@@ -615,9 +615,9 @@ fn steps_of_github_actions_get_the_answer() {
     world.run(&["--repository", "shop/api", "--github-output"]).exits(2).says("GITHUB_OUTPUT is not set");
 }
 
-/// moto as a second opinion on what CloudFormation answers.
+/// moto as a second opinion on what CloudFormation and ECS answer.
 #[test]
-fn moto_agrees_on_stacks_and_exports() {
+fn moto_agrees_on_stacks_exports_and_services() {
     let moto = shipper_testkit::need!(shipper_testkit::Moto::start());
     let project = Project::new("");
     let run = |arguments: &[&str]| {
@@ -635,4 +635,6 @@ fn moto_agrees_on_stacks_and_exports() {
     assert_eq!(text(&run(&["--output", "export-120", "--json"]).exits(1).json()["code"]), "no-export");
     assert_eq!(text(&run(&["--stack", "Missing", "--json"]).exits(1).json()["code"]), "no-stack");
     run(&["--repository", "shop/web"]).exits(1);
+    #[cfg(unix)]
+    crate::ecs::moto_takes_the_task_definition(&moto);
 }

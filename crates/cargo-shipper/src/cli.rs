@@ -279,7 +279,20 @@ pub(crate) struct DeployArgs {
     #[arg(long, short = 'j', value_name = "N")]
     pub(crate) concurrency: Option<u16>,
     #[command(flatten)]
+    pub(crate) wait: Wait,
+    #[command(flatten)]
     pub(crate) run: Run,
+}
+
+/// Whether services that change by themselves are waited for.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Wait {
+    /// Wait until services of AWS run their images: the default
+    #[arg(long, overrides_with = "no_wait")]
+    pub(crate) wait: bool,
+    /// Change services of AWS and do not wait; the next deployment or `status` finds out what became of it
+    #[arg(long, overrides_with = "wait")]
+    pub(crate) no_wait: bool,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -289,6 +302,8 @@ pub(crate) struct RollbackArgs {
     /// The deployment whose images are brought back: its name or its last digits
     #[arg(long, value_name = "RECORD")]
     pub(crate) to: Option<String>,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -276,6 +276,9 @@ pub struct Record {
     /// For a rollback, the deployment whose images it brought back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restores: Option<RecordId>,
+    /// Nobody works on it any more, although it is not done: its targets were changed and not waited for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub released: bool,
     /// Whose process it is, and until when it may be alive.
     pub holder: Holder,
     /// Images by service: all of the environment.

@@ -295,6 +295,8 @@ impl PlannedStep {
 pub enum DeployResult {
     /// The targets run the images.
     Deployed,
+    /// The targets took the images, and nobody waited until they run them.
+    Begun,
     /// The targets run the images that ran before.
     RolledBack,
     /// They did already.

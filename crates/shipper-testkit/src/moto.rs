@@ -2,13 +2,17 @@
 //!
 //! Invariants: the port is chosen by the server; it is ended by its own process id when the fixture is dropped.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Value, json};
 
 use crate::tool::{Skip, require_python};
 
 /// Starts the server, makes the stack `ShopStack` with a repository `shop/api` in its output `RepositoryUri` and
-/// stacks with exports `export-0` to `export-119` of the same value, says the port, and serves until stdin ends.
+/// stacks with exports `export-0` to `export-119` of the same value, and the service `docs` in the cluster `shop` of ECS, says the
+/// port, and answers questions until stdin ends.
 const SCRIPT: &str = r#"
 import json, os, sys
 from moto.server import ThreadedMotoServer
@@ -26,8 +30,16 @@ create("ShopStack", "shop/api", {"RepositoryUri": {"Value": uri}})
 for part in range(4):
     names = range(part * 30, part * 30 + 30)
     create(f"Exports{part}", f"shop/part{part}", {f"Output{at}": {"Value": uri, "Export": {"Name": f"export-{at}"}} for at in names})
+ecs = boto3.client("ecs", endpoint_url=f"http://127.0.0.1:{port}")
+ecs.create_cluster(clusterName="shop")
+containers = [{"name": "web", "image": "example.com/placeholder:1", "environment": [{"name": "A", "value": "'$x'"}]}]
+ecs.register_task_definition(family="shop-docs", cpu="256", memory="512", containerDefinitions=containers)
+ecs.create_service(cluster="shop", serviceName="docs", taskDefinition="shop-docs", desiredCount=1)
 print(port, flush=True)
-sys.stdin.read()
+for line in sys.stdin:
+    service, operation, parameters = json.loads(line)
+    answer = getattr(boto3.client(service, endpoint_url=f"http://127.0.0.1:{port}"), operation)(**parameters)
+    print(json.dumps(answer, default=str), flush=True)
 "#;
 
 /// A running moto server.
@@ -35,6 +47,7 @@ sys.stdin.read()
 pub struct Moto {
     child: Child,
     port: u16,
+    answers: Mutex<BufReader<ChildStdout>>,
 }
 
 impl Moto {
@@ -59,10 +72,24 @@ impl Moto {
             .spawn()
             .expect("cannot start moto");
         let stdout = child.stdout.take().expect("because stdout is piped");
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line).expect("moto's output is text");
+        let (mut line, mut answers) = (String::new(), BufReader::new(stdout));
+        answers.read_line(&mut line).expect("moto's output is text");
         let port = line.trim().parse().unwrap_or_else(|_| panic!("moto did not start: {line}"));
-        Ok(Self { child, port })
+        Ok(Self { child, port, answers: Mutex::new(answers) })
+    }
+
+    /// What boto3 says that a service answers to an operation, such as `ecs`, `describe_services`.
+    ///
+    /// # Panics
+    /// If it is refused.
+    #[must_use]
+    pub fn ask(&self, service: &str, operation: &str, parameters: &Value) -> Value {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stdin = self.child.stdin.as_ref().expect("because stdin is piped");
+        writeln!(stdin, "{}", json!([service, operation, parameters])).expect("moto runs");
+        let mut line = String::new();
+        answers.read_line(&mut line).expect("moto's output is text");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{service} {operation}: {error}"))
     }
 
     /// What a program needs in its environment to use this server and nothing of AWS.

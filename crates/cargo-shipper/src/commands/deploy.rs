@@ -31,6 +31,7 @@ pub(crate) fn run(global: &Global, args: &DeployArgs, terminal: &Terminal) -> Re
         source,
         locked: args.locked,
         force: args.force,
+        no_wait: args.wait.no_wait,
         dry_run: args.on.dry_run,
         lock: lock(args.on.lock),
         facts: overrides(&args.run),
@@ -46,6 +47,7 @@ pub(crate) fn rollback(global: &Global, args: &RollbackArgs, terminal: &Terminal
     let options = RollbackOptions {
         environment: args.on.environment.clone(),
         to: args.to.clone(),
+        no_wait: args.wait.no_wait,
         dry_run: args.on.dry_run,
         lock: lock(args.on.lock),
     };
@@ -112,8 +114,10 @@ fn shown(
     view.close();
     match deployed {
         Ok(deployed) => {
-            let is_new =
-                matches!(deployed.result, DeployResult::Deployed | DeployResult::RolledBack | DeployResult::Removed);
+            let is_new = matches!(
+                deployed.result,
+                DeployResult::Deployed | DeployResult::Begun | DeployResult::RolledBack | DeployResult::Removed
+            );
             if let Some(record) = deployed.record.as_ref().filter(|_| is_new && !global.json) {
                 writeln!(terminal.stdout(), "{record}")?;
             }

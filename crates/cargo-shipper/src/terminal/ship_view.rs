@@ -272,6 +272,10 @@ impl ShipView {
                 let record = record.as_deref().unwrap_or_default();
                 match result {
                     DeployResult::Deployed => self.line("Deployed", &format!("{environment} ({record})")),
+                    DeployResult::Begun => {
+                        let text = format!("{environment} ({record}); `shipper status` says what becomes of it");
+                        self.line("Changed", &text);
+                    }
                     DeployResult::RolledBack => self.line("Restored", &format!("{environment} ({record})")),
                     DeployResult::Unchanged => {
                         self.line("Unchanged", &format!("{environment} runs these images ({record})"));

@@ -64,7 +64,7 @@ pub(crate) async fn standing(
         let newest = listing.of(environment).next();
         let Some(newest) = newest else { return Ok(Some(Standing { listing, base: None, running: None })) };
         let base = ledger.read(&newest).await?;
-        let is_alive = !newest.state.is_final() && base.holder.may_be_alive(clock());
+        let is_alive = !newest.state.is_final() && !base.released && base.holder.may_be_alive(clock());
         if !is_alive || lock == WhileHeld::TakeOver {
             let observed = listing.of(environment).find(|one| one.state == State::Observed);
             let running = match observed {
@@ -112,6 +112,15 @@ pub(crate) enum Finish {
     Contended,
 }
 
+/// What a step has done when it returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// All.
+    Done,
+    /// It was begun and goes on by itself, because nobody waits.
+    Begun,
+}
+
 /// With what it is done.
 pub(crate) struct Work<'a> {
     pub(crate) ledger: &'a Ledger,
@@ -120,6 +129,8 @@ pub(crate) struct Work<'a> {
     /// The caller's variables.
     pub(crate) variables: Variables,
     pub(crate) commit: Option<String>,
+    /// Whether targets that go on by themselves are waited for.
+    pub(crate) wait: bool,
     pub(crate) events: &'a Events,
 }
 
@@ -131,6 +142,7 @@ impl<'a> Work<'a> {
             directory: project.root.clone(),
             variables: project.environment.iter().collect(),
             commit: crate::git::head(&project.root).commit,
+            wait: true,
             events,
         }
     }
@@ -283,6 +295,7 @@ impl<'a> Work<'a> {
             commit: self.commit.clone(),
             branch: crate::git::head(&self.directory).branch,
             restores: begun.restores,
+            released: false,
             holder: Holder::this(at, lease.sum::<Duration>() + begun.before_steps + SLACK),
             images: begun.images,
             steps: begun.steps,
@@ -306,7 +319,8 @@ impl<'a> Work<'a> {
         }
         if let Some(base) = standing.base.as_ref().filter(|base| !base.state.is_final()) {
             let mut gone = base.clone();
-            gone.failure = vec![format!("cannot finish: it was interrupted, and {} took over", record.id)];
+            let why = if gone.released { "nobody waited for it" } else { "it was interrupted" };
+            gone.failure = vec![format!("cannot finish: {why}, and {} took over", record.id)];
             self.reach(&mut gone, State::Failed).await?;
         }
         Ok(Some(record))
@@ -339,25 +353,21 @@ impl<'a> Work<'a> {
         for place in 0..record.steps.len() {
             if record.steps[place].outcome == StepOutcome::Pending {
                 self.ledger.held(&record.id).await?;
-                self.step(record, place, handover, stop.as_mut()).await?;
+                let effect = self.step(record, place, handover, stop.as_mut()).await?;
+                record.released |= effect == Effect::Begun;
             }
         }
         self.reach(record, State::Applied).await?;
+        if record.released {
+            return Ok(());
+        }
         for place in 0..record.steps.len() {
             let step = &record.steps[place];
             if step.outcome == StepOutcome::Ok && !step.check.is_empty() {
                 self.watch(record, place, handover, stop.as_mut()).await?;
             }
         }
-        record.observe();
-        self.ledger.held(&record.id).await?;
-        for (service, repository) in places {
-            if let (Some(digests), true) = (record.observed.get(service), record.images.contains_key(service)) {
-                let digests = digests.iter().map(|text| digest(text)).collect::<Result<Vec<_>, _>>()?;
-                Pins::new(repository, &environment).settle(&digests).await?;
-            }
-        }
-        self.reach(record, State::Observed).await
+        self.settle(record, places).await
     }
 
     /// Runs a step.
@@ -367,7 +377,7 @@ impl<'a> Work<'a> {
         place: usize,
         handover: &Handover,
         stop: Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<(), Error> {
+    ) -> Result<Effect, Error> {
         let name = record.steps[place].name.clone();
         self.events.emit(Event::StepStarted { step: name.clone() });
         let began = self.events.elapsed_ms();
@@ -376,17 +386,17 @@ impl<'a> Work<'a> {
             () = stop => None,
         };
         let duration_ms = self.events.elapsed_ms().saturating_sub(began);
-        let outcome = if matches!(result, Some(Ok(()))) { Outcome::Ok } else { Outcome::Failed };
+        let outcome = if matches!(result, Some(Ok(_))) { Outcome::Ok } else { Outcome::Failed };
         self.events.emit(Event::StepFinished { step: name.clone(), outcome, duration_ms });
         let digests = record.digests();
         let step = &mut record.steps[place];
         step.duration_ms = duration_ms;
         match result {
-            Some(Ok(())) => {
+            Some(Ok(effect)) => {
                 let own = digests.into_iter().filter(|(service, _)| step.services.contains(service)).collect();
                 step.outcome = StepOutcome::Ok;
                 step.success = Some(Success { fingerprint: step.fingerprint.clone(), images: own });
-                Ok(())
+                Ok(effect)
             }
             Some(Err(error)) => {
                 step.outcome = StepOutcome::Failed;
@@ -405,17 +415,17 @@ impl<'a> Work<'a> {
     }
 
     /// What a step does to the environment.
-    async fn effect(&self, record: &Record, place: usize, handover: &Handover) -> Result<(), Error> {
+    async fn effect(&self, record: &Record, place: usize, handover: &Handover) -> Result<Effect, Error> {
         let step = &record.steps[place];
         let log = StepLog::new(self.events, &step.name);
         if let (Some(target), Some(service)) = (&step.target, step.services.first()) {
             let image = record.images.get(service);
             let missing = || Error::NoImageOf { service: service.clone(), step: step.name.clone() };
             let reference = &image.ok_or_else(missing)?.reference;
-            return native::bring(step, target, reference, &|line| log.line(line)).await.map(drop);
+            return native::bring(step, target, reference, self.wait, &|line| log.line(line)).await;
         }
         let ran = self.hook(step, &step.run, handover)?.run(&log).await;
-        ran.map_err(|failure| Error::Step {
+        ran.map(|()| Effect::Done).map_err(|failure| Error::Step {
             step: step.name.clone(),
             problem: failure.problem,
             tail: failure.tail,
@@ -499,7 +509,7 @@ pub(crate) fn visible(variables: &Variables, pass: &[String]) -> Variables {
     seen
 }
 
-fn digest(text: &str) -> Result<Digest, Error> {
+pub(super) fn digest(text: &str) -> Result<Digest, Error> {
     text.parse().map_err(|source| Error::Store { action: format!("use digest {text}"), source })
 }
 

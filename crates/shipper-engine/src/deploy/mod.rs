@@ -11,6 +11,7 @@ mod native;
 #[cfg(not(feature = "aws"))]
 #[path = "native_without_aws.rs"]
 mod native;
+mod observe;
 mod path;
 mod ready;
 mod records;
@@ -86,6 +87,8 @@ pub struct DeployOptions {
     pub locked: bool,
     /// Run every target, whatever the last record says.
     pub force: bool,
+    /// Change targets that go on by themselves and do not wait until they run their images.
+    pub no_wait: bool,
     /// Say what would be done and do nothing.
     pub dry_run: bool,
     /// What is done where another deployment is not done.
@@ -220,6 +223,13 @@ async fn deploy(
         };
         let standing = execute::standing(&ledger, &environment.name, lock, events, stop.as_mut()).await?;
         let Some(standing) = standing else { return Ok(ended(DeployResult::Interrupted, None, BTreeMap::new())) };
+        let work = Work { wait: !options.no_wait, ..Work::new(project, &ledger, events) };
+        if let Some(mut open) = standing.base.clone().filter(|base| observe::is_open(base) && !options.dry_run) {
+            let places = sources::places(project, &store, &open.images);
+            if work.find_out(&mut open, &places).await? {
+                continue;
+            }
+        }
         let base = standing.base.as_ref();
         let mut images = merged(standing.running.as_ref(), &own, way);
         images.retain(|service, _| !located.unbuilt.contains(service));
@@ -233,7 +243,6 @@ async fn deploy(
             forced: forced(options, way),
         };
         let mut steps = due::steps(&context)?;
-        let work = Work::new(project, &ledger, events);
         work.survey(&images, &mut steps).await?;
         if forced(options, way).is_none() && base.is_some() {
             work.ask(&environment.name, &images, &mut steps).await?;
@@ -263,7 +272,9 @@ async fn deploy(
             before_steps: std::time::Duration::ZERO,
         };
         match work.run(begun, &standing, &places, stop.as_mut()).await? {
-            Finish::Done(record) => return Ok(ended(DeployResult::Deployed, Some(&record), references)),
+            Finish::Done(record) => {
+                return Ok(ended(reached(&record, DeployResult::Deployed), Some(&record), references));
+            }
             // Another deployment was faster: what is due is found out anew.
             Finish::Contended => {}
         }
@@ -278,6 +289,11 @@ fn forced(options: &DeployOptions, way: Path) -> Option<&'static str> {
         Path::Inline => Some("forced"),
         Path::Fast => options.force.then_some("forced"),
     }
+}
+
+/// What a deployment that did not fail ended with: `done`, unless nobody waited for it.
+fn reached(record: &Record, done: DeployResult) -> DeployResult {
+    if record.released { DeployResult::Begun } else { done }
 }
 
 fn ended(result: DeployResult, record: Option<&Record>, images: BTreeMap<String, String>) -> Deployed {

@@ -9,6 +9,7 @@ use shipper_aws::{Session, SessionOptions};
 use shipper_deploy::{AwsSession, Step, Target};
 use shipper_targets::{Brought, Ecs, EcsService, Wait, is_same_image};
 
+use super::execute::Effect;
 use crate::Error;
 
 /// What a target runs.
@@ -17,6 +18,8 @@ pub(super) struct Seen {
     pub(super) image: String,
     /// What is between it and the image that it should run; `None` where it runs that, and nothing else.
     pub(super) change: Option<String>,
+    /// Whether it is on its way to another state.
+    pub(super) is_changing: bool,
 }
 
 async fn session(of: &AwsSession) -> Result<Session, shipper_plan::Error> {
@@ -52,12 +55,13 @@ pub(super) async fn look(step: &Step, target: &Target, image: Option<&str>) -> R
                 Some(image) if is_same_image(&running.image, image) => Some(format!("{image}: its deployment failed")),
                 _ => Some(format!("{} -> {}", running.image, image.unwrap_or("to be built"))),
             };
-            Ok(Seen { image: running.image, change })
+            let is_changing = running.is_changing();
+            Ok(Seen { image: running.image, change, is_changing })
         }
     }
 }
 
-/// Brings a target to an image and waits until it runs it.
+/// Brings a target to an image, and waits until it runs it where that is wished.
 ///
 /// # Errors
 /// [`Error::Target`].
@@ -65,14 +69,16 @@ pub(super) async fn bring(
     step: &Step,
     target: &Target,
     image: &str,
+    wait: bool,
     told: &(dyn Fn(&str) + Sync),
-) -> Result<Brought, Error> {
+) -> Result<Effect, Error> {
     let failed = failed(step);
-    let wait = Wait::For(Duration::from_millis(step.timeout_ms));
-    match target {
+    let wait = if wait { Wait::For(Duration::from_millis(step.timeout_ms)) } else { Wait::No };
+    let brought = match target {
         Target::Ecs { cluster, service, container, session: of } => {
             let at = EcsService { cluster: cluster.clone(), service: service.clone(), container: container.clone() };
-            Ecs::new(&session(of).await?).bring(&at, image, wait, told).await.map_err(failed)
+            Ecs::new(&session(of).await?).bring(&at, image, wait, told).await.map_err(failed)?
         }
-    }
+    };
+    Ok(if brought == Brought::Begun { Effect::Begun } else { Effect::Done })
 }

@@ -2,12 +2,14 @@
 
 use shipper_deploy::{Step, Target};
 
+use super::execute::Effect;
 use crate::Error;
 
 /// What a target runs.
 pub(super) struct Seen {
     pub(super) image: String,
     pub(super) change: Option<String>,
+    pub(super) is_changing: bool,
 }
 
 fn without(step: &Step) -> Error {
@@ -22,6 +24,12 @@ pub(super) async fn look(step: &Step, _: &Target, _: Option<&str>) -> Result<See
 
 /// Always [`Error::WithoutAws`].
 #[expect(clippy::unused_async, reason = "with AWS it changes something")]
-pub(super) async fn bring(step: &Step, _: &Target, _: &str, _: &(dyn Fn(&str) + Sync)) -> Result<(), Error> {
+pub(super) async fn bring(
+    step: &Step,
+    _: &Target,
+    _: &str,
+    _: bool,
+    _: &(dyn Fn(&str) + Sync),
+) -> Result<Effect, Error> {
     Err(without(step))
 }

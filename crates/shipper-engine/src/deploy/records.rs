@@ -1,15 +1,17 @@
 //! What the records say: `history`, `status`, `where`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use shipper_deploy::{Deployment, Ledger, Record, State};
 use shipper_oci::Store;
 use shipper_tag::Facts;
 use tokio::task::JoinSet;
 
-use super::{native, store_of};
+use super::observe::is_open;
+use super::{Work, native, sources, store_of};
 use crate::facts::facts_for_names;
-use crate::{Error, Project, registries};
+use crate::{Error, Events, Project, Silent, registries};
 
 /// The registry of an environment, whether or not the configuration has it: a rollback needs no checkout.
 pub(crate) async fn store_named(project: &Project, environment: &str, run: &Facts) -> Result<Store, Error> {
@@ -82,13 +84,17 @@ pub struct TargetStatus {
 }
 
 /// The last deployment of each environment, the last one that was observed, and what targets say that can be asked; sorted by
-/// environment. A target that does not answer is no error.
+/// environment. A target that does not answer is no error. What became of a deployment that was not waited for is written down.
 ///
 /// # Errors
 /// As [`history`].
 pub async fn status(project: &Project) -> Result<Vec<EnvironmentStatus>, Error> {
     let mut all = Vec::new();
-    for (last, observed) in recorded(project).await? {
+    for (mut last, mut observed) in recorded(project).await? {
+        // Who may not write learns the same from the targets below.
+        if is_open(&last) && find_out(project, &mut last).await.unwrap_or(false) && last.state == State::Observed {
+            observed = None;
+        }
         let mut known = EnvironmentStatus { last, observed, targets: Vec::new() };
         let running = known.running().clone();
         for step in running.steps.iter().filter(|_| running.kind.deploys()) {
@@ -104,6 +110,15 @@ pub async fn status(project: &Project) -> Result<Vec<EnvironmentStatus>, Error> 
         all.push(known);
     }
     Ok(all)
+}
+
+/// Finds out what became of a deployment that was not waited for.
+async fn find_out(project: &Project, record: &mut Record) -> Result<bool, Error> {
+    let (run, _) = facts_for_names(project, &crate::FactsOverrides::default())?;
+    let store = store_named(project, record.id.environment(), &run).await?;
+    let (ledger, events) = (Ledger::new(&store), Events::new(Arc::new(Silent)));
+    let places = sources::places(project, &store, &record.images);
+    Work::new(project, &ledger, &events).find_out(record, &places).await
 }
 
 /// What the records say of each environment: its last deployment, and the last one that was observed, where that is another

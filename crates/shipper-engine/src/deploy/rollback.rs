@@ -9,7 +9,7 @@ use shipper_report::{DeployResult, Event, PlannedStep};
 
 use super::records::store_named;
 use super::{
-    Begun, Deployed, Finish, ROUNDS, WhileHeld, Work, admitted, due, ended, execute, planned_images,
+    Begun, Deployed, Finish, ROUNDS, WhileHeld, Work, admitted, due, ended, execute, planned_images, reached,
     recorded_deployment, references,
 };
 use crate::facts::facts_for_names;
@@ -24,6 +24,8 @@ pub struct RollbackOptions {
     /// Name of the record whose images are brought back, or its last digits; where absent, the last one before the current
     /// that was observed with other images.
     pub to: Option<String>,
+    /// Change targets that go on by themselves and do not wait until they run their images.
+    pub no_wait: bool,
     /// Say what would be done and do nothing.
     pub dry_run: bool,
     /// What is done where another deployment is not done.
@@ -88,7 +90,8 @@ async fn rollback(
                 (step, planned)
             })
             .collect();
-        let work = Work { commit: target.commit.clone(), ..Work::new(project, &ledger, events) };
+        let (commit, wait) = (target.commit.clone(), !options.no_wait);
+        let work = Work { commit, wait, ..Work::new(project, &ledger, events) };
         work.survey(&target.images, &mut steps).await?;
         events.emit(Event::DeployPlanned {
             environment: name.clone(),
@@ -121,7 +124,7 @@ async fn rollback(
             before_steps: std::time::Duration::ZERO,
         };
         if let Finish::Done(record) = work.run(begun, &standing, &places, stop.as_mut()).await? {
-            return Ok(ended(DeployResult::RolledBack, Some(&record), references));
+            return Ok(ended(reached(&record, DeployResult::RolledBack), Some(&record), references));
         }
     }
     Err(Error::Contended { environment: name.clone() })

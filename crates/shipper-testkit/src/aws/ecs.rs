@@ -97,6 +97,18 @@ impl Ecs {
         }
     }
 
+    /// Takes every last deployment of a service back.
+    pub(super) fn roll_back(&mut self) {
+        for deployment in &mut self.deployments {
+            if let Some(service) = self.services.get_mut(&deployment.place)
+                && service.definition == deployment.definition
+            {
+                deployment.states = VecDeque::from(["ROLLBACK_SUCCESSFUL".to_owned()]);
+                service.definition.clone_from(&deployment.before);
+            }
+        }
+    }
+
     /// The task definition of a service, as it is described.
     pub(super) fn of_service(&self, cluster: &str, service: &str) -> Option<Value> {
         let service = self.services.get(&(cluster.to_owned(), service.to_owned()))?;

@@ -236,6 +236,11 @@ impl FakeAws {
         lock(&self.inner.ecs).finish();
     }
 
+    /// Lets ECS take the last deployment of each service back.
+    pub fn roll_back_deployments(&self) {
+        lock(&self.inner.ecs).roll_back();
+    }
+
     /// The task definition that a service of ECS has.
     #[must_use]
     pub fn task_definition(&self, cluster: &str, service: &str) -> Option<Value> {

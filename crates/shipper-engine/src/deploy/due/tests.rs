@@ -105,6 +105,7 @@ fn record(images: &BTreeMap<String, Image>, outcome: StepOutcome) -> Record {
         commit: None,
         branch: None,
         restores: None,
+        released: false,
         holder: Holder::this(0, Duration::ZERO),
         steps: steps.collect(),
         images: images.clone(),
