@@ -223,6 +223,12 @@ fn what_can_not_be_deployed_is_refused_before_anything_is_written() {
     );
     world.aws.set_controller("shop", "docs", "CODE_DEPLOY");
     refused(ENVIRONMENT, 6, &["carried out by CODE_DEPLOY", "a target `run`"]);
+    let mut arm = definition();
+    arm["runtimePlatform"] = json!({"cpuArchitecture": "ARM64"});
+    world.aws.set_service("shop", "arm", &arm);
+    let other = ENVIRONMENT.replace("service = \"docs\"", "service = \"arm\"");
+    world.aws.clear_faults();
+    refused(&other, 6, &["it has nothing for linux/arm64", "it has linux/amd64"]);
     world.registry.log().assert_no_writes();
     assert!(!world.calls().contains(&"RegisterTaskDefinition".to_owned()));
 }

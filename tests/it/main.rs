@@ -36,6 +36,8 @@ mod iam;
 mod image;
 mod json;
 mod kill;
+#[cfg(all(unix, feature = "aws"))]
+mod lambda;
 #[cfg(unix)]
 mod leaks;
 mod lint;

@@ -615,9 +615,9 @@ fn steps_of_github_actions_get_the_answer() {
     world.run(&["--repository", "shop/api", "--github-output"]).exits(2).says("GITHUB_OUTPUT is not set");
 }
 
-/// moto as a second opinion on what CloudFormation and ECS answer.
+/// moto as a second opinion on what CloudFormation, ECS and Lambda answer.
 #[test]
-fn moto_agrees_on_stacks_exports_and_services() {
+fn moto_agrees_on_stacks_services_and_functions() {
     let moto = shipper_testkit::need!(shipper_testkit::Moto::start());
     let project = Project::new("");
     let run = |arguments: &[&str]| {
@@ -636,5 +636,8 @@ fn moto_agrees_on_stacks_exports_and_services() {
     assert_eq!(text(&run(&["--stack", "Missing", "--json"]).exits(1).json()["code"]), "no-stack");
     run(&["--repository", "shop/web"]).exits(1);
     #[cfg(unix)]
-    crate::ecs::moto_takes_the_task_definition(&moto);
+    {
+        crate::ecs::moto_takes_the_task_definition(&moto);
+        crate::lambda::moto_moves_the_alias(&moto);
+    }
 }

@@ -185,6 +185,17 @@ pub enum Target {
         #[serde(flatten)]
         session: AwsSession,
     },
+    /// A function of AWS Lambda.
+    #[serde(rename_all = "kebab-case")]
+    Lambda {
+        /// Name or ARN of the function.
+        function: String,
+        /// Name of the alias that callers use.
+        alias: String,
+        /// Where and as whom AWS is called.
+        #[serde(flatten)]
+        session: AwsSession,
+    },
 }
 
 /// Region and profile of AWS; what is absent is found as AWS tools do.

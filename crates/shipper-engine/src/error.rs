@@ -692,6 +692,18 @@ pub enum Error {
         /// The record that says so.
         record: Option<String>,
     },
+    /// An image has nothing for the platform of a target.
+    #[error("deploy {image} to `{step}`: it has nothing for {platform}")]
+    NoPlatform {
+        /// The step.
+        step: String,
+        /// The image.
+        image: String,
+        /// The target's platform.
+        platform: String,
+        /// The platforms that the image has.
+        known: Vec<String>,
+    },
     /// A target that is no command does not run its image, or nobody knows.
     #[cfg(feature = "aws")]
     #[error("deploy to `{step}`")]

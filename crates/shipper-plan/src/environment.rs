@@ -9,7 +9,7 @@ use shipper_report::variable;
 
 use crate::config::{Config, StackConfig};
 use crate::error::Error;
-use crate::target::{EcsConfig, Target};
+use crate::target::{EcsConfig, LambdaConfig, Target};
 
 /// A table `[env.NAME]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -23,10 +23,10 @@ pub struct EnvironmentConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registry: Option<String>,
     /// The profile of AWS whose credentials its registry, where that is one of ECR and the environment's own, is logged in to
-    /// with, its stack is asked with, and its targets `ecs` are changed with. Default: the credentials that AWS tools find by themselves.
+    /// with, its stack is asked with, and its targets `ecs` and `lambda` are changed with. Default: the credentials that AWS tools find by themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
-    /// The region of its stack and of its targets `ecs`. Default: that of its registry, else the one that AWS tools find by themselves.
+    /// The region of its stack and of its targets `ecs` and `lambda`. Default: that of its registry, else the one that AWS tools find by themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
     /// The repository whose existence says that the environment is there. Default: it is there.
@@ -76,6 +76,9 @@ pub struct TargetConfig {
     /// Instead of a command: a service of Amazon ECS, which gets a task definition that is the running one with this image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ecs: Option<EcsConfig>,
+    /// Instead of a command: a function of AWS Lambda, whose alias gets a version with this image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lambda: Option<LambdaConfig>,
     /// Variables of the command, with the same placeholders.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
@@ -476,6 +479,10 @@ mod tests {
         check(&ecs.replace("'api'", "'apy' }"), "find service `apy`");
         check(&format!("{} }}", ecs.replace("'s'", "''")), "env.prod.deploy.ecs.service");
         check("[[env.prod.deploy]]\necs = { cluster = 'c' }", "missing field `service`");
+        let lambda = "[[env.prod.deploy]]\nlambda = { function = 'f', alias = 'live', image = 'api' }";
+        check(&lambda.replace("'f'", "'../f'"), "env.prod.deploy.lambda.function");
+        check(&lambda.replace("'live'", "'12'"), "env.prod.deploy.lambda.alias");
+        check(&format!("{ecs} }}\n{}", &lambda[21..]), "env.prod.deploy.lambda");
         check("[env.prodd]", "find environment `prod`");
         let error = environment("[env.prodd]").expect_err("another one");
         assert_eq!(error.hint().as_deref(), Some("did you mean `prodd`?"));

@@ -34,4 +34,4 @@ pub use order::{in_order, with_needs};
 pub use plan::{Existing, PlatformFacts, Previous, ServiceFacts, differences, plan};
 pub use service::{Base, CargoRecipe, DockerfileRecipe, ImageOptions, Recipe, Service};
 pub use settings::{Origin, Overrides, Setting, Settings};
-pub use target::{EcsConfig, Target};
+pub use target::{EcsConfig, LambdaConfig, Target};

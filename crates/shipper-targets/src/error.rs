@@ -33,6 +33,12 @@ pub enum Error {
         /// The containers that it has.
         known: Vec<String>,
     },
+    /// A function is a package of code.
+    #[error("bring function `{function}` to an image: it is a package of code")]
+    NoImage {
+        /// The function.
+        function: String,
+    },
     /// An answer does not hold what it has to.
     #[error("read what {action} says: it has no `{field}`")]
     Answer {
@@ -89,7 +95,7 @@ impl Error {
     /// Whether the configuration has to change before it can succeed.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Absent { .. } | Self::Controller { .. } | Self::NoContainer { .. })
+        matches!(self, Self::Absent { .. } | Self::Controller { .. } | Self::NoContainer { .. } | Self::NoImage { .. })
     }
 
     /// What the user can do.
@@ -101,6 +107,7 @@ impl Error {
             Self::Controller { .. } => {
                 Some("deploy it by its own tool: a target `run` that is given the image by its digest".to_owned())
             }
+            Self::NoImage { .. } => Some("create a function whose package type is `Image`".to_owned()),
             Self::NoContainer { known, .. } => Some(format!("it has {}", known.join(", "))),
             Self::Slow { deployment: Some(deployment), .. } => Some(format!(
                 "it goes on; `aws ecs stop-service-deployment --stop-type ROLLBACK --service-deployment-arn {deployment}` ends it"

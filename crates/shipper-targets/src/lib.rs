@@ -2,6 +2,8 @@
 
 mod ecs;
 mod error;
+mod lambda;
 
 pub use ecs::{Brought, Definition, Ecs, EcsService, Running, Wait, is_same_image};
 pub use error::Error;
+pub use lambda::{Lambda, LambdaFunction, RunningFunction};

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::tool::{Skip, require_python};
 
 /// Starts the server, makes the stack `ShopStack` with a repository `shop/api` in its output `RepositoryUri` and
-/// stacks with exports `export-0` to `export-119` of the same value, and the service `docs` in the cluster `shop` of ECS, says the
-/// port, and answers questions until stdin ends.
+/// stacks with exports `export-0` to `export-119` of the same value, the service `docs` in the cluster `shop` of ECS and
+/// the function `resize` with the alias `live` of Lambda, says the port, and answers questions until stdin ends.
 const SCRIPT: &str = r#"
 import json, os, sys
 from moto.server import ThreadedMotoServer
@@ -35,6 +35,12 @@ ecs.create_cluster(clusterName="shop")
 containers = [{"name": "web", "image": "example.com/placeholder:1", "environment": [{"name": "A", "value": "'$x'"}]}]
 ecs.register_task_definition(family="shop-docs", cpu="256", memory="512", containerDefinitions=containers)
 ecs.create_service(cluster="shop", serviceName="docs", taskDefinition="shop-docs", desiredCount=1)
+role = boto3.client("iam", endpoint_url=f"http://127.0.0.1:{port}").create_role(RoleName="resize", AssumeRolePolicyDocument="{}")
+functions = boto3.client("lambda", endpoint_url=f"http://127.0.0.1:{port}")
+image = {"ImageUri": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/placeholder@sha256:" + "0" * 64}
+functions.create_function(
+    FunctionName="resize", PackageType="Image", Role=role["Role"]["Arn"], Code=image, Architectures=["arm64"], Publish=True)
+functions.create_alias(FunctionName="resize", Name="live", FunctionVersion="1")
 print(port, flush=True)
 for line in sys.stdin:
     service, operation, parameters = json.loads(line)

@@ -164,6 +164,9 @@ fn recorded(context: &Context<'_>, target: &shipper_plan::Target) -> Target {
             container: ecs.container.clone(),
             session,
         },
+        shipper_plan::Target::Lambda(lambda) => {
+            Target::Lambda { function: lambda.function.clone(), alias: lambda.alias.clone(), session }
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use shipper_oci::Digest;
 use shipper_report::{Event, Outcome, PlannedStep};
 use tokio::task::JoinSet;
 
+use super::wanted::Wanted;
 use super::{Places, WhileHeld, native};
 use crate::events::now;
 use crate::{Error, Events, Project};
@@ -181,19 +182,20 @@ impl<'a> Work<'a> {
     /// Asks the targets that are no commands what they run, whether or not they are due: one that runs something else is.
     ///
     /// # Errors
-    /// [`Error::Target`].
+    /// [`Error::Target`], [`Error::NoPlatform`]; [`Error::Store`] where an image could not be read.
     pub(crate) async fn survey(
         &self,
         images: &BTreeMap<String, Image>,
+        places: &Places,
         steps: &mut [(Step, PlannedStep)],
     ) -> Result<(), Error> {
         for (step, planned) in steps {
             let (Some(target), Some(service)) = (&step.target, step.services.first()) else { continue };
-            let image = images.get(service).map(|image| image.reference.as_str());
-            if image.is_none() && !planned.due {
+            let wanted = images.get(service).map(|image| Wanted::new(service, image, places));
+            if wanted.is_none() && !planned.due {
                 continue;
             }
-            let Some(change) = native::look(step, target, image).await?.change else { continue };
+            let Some(change) = native::look(step, target, wanted.as_ref()).await?.change else { continue };
             planned.changes.push(change);
             if !std::mem::replace(&mut planned.due, true) {
                 step.outcome = StepOutcome::Pending;
@@ -353,7 +355,7 @@ impl<'a> Work<'a> {
         for place in 0..record.steps.len() {
             if record.steps[place].outcome == StepOutcome::Pending {
                 self.ledger.held(&record.id).await?;
-                let effect = self.step(record, place, handover, stop.as_mut()).await?;
+                let effect = self.step(record, place, places, handover, stop.as_mut()).await?;
                 record.released |= effect == Effect::Begun;
             }
         }
@@ -375,6 +377,7 @@ impl<'a> Work<'a> {
         &self,
         record: &mut Record,
         place: usize,
+        places: &Places,
         handover: &Handover,
         stop: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<Effect, Error> {
@@ -382,7 +385,7 @@ impl<'a> Work<'a> {
         self.events.emit(Event::StepStarted { step: name.clone() });
         let began = self.events.elapsed_ms();
         let result = tokio::select! {
-            result = self.effect(record, place, handover) => Some(result),
+            result = self.effect(record, place, places, handover) => Some(result),
             () = stop => None,
         };
         let duration_ms = self.events.elapsed_ms().saturating_sub(began);
@@ -415,14 +418,20 @@ impl<'a> Work<'a> {
     }
 
     /// What a step does to the environment.
-    async fn effect(&self, record: &Record, place: usize, handover: &Handover) -> Result<Effect, Error> {
+    async fn effect(
+        &self,
+        record: &Record,
+        place: usize,
+        places: &Places,
+        handover: &Handover,
+    ) -> Result<Effect, Error> {
         let step = &record.steps[place];
         let log = StepLog::new(self.events, &step.name);
         if let (Some(target), Some(service)) = (&step.target, step.services.first()) {
             let image = record.images.get(service);
             let missing = || Error::NoImageOf { service: service.clone(), step: step.name.clone() };
-            let reference = &image.ok_or_else(missing)?.reference;
-            return native::bring(step, target, reference, self.wait, &|line| log.line(line)).await;
+            let wanted = Wanted::new(service, image.ok_or_else(missing)?, places);
+            return native::bring(step, target, &wanted, self.wait, &|line| log.line(line)).await;
         }
         let ran = self.hook(step, &step.run, handover)?.run(&log).await;
         ran.map(|()| Effect::Done).map_err(|failure| Error::Step {

@@ -18,6 +18,7 @@ mod records;
 mod rollback;
 mod sources;
 mod undeploy;
+mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
@@ -243,7 +244,7 @@ async fn deploy(
             forced: forced(options, way),
         };
         let mut steps = due::steps(&context)?;
-        work.survey(&images, &mut steps).await?;
+        work.survey(&images, &places, &mut steps).await?;
         if forced(options, way).is_none() && base.is_some() {
             work.ask(&environment.name, &images, &mut steps).await?;
         }

@@ -3,6 +3,7 @@
 use shipper_deploy::{Step, Target};
 
 use super::execute::Effect;
+use super::wanted::Wanted;
 use crate::Error;
 
 /// What a target runs.
@@ -18,7 +19,7 @@ fn without(step: &Step) -> Error {
 
 /// Always [`Error::WithoutAws`].
 #[expect(clippy::unused_async, reason = "with AWS it asks")]
-pub(super) async fn look(step: &Step, _: &Target, _: Option<&str>) -> Result<Seen, Error> {
+pub(super) async fn look(step: &Step, _: &Target, _: Option<&Wanted<'_>>) -> Result<Seen, Error> {
     Err(without(step))
 }
 
@@ -27,7 +28,7 @@ pub(super) async fn look(step: &Step, _: &Target, _: Option<&str>) -> Result<See
 pub(super) async fn bring(
     step: &Step,
     _: &Target,
-    _: &str,
+    _: &Wanted<'_>,
     _: bool,
     _: &(dyn Fn(&str) + Sync),
 ) -> Result<Effect, Error> {

@@ -3,6 +3,7 @@
 use shipper_deploy::{Pins, Record, State, StepOutcome};
 
 use super::execute::digest;
+use super::wanted::Wanted;
 use super::{Places, Work, native};
 use crate::Error;
 
@@ -32,8 +33,8 @@ impl Work<'_> {
             else {
                 continue;
             };
-            let image = record.images.get(service).map(|image| image.reference.as_str());
-            let seen = native::look(step, target, image).await?;
+            let wanted = record.images.get(service).map(|image| Wanted::new(service, image, places));
+            let seen = native::look(step, target, wanted.as_ref()).await?;
             match seen.change {
                 None => {}
                 Some(_) if seen.is_changing => return Ok(false),

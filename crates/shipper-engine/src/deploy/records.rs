@@ -9,6 +9,7 @@ use shipper_tag::Facts;
 use tokio::task::JoinSet;
 
 use super::observe::is_open;
+use super::wanted::Wanted;
 use super::{Work, native, sources, store_of};
 use crate::facts::facts_for_names;
 use crate::{Error, Events, Project, Silent, registries};
@@ -90,18 +91,28 @@ pub struct TargetStatus {
 /// As [`history`].
 pub async fn status(project: &Project) -> Result<Vec<EnvironmentStatus>, Error> {
     let mut all = Vec::new();
+    let (run, _) = facts_for_names(project, &crate::FactsOverrides::default())?;
     for (mut last, mut observed) in recorded(project).await? {
+        let is_asked = |record: &Record| record.steps.iter().any(|step| step.target.is_some());
+        if !is_asked(&last) && !observed.as_ref().is_some_and(is_asked) {
+            all.push(EnvironmentStatus { last, observed, targets: Vec::new() });
+            continue;
+        }
+        let store = store_named(project, last.id.environment(), &run).await?;
+        let (ledger, events) = (Ledger::new(&store), Events::new(Arc::new(Silent)));
+        let work = Work::new(project, &ledger, &events);
+        let places = sources::places(project, &store, &last.images);
         // Who may not write learns the same from the targets below.
-        if is_open(&last) && find_out(project, &mut last).await.unwrap_or(false) && last.state == State::Observed {
+        if is_open(&last) && work.find_out(&mut last, &places).await.unwrap_or(false) && last.state == State::Observed {
             observed = None;
         }
         let mut known = EnvironmentStatus { last, observed, targets: Vec::new() };
         let running = known.running().clone();
+        let places = sources::places(project, &store, &running.images);
         for step in running.steps.iter().filter(|_| running.kind.deploys()) {
-            let Some(target) = &step.target else { continue };
-            let image = step.services.first().and_then(|service| running.images.get(service));
-            let seen = native::look(step, target, image.map(|image| image.reference.as_str())).await;
-            let (image, difference) = match seen {
+            let (Some(target), Some(service)) = (&step.target, step.services.first()) else { continue };
+            let wanted = running.images.get(service).map(|image| Wanted::new(service, image, &places));
+            let (image, difference) = match native::look(step, target, wanted.as_ref()).await {
                 Ok(seen) => (Some(seen.image), seen.change),
                 Err(error) => (None, Some(error.chain().join(": "))),
             };
@@ -110,15 +121,6 @@ pub async fn status(project: &Project) -> Result<Vec<EnvironmentStatus>, Error> 
         all.push(known);
     }
     Ok(all)
-}
-
-/// Finds out what became of a deployment that was not waited for.
-async fn find_out(project: &Project, record: &mut Record) -> Result<bool, Error> {
-    let (run, _) = facts_for_names(project, &crate::FactsOverrides::default())?;
-    let store = store_named(project, record.id.environment(), &run).await?;
-    let (ledger, events) = (Ledger::new(&store), Events::new(Arc::new(Silent)));
-    let places = sources::places(project, &store, &record.images);
-    Work::new(project, &ledger, &events).find_out(record, &places).await
 }
 
 /// What the records say of each environment: its last deployment, and the last one that was observed, where that is another

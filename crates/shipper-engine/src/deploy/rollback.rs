@@ -72,6 +72,13 @@ async fn rollback(
             None => before(&ledger, &standing, base).await?,
         };
         let target = target.ok_or_else(nothing)?;
+        let mut places = super::Places::new();
+        for (service, image) in &target.images {
+            let failed = |source| Error::Store { action: format!("use {}", image.reference), source };
+            let repository = store.repository(&image.repository.parse().map_err(failed)?);
+            trust.require(&repository, &image.digest.parse().map_err(failed)?).await?;
+            places.insert(service.clone(), repository);
+        }
         let steps = target.steps.iter().map(|step| {
             let mut step = step.clone();
             // Policies and the like are of a checkout, which may not be there.
@@ -92,20 +99,13 @@ async fn rollback(
             .collect();
         let (commit, wait) = (target.commit.clone(), !options.no_wait);
         let work = Work { commit, wait, ..Work::new(project, &ledger, events) };
-        work.survey(&target.images, &mut steps).await?;
+        work.survey(&target.images, &places, &mut steps).await?;
         events.emit(Event::DeployPlanned {
             environment: name.clone(),
             images: planned_images(Some(base), &target.images, &BTreeSet::new()),
             steps: steps.iter().map(|(_, planned)| planned.clone()).collect(),
         });
         let steps: Vec<_> = steps.into_iter().map(|(step, _)| step).collect();
-        let mut places = super::Places::new();
-        for (service, image) in &target.images {
-            let failed = |source| Error::Store { action: format!("use {}", image.reference), source };
-            let repository = store.repository(&image.repository.parse().map_err(failed)?);
-            trust.require(&repository, &image.digest.parse().map_err(failed)?).await?;
-            places.insert(service.clone(), repository);
-        }
         let references = references(&target.images);
         if options.dry_run {
             return Ok(ended(DeployResult::Planned, Some(&target), references));

@@ -128,7 +128,7 @@ impl Work<'_> {
         places: &Places,
         stop: Pin<&mut impl Future<Output = ()>>,
     ) -> Result<(), Error> {
-        self.step(record, 0, handover, stop).await?;
+        self.step(record, 0, places, handover, stop).await?;
         self.reach(record, State::Applied).await?;
         let mut left = Vec::new();
         for repository in places.values() {

@@ -17,6 +17,7 @@ impl Error {
             | Self::Unsigned { .. }
             | Self::StillNotReady { .. }
             | Self::Step { .. }
+            | Self::NoPlatform { .. }
             | Self::Contended { .. } => ExitCode::DeployFailed,
             Self::NoBootstrap { .. }
             | Self::NothingRuns { .. }
@@ -85,6 +86,9 @@ impl Error {
                 Some(format!("put the command that does into `remove` of `[env.{environment}]`"))
             }
             Self::NotBuilt { .. } => Some("leave `--no-build` out, or run `shipper ship` first".to_owned()),
+            Self::NoPlatform { known, .. } => {
+                Some(format!("it has {}; `platforms` of the service says for which it is built", known.join(", ")))
+            }
             Self::NoImageOf { .. } => Some("deploy all services once, or name it in `--image`".to_owned()),
             #[cfg(feature = "aws")]
             Self::Target { source, .. } if source.hint().is_some() => source.hint(),

@@ -110,7 +110,7 @@ impl ApiFault {
 
 /// Whether the service of an action speaks JSON.
 fn is_json(action: &str) -> bool {
-    action.starts_with("ecr:") || action.starts_with("ecs:")
+    ["ecr:", "ecs:", "lambda:"].iter().any(|service| action.starts_with(service))
 }
 
 #[derive(Default)]
@@ -119,6 +119,10 @@ pub(super) struct Script(Mutex<Vec<ApiFault>>);
 impl Script {
     pub(super) fn add(&self, fault: ApiFault) {
         lock(&self.0).push(fault);
+    }
+
+    pub(super) fn clear(&self) {
+        lock(&self.0).clear();
     }
 
     pub(super) fn strike(&self, action: &str) -> Option<ApiFault> {

@@ -1,5 +1,5 @@
 //! AWS in this process, for tests: the control plane of ECR over the store of a [`FakeRegistry`], CloudFormation with
-//! scripted states, services of ECS, STS, and the logins of IAM Identity Center, on one free loopback port (`AWS_ENDPOINT_URL`).
+//! scripted states, services of ECS, functions of Lambda, STS, and the logins of IAM Identity Center, on one free loopback port (`AWS_ENDPOINT_URL`).
 //!
 //! Invariants: digests are those of the stored bytes; what ECR refuses is refused; the clock is the test's; every call
 //! is in the log, also one that a fault hits.
@@ -8,6 +8,7 @@ mod cloudformation;
 mod ecr;
 mod ecs;
 mod fault;
+mod lambda;
 mod query;
 mod sso;
 mod sts;
@@ -51,6 +52,8 @@ pub struct Call {
 /// An answer of a service.
 enum Answer {
     Json(Value),
+    /// With a status.
+    Plain(u16, Value),
     Xml(String),
     /// Status, code, message.
     Refused(u16, &'static str, String),
@@ -67,6 +70,7 @@ struct Inner {
     account: Mutex<String>,
     ecr: Mutex<ecr::State>,
     ecs: Mutex<ecs::Ecs>,
+    functions: Mutex<lambda::Functions>,
     stacks: Mutex<cloudformation::Stacks>,
     logins: Mutex<sso::Logins>,
     script: fault::Script,
@@ -115,6 +119,7 @@ impl FakeAws {
             account: Mutex::new(ACCOUNT.to_owned()),
             ecr: Mutex::default(),
             ecs: Mutex::default(),
+            functions: Mutex::default(),
             stacks: Mutex::default(),
             logins: Mutex::default(),
             script: fault::Script::default(),
@@ -247,9 +252,35 @@ impl FakeAws {
         lock(&self.inner.ecs).of_service(cluster, service)
     }
 
+    /// Makes a function of Lambda (`x86_64` or `arm64`) with version 1 of an image and an alias of it.
+    pub fn set_function(&self, name: &str, architecture: &str, image: &str, alias: &str) {
+        lock(&self.inner.functions).set(name, architecture, image, alias);
+    }
+
+    /// Sets what updates of functions to come go through: statuses such as `InProgress`, `Successful`, `Failed/ImageAccessDenied`.
+    pub fn script_updates(&self, states: &[&str]) {
+        lock(&self.inner.functions).script = states.iter().map(|state| (*state).to_owned()).collect();
+    }
+
+    /// Sends a tenth of the calls of an alias to another version.
+    pub fn split_alias(&self, name: &str, alias: &str, version: &str) {
+        lock(&self.inner.functions).split(name, alias, version);
+    }
+
+    /// The image that callers of an alias get.
+    #[must_use]
+    pub fn image_of_alias(&self, name: &str, alias: &str) -> Option<String> {
+        lock(&self.inner.functions).image_of_alias(name, alias)
+    }
+
     /// Adds a fault; the first that fits a call strikes.
     pub fn fault(&self, fault: ApiFault) {
         self.inner.script.add(fault);
+    }
+
+    /// Ends all faults.
+    pub fn clear_faults(&self) {
+        self.inner.script.clear();
     }
 
     /// All calls so far, in order of arrival.
@@ -347,6 +378,19 @@ async fn handle(
         };
         return respond(answer, true);
     }
+    if let Some(action) = lambda::action(&method, &uri) {
+        let (key, scope) = query::signed(header("authorization"));
+        let parameters: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let is_signed = scope == format!("{REGION}/lambda") && !header("x-amz-date").is_empty();
+        let call = Call { action: action.to_owned(), parameters: parameters.clone(), scope, key };
+        lock(&inner.calls).push(call);
+        let answer = match inner.script.strike(action) {
+            Some(fault) => fault.answer(action),
+            None if !is_signed => Answer::Refused(403, "MissingAuthenticationTokenException", String::new()),
+            None => lambda::answer(&inner, action, &uri, &parameters),
+        };
+        return respond_rest(answer);
+    }
     let target = header("x-amz-target");
     let of_json = JSON_SERVICES.iter().find_map(|(service, prefix)| {
         let operation = target.strip_prefix(prefix)?.strip_prefix('.')?;
@@ -381,8 +425,23 @@ async fn handle(
     respond(answer, is_json)
 }
 
+/// As services of the REST protocol answer: the code of an error is in a header.
+fn respond_rest(answer: Answer) -> Response<Body> {
+    let code = if let Answer::Refused(_, code, _) = &answer { *code } else { "" };
+    let answer = match answer {
+        Answer::Refused(status, _, message) => Answer::Plain(status, json!({"Type": "User", "Message": message})),
+        answer => answer,
+    };
+    let mut response = respond(answer, true);
+    if !code.is_empty() {
+        response.headers_mut().insert("x-amzn-errortype", code.parse().expect("because codes are plain"));
+    }
+    response
+}
+
 fn respond(answer: Answer, is_json: bool) -> Response<Body> {
     let (status, kind, body) = match answer {
+        Answer::Plain(status, body) => (status, "application/json", body.to_string()),
         Answer::Json(body) => (200, "application/x-amz-json-1.1", body.to_string()),
         Answer::Xml(body) => (200, "text/xml", body),
         Answer::Refused(status, code, message) if is_json => {

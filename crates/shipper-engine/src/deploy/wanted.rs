@@ -1,0 +1,66 @@
+//! The image of a service as a target needs it: for one platform, where it is of several.
+
+use shipper_deploy::Image;
+use shipper_oci::{ManifestKind, Platform, Repository, Selector};
+
+use super::Places;
+use super::execute::digest;
+use crate::{Error, attach};
+
+/// An image, and where it is.
+pub(super) struct Wanted<'a> {
+    pub(super) image: &'a Image,
+    repository: Option<&'a Repository>,
+}
+
+/// What an image has for a platform.
+pub(super) enum Found {
+    /// This part, or the image itself.
+    Part(String),
+    /// None, but one for each of these.
+    Others(Vec<String>),
+    /// The image is not there yet: in a dry run.
+    Absent,
+}
+
+impl<'a> Wanted<'a> {
+    pub(super) fn new(service: &str, image: &'a Image, places: &'a Places) -> Self {
+        Self { image, repository: places.get(service) }
+    }
+
+    /// `host/repository@sha256:..` of what the image has for a platform, such as `linux/arm64`.
+    ///
+    /// # Errors
+    /// [`Error::Store`] where it could not be told.
+    pub(super) async fn for_platform(&self, platform: &str) -> Result<Found, Error> {
+        let reference = &self.image.reference;
+        let failed = |source| Error::Store { action: format!("look for {platform} in {reference}"), source };
+        let Some(repository) = self.repository else { return Ok(Found::Absent) };
+        let wanted: Platform = platform.parse().map_err(failed)?;
+        let manifest = repository.manifest(&Selector::Digest(digest(&self.image.digest)?)).await.map_err(failed)?;
+        let Some(manifest) = manifest else { return Ok(Found::Absent) };
+        match manifest.kind() {
+            ManifestKind::Index(index) => {
+                let images = || index.manifests.iter().filter(|part| attach::about(part).is_none());
+                let is_it = |part: &&shipper_oci::Descriptor| {
+                    part.platform.as_ref().is_some_and(|platform| platform.matches(&wanted))
+                };
+                if let Some(part) = images().find(is_it) {
+                    let name = reference.split_once('@').map_or(reference.as_str(), |(name, _)| name);
+                    return Ok(Found::Part(format!("{name}@{}", part.digest)));
+                }
+                let known = images().filter_map(|part| part.platform.as_ref().map(ToString::to_string));
+                Ok(Found::Others(known.collect()))
+            }
+            ManifestKind::Image(image) => {
+                let bytes = repository.blob(&image.config).await.map_err(failed)?;
+                let config: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+                let text = |name: &str| config[name].as_str().unwrap_or("unknown").to_owned();
+                let variant = config["variant"].as_str().map_or_else(String::new, |variant| format!("/{variant}"));
+                let own = format!("{}/{}{variant}", text("os"), text("architecture"));
+                let is_it = own.parse::<Platform>().is_ok_and(|own| own.matches(&wanted));
+                Ok(if is_it { Found::Part(reference.clone()) } else { Found::Others(vec![own]) })
+            }
+        }
+    }
+}
