@@ -113,14 +113,72 @@ fn loads(engine: &DockerEngine) {
     assert!(found, "the container has the image's files");
 }
 
+/// An image of several platforms: the store of containerd has it whole, the engine's own the part that runs here.
+fn loads_platforms(engine: &DockerEngine, store: ImageStore) {
+    let project = Project::new(
+        "[project]\nname = 'demo'\n[service.site]\nfiles = { '/srv' = 'site' }\nplatforms = ['linux/amd64', 'linux/arm64']\n",
+    );
+    project.repo.write("site/index.html", "hello\n");
+    let run = |arguments: &[&str]| {
+        let mut command = project.command(arguments);
+        command.envs(engine.variables());
+        Ran::of(&command.output().expect("starts"))
+    };
+    let shipped = run(&["ship", "--load"]).ok();
+    let plan = project.plan();
+    let tag = text(&plan["services"][0]["tag"]);
+    let source = format!("oci:{}:{tag}", project.layout("demo/site").display());
+    let index = Skopeo::find().expect("is there").digest(&source);
+    let inspected = engine.docker(&["image", "inspect", &format!("demo/site:{tag}")]).output().expect("docker runs");
+    let inspected: serde_json::Value = serde_json::from_slice(&inspected.stdout).expect("JSON");
+    let left_out = |arguments: &[&str]| {
+        let ran = run(arguments).ok();
+        serde_json::from_str::<serde_json::Value>(&ran.stdout).expect("JSON")["platforms-left-out"].clone()
+    };
+    let again = left_out(&["copy", &source, "docker-daemon:demo/site", "--json"]);
+    if store == ImageStore::Containerd {
+        assert!(!shipped.stderr.contains("left out"), "{}", shipped.stderr);
+        assert_eq!(inspected[0]["Id"], index.as_str());
+        assert_eq!(again, serde_json::json!([]));
+        let saved = project.path().join("saved.tar");
+        let save = ["save", "--output", &saved.display().to_string(), &format!("demo/site:{tag}")];
+        assert!(engine.docker(&save).status().expect("docker runs").success());
+        let copied = run(&["copy", &format!("oci-archive:{}", saved.display()), "oci:back:x"]).ok();
+        assert_eq!(copied.stdout.trim_end(), index, "the engine has every byte of all platforms");
+    } else {
+        shipped.says("the image for linux/amd64 alone").says("left out: linux/arm64");
+        assert_eq!(again, serde_json::json!(["linux/arm64"]));
+    }
+    run(&["copy", &source, "docker-daemon:demo/site"]).ok().says("0 of 1");
+}
+
 #[test]
 fn an_engine_takes_images_into_its_own_store() {
-    loads(&need!(DockerEngine::start(Suite::Stable, ImageStore::Classic)));
+    let engine = need!(DockerEngine::start(Suite::Stable, ImageStore::Classic));
+    loads(&engine);
+    loads_platforms(&engine, ImageStore::Classic);
 }
 
 #[test]
 fn an_engine_takes_images_into_the_store_of_containerd() {
-    loads(&need!(DockerEngine::start(Suite::Stable, ImageStore::Containerd)));
+    let engine = need!(DockerEngine::start(Suite::Stable, ImageStore::Containerd));
+    loads(&engine);
+    loads_platforms(&engine, ImageStore::Containerd);
+}
+
+#[test]
+fn an_index_without_an_image_for_the_engine_names_those_that_there_are() {
+    let engine = need!(DockerEngine::start(Suite::Stable, ImageStore::Classic));
+    let project = Project::new(
+        "[project]\nname = 'demo'\n[service.site]\nfiles = { '/srv' = 'site' }\nplatforms = ['linux/arm64', 'linux/riscv64']\n",
+    );
+    project.repo.write("site/index.html", "hello\n");
+    project.ship();
+    let tag = text(&project.plan()["services"][0]["tag"]);
+    let source = format!("oci:{}:{tag}", project.layout("demo/site").display());
+    let mut command = project.command(["copy", &source, "docker-daemon:demo/site"]);
+    let ran = Ran::of(&command.envs(engine.variables()).output().expect("starts"));
+    ran.exits(1).says("has no image for linux/amd64, only for linux/arm64, linux/riscv64");
 }
 
 /// An engine says 200 first and what went wrong afterwards.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use shipper_oci::{Archive, Descriptor, Engine, Manifest, ManifestKind, Repository, Selector};
+use shipper_oci::{Archive, Descriptor, Engine, Extent, Manifest, ManifestKind, Repository, Selector};
 
 use crate::amazon::Logins;
 use crate::bases::located;
@@ -155,10 +155,13 @@ pub struct Copied {
     pub present: usize,
     /// What lies beside it, and was brought too; an engine takes none.
     pub beside: Option<Beside>,
+    /// How much of it an engine has; of other destinations always all.
+    pub extent: Extent,
 }
 
 /// Copies an image or index with everything it refers to, and with what lies beside it: what refers to it, and its inputs.
-/// The destination has the same digest afterwards; a container engine (`docker-daemon:NAME`) has the same layers.
+/// The destination has the same digest afterwards; a container engine (`docker-daemon:NAME`) has the same layers, and of an index
+/// what [`Copied::extent`] says.
 ///
 /// # Errors
 /// [`Error::NoImage`] where the source is proven not to be there, [`Error::Copy`], [`Error::Store`].
@@ -176,6 +179,7 @@ pub async fn copy(options: &Options, from: &str, destination: &str) -> Result<Co
             blobs,
             present: 1 - blobs,
             beside: None,
+            extent: loaded.extent,
         });
     }
     let to = place(options, destination).await?;
@@ -193,6 +197,7 @@ pub async fn copy(options: &Options, from: &str, destination: &str) -> Result<Co
         blobs: report.uploaded + report.mounted,
         present: report.existed,
         beside: Some(beside),
+        extent: Extent::Whole,
     })
 }
 

@@ -112,6 +112,7 @@ pub use ship::{Planned, ShipOptions, Shipped, plan, ship, ship_until};
 pub use shipper_aws::Region;
 #[cfg(feature = "aws")]
 pub use shipper_ecr::RepositoryGoal;
+pub use shipper_oci::Extent;
 pub use shipper_plan::{Origin, Overrides};
 pub use shipper_report::{
     Action, BlobCounts, DeployResult, Event, ExitCode, FORMAT, FailedStep, FileChange, LeftOut, MeasuredLayer,

@@ -5,7 +5,7 @@ mod execute;
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 
-use shipper_oci::{Digest, ProgressSink, Repository, Selector};
+use shipper_oci::{Digest, Extent, ProgressSink, Repository, Selector};
 use shipper_plan::{Existing, Origin, PlatformFacts, Service, ServiceFacts};
 use shipper_report::{Action, Event, ExitCode, Name, Phase, PlannedService, ShippedImage};
 use tokio::task::JoinSet;
@@ -421,15 +421,20 @@ async fn load(project: &Project, repositories: &BTreeMap<String, Repository>, sh
             let engine = images::engine(&project.environment)?;
             let selector = Selector::Digest(image.digest.parse()?);
             let identity = image.reference.rsplit_once('@').map_or(image.reference.as_str(), |(name, _)| name);
+            let mut extent = Extent::Whole;
             for tag in [identity.rsplit_once(':').map_or("latest", |(_, tag)| tag), "latest"] {
-                engine.load(&repositories[service], &selector, &format!("{name}:{tag}")).await?;
+                extent = engine.load(&repositories[service], &selector, &format!("{name}:{tag}")).await?.extent;
             }
-            Ok(())
+            Ok(extent)
         };
-        if let Err(source) = result.await {
-            let error = Error::Load { service: service.clone(), source: Box::new(source) };
-            tell(events, Some(service), &error);
-            shipped.failures.push(error);
+        match result.await {
+            Ok(Extent::Whole) => {}
+            Ok(extent) => events.warn(Some(service), format!("the container engine got {extent}")),
+            Err(source) => {
+                let error = Error::Load { service: service.clone(), source: Box::new(source) };
+                tell(events, Some(service), &error);
+                shipped.failures.push(error);
+            }
         }
     }
 }

@@ -6,20 +6,20 @@
 //!
 //! Invariant: an image counts as loaded when the engine, asked for the name afterwards, has exactly its layers.
 
+mod archive;
+
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
-use serde_json::json;
 
+use self::archive::Content;
 use crate::error::shown;
 use crate::http::{self, BodyStream};
-use crate::store::{Target, blocking};
-use crate::upload::{Failure, file_stream, remote_stream};
+use crate::upload::Failure;
 use crate::{
-    Descriptor, Digest, Error, ImageManifest, Manifest, ManifestKind, Reference, Repository, Result, Selector, Timeouts,
+    Descriptor, Digest, Error, Manifest, ManifestKind, Platform, Reference, Repository, Result, Selector, Timeouts,
 };
 
 /// Longest answer that is read, in bytes.
@@ -27,6 +27,9 @@ const MAX_ANSWER: usize = 1024 * 1024;
 
 /// The socket where neither the environment nor the user says otherwise.
 const SOCKET: &str = "/var/run/docker.sock";
+
+/// What tells of containerd's store in an engine's "DriverStatus".
+const SNAPSHOTTER: &str = "io.containerd.snapshotter.v1";
 
 /// A container engine.
 #[derive(Debug, Clone)]
@@ -43,10 +46,51 @@ pub struct Engine {
 pub struct Loaded {
     /// The name in full.
     pub name: String,
-    /// Digest of the image's manifest at its source; that of the engine's platform where it was an index.
+    /// Digest of what was loaded at its source: of an index that of the engine's platform, or of the whole.
     pub digest: Digest,
+    /// How much of the source that is.
+    pub extent: Extent,
     /// Bytes of the blobs sent; 0 when the engine had the image under that name.
     pub bytes: u64,
+}
+
+/// How much of its source an engine has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Extent {
+    /// All of it: an image, or an index with all its images in the store of containerd.
+    Whole,
+    /// Of an index the image for one platform, since the engine's own store takes no more.
+    Platform {
+        /// The platform.
+        platform: String,
+        /// The other platforms that there are, in the order of the index.
+        others: Vec<String>,
+    },
+}
+
+impl fmt::Display for Extent {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole => out.write_str("all of it"),
+            Self::Platform { platform, others } => {
+                write!(
+                    out,
+                    "the image for {platform} alone, for the engine's store takes no image of several platforms"
+                )?;
+                if others.is_empty() { Ok(()) } else { write!(out, " (left out: {})", others.join(", ")) }
+            }
+        }
+    }
+}
+
+/// What is to be loaded.
+struct Chosen {
+    /// What gets the name: the image, or the index that it is of.
+    root: Manifest,
+    /// The image for the engine's platform.
+    image: Manifest,
+    extent: Extent,
 }
 
 impl Engine {
@@ -97,12 +141,14 @@ impl Engine {
         &self.host
     }
 
-    /// Loads an image under a name with a tag (`latest` without one). Of an index, the image for the engine's platform.
-    /// When the name is that image already, nothing is sent.
+    /// Loads an image under a name with a tag (`latest` without one). An index is loaded whole where the engine keeps images in
+    /// containerd's store, else the image for the engine's platform, which [`Loaded::extent`] says. When the name is that image
+    /// already, nothing is sent.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when the source does not have it, or not for this platform; [`Error::Unreachable`] and
-    /// [`Error::Engine`] for what the engine does; [`Error::InvalidReference`] for a name with a digest.
+    /// [`Error::NotFound`] when the source does not have it, [`Error::NoPlatform`] when it has none for the engine's platform;
+    /// [`Error::Unreachable`] and [`Error::Engine`] for what the engine does; [`Error::InvalidReference`] for a name with a
+    /// digest.
     pub async fn load(&self, from: &Repository, selector: &Selector, name: &str) -> Result<Loaded> {
         let mut reference = Reference::parse_docker(name)?;
         if reference.digest.is_some() {
@@ -110,41 +156,65 @@ impl Engine {
         }
         let tag = reference.tag.take().unwrap_or_else(|| "latest".parse().expect("because it is a tag"));
         let name = format!("{}/{}:{tag}", reference.registry, reference.repository);
-        let manifest = self.image(from, selector).await?;
-        let image = manifest.as_image().ok_or_else(|| Error::NotFound { what: from.reference(selector) })?;
-        let config = from.blob(&image.config).await?;
-        let layers = diff_ids(&manifest, &config)?;
-        if let Some(known) = self.inspect(&name).await?
-            && (known.id == *image.config.digest.as_str() || known.id == *manifest.digest().as_str())
-        {
-            return Ok(Loaded { name, digest: manifest.digest().clone(), bytes: 0 });
+        let Chosen { root, image, extent } = self.choose(from, selector).await?;
+        let digest = root.digest().clone();
+        let config = &image.as_image().ok_or_else(|| Error::NotFound { what: from.reference(selector) })?.config;
+        let layers = diff_ids(&image, &from.blob(config).await?)?;
+        // The engine's own store calls an image by its configuration.
+        let is_it =
+            |known: &Known| known.id == *digest.as_str() || root == image && known.id == *config.digest.as_str();
+        if self.inspect(&name).await?.is_some_and(|known| is_it(&known)) {
+            return Ok(Loaded { name, digest, extent, bytes: 0 });
         }
+        let content = Content::of(from, &root).await?;
+        let bytes = content.bytes;
         let failure = Failure::default();
-        let (stream, bytes) = tar(from, &manifest, image, config, &name, &failure)?;
-        self.send(stream, &failure).await?;
+        self.send(content.archive(&root, &image, &name, &failure), &failure).await?;
         match self.inspect(&name).await? {
-            Some(known) if known.root_fs.layers == layers => {
-                Ok(Loaded { name, digest: manifest.digest().clone(), bytes })
+            Some(known) if known.root_fs.layers != layers => {
+                Err(self.refused("load", format!("{name} has other layers afterwards")))
             }
-            Some(_) => Err(self.refused("load", format!("{name} has other layers afterwards"))),
+            Some(known) if root != image && !is_it(&known) => {
+                Err(self.refused("load", format!("{name} is {} afterwards, not {digest}", shown(&known.id))))
+            }
+            Some(_) => Ok(Loaded { name, digest, extent, bytes }),
             None => Err(self.refused("load", format!("it does not have {name} afterwards"))),
         }
     }
 
-    /// The manifest itself, or that of an index for the engine's platform.
-    async fn image(&self, from: &Repository, selector: &Selector) -> Result<Manifest> {
+    /// The manifest itself; of an index all of it, or the image for the engine's platform.
+    async fn choose(&self, from: &Repository, selector: &Selector) -> Result<Chosen> {
         let absent = |what: String| Error::NotFound { what };
-        let found = from.manifest(selector).await?.ok_or_else(|| absent(from.reference(selector)))?;
-        let ManifestKind::Index(index) = found.kind() else { return Ok(found) };
-        let version = self.known_version().await?;
-        let fits = |child: &&Descriptor| {
-            child.platform.as_ref().is_some_and(|own| own.os == version.os && own.architecture == version.arch)
+        let root = from.manifest(selector).await?.ok_or_else(|| absent(from.reference(selector)))?;
+        let ManifestKind::Index(index) = root.kind() else {
+            return Ok(Chosen { image: root.clone(), root, extent: Extent::Whole });
         };
-        let child = index.manifests.iter().find(fits).ok_or_else(|| {
-            absent(format!("an image for {}/{} in {}", version.os, version.arch, from.reference(selector)))
+        let version = self.known_version().await?;
+        let fits = |own: &Platform| own.os == version.os && own.architecture == version.arch;
+        let images: Vec<(&Descriptor, &Platform)> = index.manifests.iter().filter_map(image_of).collect();
+        let child = images.iter().find(|(_, own)| fits(own)).ok_or_else(|| Error::NoPlatform {
+            what: from.reference(selector),
+            wanted: format!("{}/{}", version.os, version.arch),
+            known: images.iter().map(|(_, own)| shown(&own.to_string())).collect(),
         })?;
-        let selector = Selector::Digest(child.digest.clone());
-        from.manifest(&selector).await?.ok_or_else(|| absent(from.reference(&selector)))
+        let by_digest = Selector::Digest(child.0.digest.clone());
+        let image = from.manifest(&by_digest).await?.ok_or_else(|| absent(from.reference(&by_digest)))?;
+        if self.keeps_indexes().await? {
+            return Ok(Chosen { root, image, extent: Extent::Whole });
+        }
+        let others =
+            images.iter().filter(|(one, _)| one.digest != child.0.digest).map(|(_, own)| shown(&own.to_string()));
+        let extent = Extent::Platform { platform: shown(&child.1.to_string()), others: others.collect() };
+        Ok(Chosen { root: image.clone(), image, extent })
+    }
+
+    /// Whether images are kept in containerd's store, which has indexes.
+    async fn keeps_indexes(&self) -> Result<bool> {
+        let info: Option<Info> = self.get("info").await?;
+        let status = info.map(|info| info.driver_status).unwrap_or_default();
+        Ok(status
+            .iter()
+            .any(|pair| matches!(pair.as_slice(), [name, value] if name == "driver-type" && value == SNAPSHOTTER)))
     }
 
     async fn known_version(&self) -> Result<Version> {
@@ -246,6 +316,20 @@ struct Version {
     arch: String,
 }
 
+/// What the engine says about itself ("DriverStatus": pairs of name and value).
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase")]
+struct Info {
+    #[serde(default, deserialize_with = "crate::descriptor::null_as_default")]
+    driver_status: Vec<Vec<String>>,
+}
+
+/// An entry of an index that is an image for a platform, and no statements about one.
+fn image_of(entry: &Descriptor) -> Option<(&Descriptor, &Platform)> {
+    let platform = entry.platform.as_ref().filter(|platform| platform.os != "unknown")?;
+    Some((entry, platform))
+}
+
 /// The message of an error answer.
 fn message(body: &[u8]) -> String {
     let document: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
@@ -262,87 +346,4 @@ fn diff_ids(manifest: &Manifest, config: &[u8]) -> Result<Vec<String>> {
         digest: manifest.digest().clone(),
         reason: "its configuration is not that of an image".to_owned(),
     })
-}
-
-/// A file of the archive: in memory, or a blob where it is.
-enum Part {
-    Bytes(Bytes),
-    Blob(Box<(Repository, Descriptor)>),
-}
-
-/// The archive as a stream, and the bytes of the blobs in it.
-fn tar(
-    from: &Repository,
-    manifest: &Manifest,
-    image: &ImageManifest,
-    config: Vec<u8>,
-    name: &str,
-    failure: &Failure,
-) -> Result<(BodyStream, u64)> {
-    let place = |digest: &Digest| format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex());
-    let mut entry = serde_json::to_value(manifest.descriptor()).unwrap_or_default();
-    let tag = name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
-    entry["annotations"] = json!({ "io.containerd.image.name": name, "org.opencontainers.image.ref.name": tag });
-    let index = json!({ "schemaVersion": 2, "manifests": [entry] });
-    let layers: Vec<String> = image.layers.iter().map(|layer| place(&layer.digest)).collect();
-    let saved = json!([{ "Config": place(&image.config.digest), "RepoTags": [name], "Layers": layers }]);
-    let mut parts = vec![
-        ("oci-layout".to_owned(), Part::Bytes(r#"{"imageLayoutVersion":"1.0.0"}"#.into())),
-        (place(manifest.digest()), Part::Bytes(manifest.shared_bytes())),
-        (place(&image.config.digest), Part::Bytes(config.into())),
-    ];
-    let mut total = image.config.size;
-    for layer in image.blobs().into_iter().skip(1) {
-        total += layer.size;
-        parts.push((place(&layer.digest), Part::Blob(Box::new((from.clone(), layer.clone())))));
-    }
-    parts.push(("index.json".to_owned(), Part::Bytes(index.to_string().into())));
-    parts.push(("manifest.json".to_owned(), Part::Bytes(saved.to_string().into())));
-    let failure = failure.clone();
-    let files = futures_util::stream::iter(parts).then(move |(path, part)| {
-        let failure = failure.clone();
-        async move { file(&path, part, failure.clone()).await.map_err(|error| failure.set(error)) }
-    });
-    let end = futures_util::stream::once(async { Ok(Bytes::from_static(&[0; 1024])) });
-    Ok((Box::pin(files.try_flatten().chain(end)), total))
-}
-
-/// Header, content and padding of one file.
-async fn file(path: &str, part: Part, failure: Failure) -> Result<BodyStream> {
-    let (size, content) = match part {
-        Part::Bytes(bytes) => {
-            let content: BodyStream = Box::pin(futures_util::stream::iter([Ok(bytes.clone())]));
-            (bytes.len() as u64, content)
-        }
-        Part::Blob(place) => {
-            let (from, blob) = *place;
-            (blob.size, blob_stream(&from, &blob, failure).await?)
-        }
-    };
-    let mut header = ::tar::Header::new_gnu();
-    header.set_entry_type(::tar::EntryType::Regular);
-    header.set_mode(0o644);
-    header.set_mtime(0);
-    header.set_size(size);
-    header
-        .set_path(path)
-        .map_err(|_| Error::InvalidImagePath { path: path.to_owned(), reason: "it is too long for an archive" })?;
-    header.set_cksum();
-    let head = Bytes::copy_from_slice(header.as_bytes());
-    let padding = Bytes::from(vec![0; usize::try_from((512 - size % 512) % 512).unwrap_or(0)]);
-    let head = futures_util::stream::iter([Ok(head)]);
-    Ok(Box::pin(head.chain(content).chain(futures_util::stream::iter([Ok(padding)]))))
-}
-
-/// A blob's bytes from where they are; those of a registry are verified on the way.
-async fn blob_stream(from: &Repository, blob: &Descriptor, failure: Failure) -> Result<BodyStream> {
-    match &from.target {
-        Target::Layout(layout) => {
-            let (layout, wanted) = (layout.clone(), blob.clone());
-            let path = blocking(move || layout.open_blob(&wanted).map(|(_, path)| path)).await?;
-            file_stream(path, blob, failure).await
-        }
-        Target::Registry(registry) => Ok(remote_stream(registry.open_blob(blob).await?, blob.clone(), failure)),
-        Target::Refused => Err(from.refused()),
-    }
 }

@@ -52,6 +52,16 @@ pub enum Error {
         /// The printable reference.
         what: String,
     },
+    /// An index has no image for a platform.
+    #[error("{what} has no image for {wanted}, only for {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
+    NoPlatform {
+        /// The printable reference of the index.
+        what: String,
+        /// The platform that was looked for.
+        wanted: String,
+        /// Those that are there, in the order of the index.
+        known: Vec<String>,
+    },
     /// A manifest was not written because something that it names is not there.
     #[error("{what} is incomplete: {missing} is missing")]
     Incomplete {
@@ -352,7 +362,7 @@ impl Error {
     /// Whether something is proven not to exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Error::NotFound { .. })
+        matches!(self, Error::NotFound { .. } | Error::NoPlatform { .. })
     }
 
     /// Whether the same call may succeed a little later. Calls have been retried already when this is returned.

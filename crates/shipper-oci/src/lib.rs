@@ -51,7 +51,7 @@ pub use check::{ContentReport, Fault, check_content};
 pub use copy::{CopyReport, Copying, copy};
 pub use copy_referrers::{ReferrersReport, copy_referrers};
 pub use credentials::{Credential, CredentialFuture, CredentialProvider, CredentialSources, Credentials};
-pub use daemon::{Engine, Loaded};
+pub use daemon::{Engine, Extent, Loaded};
 pub use descriptor::{Descriptor, media_type};
 pub use digest::{Algorithm, Digest, DigestHasher};
 pub use error::{Access, Error, Result, Source};

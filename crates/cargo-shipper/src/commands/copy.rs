@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use serde_json::{Value, json};
-use shipper_engine::{Beside, BesideInputs, ExitCode, units};
+use shipper_engine::{Beside, BesideInputs, ExitCode, Extent, units};
 
 use crate::cli::{CopyArgs, Global};
 use crate::commands::{block_on, options};
@@ -16,6 +16,13 @@ pub(crate) fn run(global: &Global, args: &CopyArgs, terminal: &Terminal) -> Resu
     if let Some(beside) = &copied.beside {
         warn(beside, terminal);
     }
+    let left_out = match &copied.extent {
+        Extent::Platform { others, .. } => {
+            terminal.warning(&format!("the container engine got {}", copied.extent));
+            others.as_slice()
+        }
+        _ => &[],
+    };
     if global.json {
         let document = json!({
             "format": shipper_engine::FORMAT,
@@ -25,6 +32,7 @@ pub(crate) fn run(global: &Global, args: &CopyArgs, terminal: &Terminal) -> Resu
             "blobs-copied": copied.blobs,
             "blobs-present": copied.present,
             "beside": copied.beside.as_ref().map(beside),
+            "platforms-left-out": left_out,
         });
         writeln!(terminal.stdout(), "{document}")?;
     } else {
