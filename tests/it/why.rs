@@ -1,5 +1,7 @@
 //! `shipper why`: the file, and what pulls it in.
 
+use shipper_testkit::FakeRegistry;
+
 use crate::support::{Project, text};
 
 /// A Dockerfile service and a `files` service, in a registry that does not exist.
@@ -79,6 +81,56 @@ fn what_is_no_commit_or_no_service_is_said() {
     let project = project();
     project.run(["why", "--against", "rev:nowhere"]).exits(2).says("nothing is fetched");
     project.run(["why", "nothing", "--against", "rev:HEAD"]).exits(2);
-    let wrong = project.run(["why", "--against", "main"]).exits(2);
-    assert!(wrong.stderr.contains("rev:main"), "{}", wrong.stderr);
+    project.run(["why", "--against", "rev:"]).exits(2).says("rev:main");
+    project.run(["why", "--against", "rev:HEAD", "--registry", "127.0.0.1:1"]).exits(2).says("asks no registry");
+    project.run(["why", "--against", "no tag"]).exits(2).says("no environment, no image");
+}
+
+#[test]
+fn an_image_a_tag_and_an_environment_are_compared_on_a_machine_without_history() {
+    let registry = FakeRegistry::start();
+    let config = format!(
+        "[project]\nname = 'demo'\nregistry = '{}'\n[service.docs]\nfiles = {{ '/srv/docs' = 'docs' }}\n\
+         [service.site]\nfiles = {{ '/srv/site' = 'site' }}\n\
+         [env.prod]\n[[env.prod.deploy]]\nrun = ['true']\n",
+        registry.host()
+    );
+    let mut project = Project::new(&config);
+    project.repo.write("docs/index.md", "1\n");
+    project.repo.write("site/index.html", "1\n");
+    project.run(["why", "--against", "prod"]).exits(1).says("nothing runs in `prod`");
+    project.run(["deploy", "prod"]).ok();
+    let digest = text(
+        &project.run(["inspect", &format!("{}/demo/docs:env-prod", registry.host()), "--json"]).ok().json()["digest"],
+    );
+    let first = format!("{}/demo/docs@{digest}", registry.host());
+    project.repo.write("docs/index.md", "2\n");
+    project.ship();
+    project.repo.write("docs/other.md", "new\n");
+    project.repo.commit("more");
+
+    // The machine has no cache, no records, and compares with what was deployed, not with what was shipped last.
+    let machine = project.clone_to();
+    let told = |against: &str| {
+        let explained = machine.run(["why", "--against", against, "--json"]).ok().json()["services"].clone();
+        let of = |one: &serde_json::Value| {
+            let files = one["reasons"][0]["files"].as_array().cloned().unwrap_or_default();
+            let files: Vec<String> = files.iter().map(|file| text(&file["path"])).collect();
+            (text(&one["service"]), one["due"] == true, files)
+        };
+        explained.as_array().expect("services").iter().map(of).collect::<Vec<_>>()
+    };
+    let docs = ("docs".to_owned(), true, vec!["docs/index.md".to_owned(), "docs/other.md".to_owned()]);
+    let site = ("site".to_owned(), false, vec![]);
+    assert_eq!(told("prod"), [docs.clone(), site.clone()]);
+    assert_eq!(told("env-prod"), [docs.clone(), site]);
+    assert_eq!(told(&first), [docs]);
+    let text_of = machine.run(["why", "--against", "prod"]).ok().stdout;
+    assert!(text_of.contains("site: the same as in prod"), "{text_of}");
+    assert!(text_of.contains("docs/other.md  (files: "), "{text_of}");
+
+    machine.run(["why", "site", "--against", &first]).exits(3).says("it is an image of `docs`");
+    machine.run(["why", "--against", "v9"]).exits(1).says("find v9");
+    let gone = format!("{}/demo/docs:v9", registry.host());
+    machine.run(["why", "--against", &gone]).exits(1).says(&gone);
 }

@@ -6,6 +6,7 @@ pub(crate) mod aws;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use shipper_engine::Against;
 
 /// Build a container image once, skip what has not changed, push it, deploy the same bytes everywhere.
 #[derive(Debug, Parser)]
@@ -383,17 +384,21 @@ pub(crate) struct WhyArgs {
     /// Services, with those they are built on; all where none is named
     #[arg(value_name = "SERVICE")]
     pub(crate) services: Vec<String>,
-    /// Compare with a commit instead of the image that is there, and ask no registry
-    #[arg(long, value_name = "rev:REV", value_parser = revision, conflicts_with = "registry")]
-    pub(crate) against: Option<String>,
+    /// Compare with what ran last in an environment, a tag of each service, one image, or (asking no registry) a commit
+    #[arg(long, value_name = "ENV|TAG|IMAGE|rev:REV", value_parser = against)]
+    pub(crate) against: Option<Against>,
     #[command(flatten)]
     pub(crate) place: Place,
 }
 
-/// `rev:main`.
-fn revision(text: &str) -> Result<String, String> {
-    let revision = text.strip_prefix("rev:").filter(|revision| !revision.is_empty());
-    revision.map(str::to_owned).ok_or_else(|| "write `rev:` and a branch, tag or commit, such as rev:main".to_owned())
+/// `prod`, `v1.2.0`, `ghcr.io/acme/api:v1.2.0`, `rev:main`.
+fn against(text: &str) -> Result<Against, String> {
+    match Against::parse(text) {
+        Against::Revision(revision) if revision.is_empty() => {
+            Err("write `rev:` and a branch, tag or commit, such as rev:main".to_owned())
+        }
+        against => Ok(against),
+    }
 }
 
 /// `NAME=VALUE`.

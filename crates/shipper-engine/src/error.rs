@@ -523,6 +523,14 @@ pub enum Error {
         /// As written.
         reference: String,
     },
+    /// What an image was made of is not known.
+    #[error("compare with {reference}: {problem}")]
+    NoInputs {
+        /// The image.
+        reference: String,
+        /// Why not.
+        problem: String,
+    },
     /// A lock file in a context can not be read, so that nobody could say what the image is made of.
     #[error("list what `{service}` is made of: {path}")]
     LockFile {
@@ -601,7 +609,7 @@ pub enum Error {
         why: String,
     },
     /// Nothing was observed to run in an environment.
-    #[error("bring out what runs in `{environment}`: nothing runs in `{environment}`")]
+    #[error("find what runs in `{environment}`: nothing runs in `{environment}`")]
     NothingRuns {
         /// The environment.
         environment: String,

@@ -134,6 +134,11 @@ fn in_layout(text: &str) -> Result<(&str, Option<Selector>), shipper_oci::Error>
     }
 }
 
+/// Whether a text is the reference of an image, where it could be the name of something in the configuration or a tag.
+pub(crate) fn is_reference(text: &str) -> bool {
+    text.contains([':', '/'])
+}
+
 /// The container engine that the environment leads to.
 pub(crate) fn engine(environment: &BTreeMap<String, String>) -> Result<Engine, shipper_oci::Error> {
     let runtime = environment.get("XDG_RUNTIME_DIR").map(Path::new);

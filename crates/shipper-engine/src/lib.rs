@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 #[cfg(feature = "aws")]
+mod against;
 mod amazon;
 #[cfg(not(feature = "aws"))]
 #[path = "without_aws.rs"]

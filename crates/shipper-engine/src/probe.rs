@@ -144,10 +144,25 @@ pub(crate) async fn previous(repository: &Repository, head: &Head) -> Option<Pre
 
 async fn at_tag(repository: &Repository, name: &str) -> Option<Previous> {
     let manifest = repository.manifest(&Selector::Tag(tag(name))).await.ok()??;
-    let key = stored_key(repository, &manifest).await.ok()??;
-    let identity: BuildKey = key.parse().ok()?;
-    let stored = repository.manifest(&Selector::Tag(tag(&identity.inputs_tag()))).await.ok()?;
     // Nothing can be compared with an image whose inputs are gone; the next hint may have them.
-    let platforms = inputs::read(repository, &stored?).await;
-    (!platforms.is_empty()).then_some(Previous { key, platforms })
+    inputs_of(repository, &manifest).await.ok()?.ok()
+}
+
+/// The inputs that lie beside an image, or why there are none.
+///
+/// # Errors
+/// As [`Repository::manifest`].
+pub(crate) async fn inputs_of(
+    repository: &Repository,
+    image: &Manifest,
+) -> shipper_oci::Result<Result<Previous, &'static str>> {
+    let Some(key) = stored_key(repository, image).await? else { return Ok(Err("it carries no key")) };
+    let Ok(identity) = key.parse::<BuildKey>() else { return Ok(Err("its key is none")) };
+    let artifact = repository.manifest(&Selector::Tag(tag(&identity.inputs_tag()))).await?;
+    let Some(artifact) = artifact else { return Ok(Err("its inputs are not there any more")) };
+    let platforms = inputs::read(repository, &artifact).await;
+    if platforms.is_empty() {
+        return Ok(Err("its inputs can not be read"));
+    }
+    Ok(Ok(Previous { key, platforms }))
 }

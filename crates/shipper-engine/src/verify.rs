@@ -5,21 +5,19 @@
 //! which holds them is about this image. Only a copy without its inputs is judged by content alone, and the answer says so.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use shipper_attest::VerifyingKey;
 use shipper_hash::BuildKey;
 use shipper_oci::{ContentReport, Digest, Manifest, Repository, Selector, check_content};
 use shipper_plan::InputsDocument;
 
-use crate::bases::Bases;
-use crate::gather::{gather, selection};
 use crate::inputs::Problem;
 use crate::names::{INPUTS_ARTIFACT, KEY, SERVICE, tag};
 use crate::probe::stored_key;
 use crate::statements::{self, ImageStatement};
 use crate::whole::{self, Part};
-use crate::{Error, Events, Options, Project, Silent, images, inputs, registries, ship, sign};
+use crate::why::gathered;
+use crate::{Error, Options, Project, images, inputs, registries, ship, sign};
 
 /// One thing that is not as it should be.
 #[derive(Debug, Clone)]
@@ -122,8 +120,7 @@ pub async fn verify(options: &Options, targets: &[String], signed_by: Option<&st
     let signed_by =
         signed_by.map(|key| sign::verifying_key(&options.directory, &options.environment, key)).transpose()?;
     let signed_by = signed_by.as_ref();
-    let is_reference = |target: &&String| target.contains([':', '/']);
-    let services: Vec<String> = targets.iter().filter(|target| !is_reference(target)).cloned().collect();
+    let services: Vec<String> = targets.iter().filter(|target| !images::is_reference(target)).cloned().collect();
     let mut of_services = BTreeMap::new();
     if targets.is_empty() || !services.is_empty() {
         of_services = verify_services(options, &services, signed_by).await?;
@@ -147,11 +144,8 @@ async fn verify_services(
     signed_by: Option<&VerifyingKey>,
 ) -> Result<BTreeMap<String, Verified>, Error> {
     let project = Project::open(options)?;
-    let order = selection(&project, services)?;
     let opened = registries::open(&project, None).await?;
-    let tree = project.tree()?;
-    let mut bases = Bases::new(&project, false)?;
-    let gathered = gather(&project, &tree, &order, &mut bases, &Events::new(Arc::new(Silent))).await?;
+    let gathered = gathered(&project, services).await?;
     let mut answers = BTreeMap::new();
     for one in gathered.iter().filter(|one| services.is_empty() || services.contains(&one.service.name)) {
         let repository = ship::repository(&project, &opened, one)?;

@@ -1,8 +1,9 @@
-//! `why`: what makes a service due, down to the file and what pulls it in; against the image that is there or against a
-//! commit.
+//! `why`: what makes a service due, down to the file and what pulls it in; against the image that is there, one that is
+//! named, or a commit.
 //!
-//! Invariant: against a commit nothing but the repository is asked. Both sides are what the configuration, the lock and
-//! the files *there* say, so that a moved base or another argument is a difference like any other.
+//! Invariants: against a commit nothing but the repository is asked; both sides are what the configuration, the lock and
+//! the files *there* say, so that a moved base or another argument is a difference like any other. Against an image the other
+//! side is what lies beside it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use shipper_hash::{Manifest, Tree};
 use shipper_plan::{InputsDocument, Recipe, Service, differences};
 use shipper_report::{Action, FileChange, Reason};
 
+use crate::against::Name;
 use crate::bases::Bases;
 use crate::gather::{Gathered, Platform, gather, selection};
 use crate::project::Compilers;
@@ -41,17 +43,61 @@ pub enum Against {
     Image,
     /// A commit of the repository.
     Revision(String),
+    /// What a name means: an environment of the configuration (what ran there last), one image by its reference (a text with
+    /// `:` or `/`), or a tag in the repository of each service.
+    Named(String),
+}
+
+impl Against {
+    /// As a user writes it: `rev:` and a commit, or a name.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        match text.strip_prefix("rev:") {
+            Some(revision) => Self::Revision(revision.to_owned()),
+            None => Self::Named(text.to_owned()),
+        }
+    }
 }
 
 /// Explains `services`, all where none is named, needs first.
 ///
 /// # Errors
-/// As for a plan; against a commit also where there is no such commit, or its configuration makes no sense.
+/// As for a plan; against a commit also where there is no such commit, or its configuration makes no sense; against a name
+/// [`Error::NoImage`], [`Error::NoInputs`] and [`Error::NothingRuns`].
 pub async fn why(project: &Project, services: &[String], against: &Against) -> Result<Vec<Why>, Error> {
     match against {
         Against::Image => against_image(project, services).await,
         Against::Revision(revision) => against_revision(project, services, revision).await,
+        Against::Named(name) => against_named(project, services, name).await,
     }
+}
+
+async fn against_named(project: &Project, services: &[String], name: &str) -> Result<Vec<Why>, Error> {
+    let name = Name::parse(project, name)?;
+    let now = gathered(project, services).await?;
+    let asked: Vec<&Gathered> =
+        now.iter().filter(|one| services.is_empty() || services.contains(&one.service.name)).collect();
+    let then = name.images_of(project, &asked).await?;
+    // One image says nothing about the others.
+    let is_one = matches!(name, Name::Reference(_));
+    let asked = asked.into_iter().filter(|one| !is_one || then.contains_key(&one.service.name));
+    let explained = asked.map(|new| {
+        let Some(old) = then.get(&new.service.name) else { return Why::never_built(new) };
+        let before = old.platforms.values().map(|(inputs, manifest)| (inputs, manifest.as_ref()));
+        explained(new, &[new], differences(before, states(new)))
+    });
+    Ok(explained.collect())
+}
+
+/// Services as they are, with those that they are built on, needs first.
+///
+/// # Errors
+/// As for a plan.
+pub(crate) async fn gathered(project: &Project, services: &[String]) -> Result<Vec<Gathered>, Error> {
+    let order = selection(project, services)?;
+    let tree = project.tree()?;
+    let mut bases = Bases::new(project, false)?;
+    gather(project, &tree, &order, &mut bases, &silent()).await
 }
 
 async fn against_image(project: &Project, services: &[String]) -> Result<Vec<Why>, Error> {
@@ -80,16 +126,27 @@ async fn against_revision(project: &Project, services: &[String], revision: &str
     let explained = now.iter().map(|new| {
         let name = &new.service.name;
         let Some(old) = before.iter().find(|old| old.service.name == *name) else {
-            let reasons = vec![Reason::NeverBuilt];
-            return Why { service: name.clone(), due: true, reasons, because: BTreeMap::new() };
+            return Why::never_built(new);
         };
-        let reasons = reasons(old, new);
-        let due = !reasons.is_empty();
-        let because = because(&[new, old], &files_of(&reasons));
-        let reasons = if due { reasons } else { vec![Reason::ImageExists] };
-        Why { service: name.clone(), due, reasons, because }
+        explained(new, &[new, old], reasons(old, new))
     });
     Ok(explained.collect())
+}
+
+impl Why {
+    /// There is nothing to compare a service with.
+    fn never_built(new: &Gathered) -> Self {
+        let reasons = vec![Reason::NeverBuilt];
+        Self { service: new.service.name.clone(), due: true, reasons, because: BTreeMap::new() }
+    }
+}
+
+/// What the differences mean; `sides` are the states of the service that are known whole.
+fn explained(new: &Gathered, sides: &[&Gathered], reasons: Vec<Reason>) -> Why {
+    let due = !reasons.is_empty();
+    let because = because(sides, &files_of(&reasons));
+    let reasons = if due { reasons } else { vec![Reason::ImageExists] };
+    Why { service: new.service.name.clone(), due, reasons, because }
 }
 
 /// Contexts and inputs of services from the repository alone, for comparing its states: what the lock does not say is not
@@ -110,10 +167,11 @@ fn silent() -> Events {
 
 /// What differs between two states of a service, each difference once.
 pub(crate) fn reasons(old: &Gathered, new: &Gathered) -> Vec<Reason> {
-    fn platforms(of: &Gathered) -> impl Iterator<Item = (&InputsDocument, Option<&Manifest>)> {
-        of.platforms.iter().map(|platform| (&platform.inputs, Some(platform.context.manifest())))
-    }
-    differences(platforms(old), platforms(new))
+    differences(states(old), states(new))
+}
+
+fn states(of: &Gathered) -> impl Iterator<Item = (&InputsDocument, Option<&Manifest>)> {
+    of.platforms.iter().map(|platform| (&platform.inputs, Some(platform.context.manifest())))
 }
 
 fn files_of(reasons: &[Reason]) -> Vec<&FileChange> {

@@ -12,7 +12,11 @@ use crate::terminal::{Terminal, escape_controls};
 
 pub(crate) fn run(global: &Global, args: &WhyArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
     let project = Project::open(&options_at(global, &args.place, None))?;
-    let against = args.against.clone().map_or(Against::Image, Against::Revision);
+    let against = args.against.clone().unwrap_or(Against::Image);
+    if matches!((&against, &args.place.registry), (Against::Revision(_), Some(_))) {
+        let chain = vec!["cannot use `--registry`: a comparison with a commit asks no registry".to_owned()];
+        return Err(Failure { exit_code: ExitCode::Usage, chain, hint: None });
+    }
     let explained = block_on(shipper_engine::why(&project, &args.services, &against))??;
     let mut out = std::io::BufWriter::new(terminal.stdout());
     if global.json {
@@ -32,7 +36,7 @@ fn text(one: &Why, against: &Against) -> String {
     if !one.due {
         let same = match against {
             Against::Image => one.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
-            Against::Revision(revision) => format!("the same as in {revision}"),
+            Against::Revision(then) | Against::Named(then) => format!("the same as in {then}"),
         };
         return format!("{text}: {same}");
     }

@@ -40,7 +40,7 @@ pub(crate) use execute::{Begun, Finish, Work};
 pub(crate) use path::Approach;
 pub use records::{EnvironmentStatus, Found, TargetStatus, history, status, where_is};
 pub use rollback::{RollbackOptions, rollback_until};
-pub(crate) use sources::{Located, store_of};
+pub(crate) use sources::{Located, observed, store_of};
 pub use undeploy::{UndeployOptions, undeploy_until};
 
 /// The way that a deployment takes.

@@ -163,17 +163,8 @@ async fn of_environment(project: &Project, options: &DeployOptions, name: &str) 
     }
     let (run, _) = facts_for_names(project, &options.facts)?;
     let store = store_of(project, &from, &run).await?;
-    let ledger = Ledger::new(&store);
-    let observed = ledger.list().await?.of(name).find(|one| one.state == State::Observed);
-    let images = match observed {
-        Some(observed) => ledger.read(&observed).await?.images,
-        None => BTreeMap::new(),
-    };
-    if images.is_empty() {
-        return Err(Error::NothingRuns { environment: from.name });
-    }
     let mut located = Located::default();
-    for (service, image) in images {
+    for (service, image) in observed(&store, &from.name).await? {
         let failed = |source| Error::Store { action: format!("use {}", image.reference), source };
         let own = project.services.get(&service).map_or(&image.repository, |service| &service.repository);
         let source = Source {
@@ -186,6 +177,20 @@ async fn of_environment(project: &Project, options: &DeployOptions, name: &str) 
         located.images.insert(service, source);
     }
     Ok(located)
+}
+
+/// The images that ran last in an environment, by service; never none.
+///
+/// # Errors
+/// [`Error::NothingRuns`]; [`Error::Deploy`] where it could not be told.
+pub(crate) async fn observed(store: &Store, environment: &str) -> Result<BTreeMap<String, Image>, Error> {
+    let ledger = Ledger::new(store);
+    let observed = ledger.list().await?.of(environment).find(|one| one.state == State::Observed);
+    let images = match observed {
+        Some(observed) => ledger.read(&observed).await?.images,
+        None => BTreeMap::new(),
+    };
+    if images.is_empty() { Err(Error::NothingRuns { environment: environment.to_owned() }) } else { Ok(images) }
 }
 
 async fn source(

@@ -52,9 +52,11 @@ impl Error {
             | Self::NotKept { .. } => ExitCode::No,
             #[cfg(feature = "aws")]
             Self::Drift(_) => ExitCode::No,
-            Self::NoVerdict { .. } | Self::History { .. } | Self::NoAudit { .. } | Self::InUseCommand { .. } => {
-                ExitCode::Unknown
-            }
+            Self::NoInputs { .. }
+            | Self::NoVerdict { .. }
+            | Self::History { .. }
+            | Self::NoAudit { .. }
+            | Self::InUseCommand { .. } => ExitCode::Unknown,
             #[cfg(feature = "aws")]
             Self::Aws { .. } | Self::Outputs { source: shipper_cfn::Error::Aws(_), .. } => ExitCode::Unknown,
             Self::Store { source, .. } if is_usage(source) => ExitCode::Usage,
@@ -80,6 +82,9 @@ impl Error {
             Self::UntrustedSource { .. } => Some("build it from the commit that was merged".to_owned()),
             Self::Unsigned { reference, .. } => {
                 Some(format!("who stands by it signs it: `shipper sign {reference} --key KEY`"))
+            }
+            Self::NoInputs { .. } => {
+                Some("inputs lie beside images that shipper built, under `m-` and the key; `rev:` compares commits".to_owned())
             }
             Self::NothingRuns { environment } => Some(format!("`shipper history {environment}` lists what was done")),
             Self::NoRemove { environment } => {
