@@ -28,6 +28,8 @@ mod due;
 mod ecr;
 #[cfg(all(unix, feature = "aws"))]
 mod ecs;
+#[cfg(all(unix, feature = "aws"))]
+mod gates;
 mod github;
 mod hash;
 mod hostile;

@@ -2,6 +2,7 @@
 
 mod described;
 mod ensure;
+mod findings;
 mod images;
 mod listing;
 mod policy;
@@ -10,6 +11,7 @@ mod token;
 
 pub use described::DescribedImages;
 pub use ensure::{Drift, RepositoryChange, RepositoryGoal, RepositoryState, TemplateState};
+pub use findings::Scan;
 pub use images::ImagePresence;
 pub use listing::ListedImage;
 pub use policy::LifecycleState;

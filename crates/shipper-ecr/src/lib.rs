@@ -9,7 +9,7 @@ mod retention;
 #[cfg(feature = "client")]
 pub use client::{
     DescribedImages, Drift, Ecr, ImagePresence, LifecycleState, ListedImage, RegistryLogin, RepositoryChange,
-    RepositoryFacts, RepositoryGoal, RepositoryState, TemplateState,
+    RepositoryFacts, RepositoryGoal, RepositoryState, Scan, TemplateState,
 };
 pub use error::{Error, Syntax};
 pub use lifecycle::{

@@ -700,6 +700,26 @@ pub enum Error {
         /// The record that says so.
         record: Option<String>,
     },
+    /// An image has vulnerabilities that its environment does not admit.
+    #[error("deploy {image}: {problem}")]
+    Gate {
+        /// The image.
+        image: String,
+        /// What was found.
+        problem: String,
+        /// The last lines of the command that found it.
+        tail: Vec<String>,
+    },
+    /// Nobody knows which vulnerabilities an image has.
+    #[error("tell which vulnerabilities {image} has: {problem}")]
+    GateUnknown {
+        /// The image.
+        image: String,
+        /// What happened.
+        problem: String,
+        /// The last lines of the command that was to find it out.
+        tail: Vec<String>,
+    },
     /// An image has nothing for the platform of a target.
     #[error("deploy {image} to `{step}`: it has nothing for {platform}")]
     NoPlatform {

@@ -9,6 +9,7 @@ use shipper_report::variable;
 
 use crate::config::{Config, StackConfig};
 use crate::error::Error;
+use crate::scan::{Scan, ScanConfig};
 use crate::target::{EcsConfig, LambdaConfig, Target};
 
 /// A table `[env.NAME]`.
@@ -41,6 +42,11 @@ pub struct EnvironmentConfig {
     /// Which variables of the caller its commands see: names, and beginnings of names with a `*` at the end.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pass_env: Vec<String>,
+    /// What an image that is new to it has to pass before anything is changed: the severity (`critical`, `high`, `medium`, `low`)
+    /// from which on Amazon ECR may have no findings, or a command (an argument list, no shell) that returns 0. `{image}` is
+    /// replaced in it. Default: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scan: Option<ScanConfig>,
     /// How long each of its commands may take, such as `90s`, `30m`, `2h`. Default: `1h`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<String>,
@@ -143,6 +149,8 @@ pub struct Environment {
     pub bootstrap: Vec<String>,
     /// The command that removes it; empty where there is none.
     pub remove: Vec<String>,
+    /// What an image that is new to it has to pass.
+    pub scan: Option<Scan>,
     /// Which variables commands see that belong to no step.
     pub pass_env: Vec<String>,
     /// How long a command may take that belongs to no step.
@@ -334,6 +342,7 @@ impl EnvironmentConfig {
             ready: self.ready.clone(),
             bootstrap: self.bootstrap.clone(),
             remove: self.remove.clone(),
+            scan: self.scan.as_ref().map(|scan| scan.checked(&key("scan"))).transpose()?,
             pass_env: self.passed(&[]),
             timeout,
             targets,
@@ -483,6 +492,8 @@ mod tests {
         check(&lambda.replace("'f'", "'../f'"), "env.prod.deploy.lambda.function");
         check(&lambda.replace("'live'", "'12'"), "env.prod.deploy.lambda.alias");
         check(&format!("{ecs} }}\n{}", &lambda[21..]), "env.prod.deploy.lambda");
+        check(&format!("[env.prod]\nscan = []\n{target}"), "env.prod.scan");
+        check(&format!("[env.prod]\nscan = 'hihg'\n{target}"), "scan");
         check("[env.prodd]", "find environment `prod`");
         let error = environment("[env.prodd]").expect_err("another one");
         assert_eq!(error.hint().as_deref(), Some("did you mean `prodd`?"));

@@ -7,6 +7,12 @@
 mod due;
 mod execute;
 #[cfg(feature = "aws")]
+mod findings;
+#[cfg(not(feature = "aws"))]
+#[path = "findings_without_aws.rs"]
+mod findings;
+mod gate;
+#[cfg(feature = "aws")]
 mod native;
 #[cfg(not(feature = "aws"))]
 #[path = "native_without_aws.rs"]
@@ -262,6 +268,8 @@ async fn deploy(
         if !is_due && is_settled {
             return Ok(ended(DeployResult::Unchanged, base, references));
         }
+        let registry = context.registry;
+        work.gate(&environment, registry, standing.running.as_ref(), &images, &places).await?;
         let steps = steps.into_iter().map(|(step, _)| step).collect();
         let begun = Begun {
             environment: &environment.name,

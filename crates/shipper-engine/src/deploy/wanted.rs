@@ -28,6 +28,25 @@ impl<'a> Wanted<'a> {
         Self { image, repository: places.get(service) }
     }
 
+    /// Digests of the images in it: its own, or those of its parts. Empty where it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Store`] where it could not be told.
+    #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "it is ECR that scans single images"))]
+    pub(super) async fn parts(&self) -> Result<Vec<String>, Error> {
+        let failed = |source| Error::Store { action: format!("read {}", self.image.reference), source };
+        let Some(repository) = self.repository else { return Ok(Vec::new()) };
+        let manifest = repository.manifest(&Selector::Digest(digest(&self.image.digest)?)).await.map_err(failed)?;
+        Ok(match manifest.as_ref().map(shipper_oci::Manifest::kind) {
+            None => Vec::new(),
+            Some(ManifestKind::Image(_)) => vec![self.image.digest.clone()],
+            Some(ManifestKind::Index(index)) => {
+                let images = index.manifests.iter().filter(|part| attach::about(part).is_none());
+                images.map(|part| part.digest.to_string()).collect()
+            }
+        })
+    }
+
     /// `host/repository@sha256:..` of what the image has for a platform, such as `linux/arm64`.
     ///
     /// # Errors

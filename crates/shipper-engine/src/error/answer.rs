@@ -18,6 +18,7 @@ impl Error {
             | Self::StillNotReady { .. }
             | Self::Step { .. }
             | Self::NoPlatform { .. }
+            | Self::Gate { .. }
             | Self::Contended { .. } => ExitCode::DeployFailed,
             Self::NoBootstrap { .. }
             | Self::NothingRuns { .. }
@@ -26,7 +27,7 @@ impl Error {
             | Self::NothingBefore { .. } => ExitCode::No,
             Self::Release { source, .. } => source.exit_code(),
             Self::Ship { code, .. } => *code,
-            Self::CheckUnknown { .. } => ExitCode::Unknown,
+            Self::CheckUnknown { .. } | Self::GateUnknown { .. } => ExitCode::Unknown,
             #[cfg(feature = "aws")]
             Self::Target { source, .. } if source.is_rolled_back() => ExitCode::RolledBack,
             #[cfg(feature = "aws")]
@@ -91,6 +92,10 @@ impl Error {
                 Some(format!("put the command that does into `remove` of `[env.{environment}]`"))
             }
             Self::NotBuilt { .. } => Some("leave `--no-build` out, or run `shipper ship` first".to_owned()),
+            Self::Gate { .. } => Some("nothing was changed; what runs already is not asked about".to_owned()),
+            Self::GateUnknown { .. } => {
+                Some("nothing was changed; `scan` can be a command of a scanner that knows such images".to_owned())
+            }
             Self::NoPlatform { known, .. } => {
                 Some(format!("it has {}; `platforms` of the service says for which it is built", known.join(", ")))
             }
@@ -206,6 +211,8 @@ impl Error {
             Self::Check { tail, .. }
             | Self::Step { tail, .. }
             | Self::CheckUnknown { tail, .. }
+            | Self::Gate { tail, .. }
+            | Self::GateUnknown { tail, .. }
             | Self::InUseCommand { tail, .. } => tail,
             _ => &[],
         }

@@ -278,6 +278,11 @@ impl FakeAws {
         self.inner.script.add(fault);
     }
 
+    /// Sets what ECR says of scans to come: a status for each look, and how many findings there are of each severity at the end.
+    pub fn script_scans(&self, statuses: &[&str], counts: &Value) {
+        lock(&self.inner.ecr).scans = statuses.iter().map(|status| ((*status).to_owned(), counts.clone())).collect();
+    }
+
     /// Ends all faults.
     pub fn clear_faults(&self) {
         self.inner.script.clear();

@@ -29,6 +29,7 @@ fn environment() -> Environment {
         ready: None,
         bootstrap: Vec::new(),
         remove: Vec::new(),
+        scan: None,
         pass_env: Vec::new(),
         timeout: Duration::from_secs(60),
         targets: vec![hand("one", None), Hand { services: Some(vec!["web".to_owned()]), ..hand("two", None) }],

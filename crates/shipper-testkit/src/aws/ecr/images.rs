@@ -126,6 +126,37 @@ impl Call<'_> {
         Answer::Json(json!({"images": images, "failures": failures}))
     }
 
+    /// Scans begin when they are asked for; an index has none.
+    pub(super) fn scan(&self) -> Answer {
+        let digest = self.parameters["imageId"]["imageDigest"].as_str().unwrap_or_default().to_owned();
+        let mut state = lock(&self.inner.ecr);
+        let Some(looks) = state.scanned.get_mut(&digest) else {
+            return refused("ScanNotFoundException", format!("Image scan does not exist for the image '{digest}'"));
+        };
+        let at = *looks;
+        *looks += 1;
+        let Some((status, counts)) = state.scans.get(at).or(state.scans.last()) else {
+            return refused("ValidationException", "no scan was scripted");
+        };
+        let mut answer = json!({"imageId": {"imageDigest": digest}, "imageScanStatus": {"status": status}});
+        if ["COMPLETE", "ACTIVE"].contains(&status.as_str()) {
+            answer["imageScanFindings"] = json!({"findingSeverityCounts": counts});
+        }
+        Answer::Json(answer)
+    }
+
+    pub(super) fn start_scan(&self) -> Answer {
+        let digest = self.parameters["imageId"]["imageDigest"].as_str().unwrap_or_default().to_owned();
+        let store = self.inner.registry.store();
+        let manifest = store.repository(self.repository()).and_then(|repository| repository.manifests.get(&digest));
+        let Some(manifest) = manifest else { return refused("ImageNotFoundException", digest) };
+        if manifest.media_type.contains("index") {
+            return refused("UnsupportedImageTypeException", "an index is not scanned");
+        }
+        lock(&self.inner.ecr).scanned.insert(digest, 0);
+        Answer::Json(json!({"imageScanStatus": {"status": "IN_PROGRESS"}}))
+    }
+
     pub(super) fn put_image(&self) -> Answer {
         if let Err(answer) = self.exists() {
             return answer;

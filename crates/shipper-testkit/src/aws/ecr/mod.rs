@@ -20,6 +20,10 @@ pub(super) struct State {
     pub(super) clock: Option<i64>,
     /// When each image was pushed: the time at which it was first seen here, unless a test says otherwise.
     pub(super) pushed: BTreeMap<(String, String), i64>,
+    /// What scans of images say, one state for each look, the last one stays: status and counts.
+    pub(super) scans: Vec<(String, Value)>,
+    /// By digest: how many looks there were since the scan began.
+    scanned: BTreeMap<String, usize>,
     abouts: BTreeMap<String, About>,
     templates: BTreeMap<String, Value>,
 }
@@ -84,6 +88,8 @@ pub(super) fn answer(inner: &Inner, operation: &str, parameters: &Value) -> Answ
         "BatchGetImage" => call.batch_get(),
         "PutImage" => call.put_image(),
         "BatchDeleteImage" => call.batch_delete(),
+        "DescribeImageScanFindings" => call.scan(),
+        "StartImageScan" => call.start_scan(),
         _ => refused("UnknownOperationException", operation),
     }
 }
