@@ -386,6 +386,16 @@ pub enum Error {
         /// The last lines of its standard error.
         tail: Vec<String>,
     },
+    /// A service of AWS did not say which images it uses.
+    #[cfg(feature = "aws")]
+    #[error("ask what {service} uses")]
+    InUseService {
+        /// The service.
+        service: &'static str,
+        /// What happened.
+        #[source]
+        source: Box<shipper_targets::Error>,
+    },
     /// An image of a plan is not what it was when the plan was made.
     #[error("carry out the plan: {image} {change} since it was made")]
     PlanOutdated {

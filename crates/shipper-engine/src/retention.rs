@@ -31,6 +31,7 @@ const GRACE: SignedDuration = SignedDuration::from_hours(24);
 
 /// A repository that was asked for by its name or URI.
 struct Target {
+    session: Session,
     ecr: Ecr,
     name: String,
 }
@@ -49,8 +50,9 @@ impl Target {
             options.profile = project.config.profiles()?.remove(uri.registry.host());
         }
         let account: Option<AccountId> = uri.as_ref().map(|uri| uri.registry.account.clone());
-        let ecr = Ecr::new(&Session::open(&options).await, account);
-        Ok(Self { ecr, name: uri.map_or_else(|| text.to_owned(), |uri| uri.name) })
+        let session = Session::open(&options).await;
+        let ecr = Ecr::new(&session, account);
+        Ok(Self { session, ecr, name: uri.map_or_else(|| text.to_owned(), |uri| uri.name) })
     }
 
     fn failed(&self, action: &str) -> impl FnOnce(shipper_aws::Error) -> Error + use<> {
@@ -73,7 +75,7 @@ impl Target {
         let registry: RegistryHost = host.parse().map_err(failed)?;
         options.credentials = Credentials::fixed([(registry.clone(), amazon::credential(&login))].into());
         let store = Store::registry(&registry, None, options).map_err(failed)?;
-        in_use.find(directory, &self.name, images, &Ledger::new(&store)).await
+        in_use.find(directory, &self.name, images, &Ledger::new(&store), &self.session).await
     }
 }
 

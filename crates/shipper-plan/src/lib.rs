@@ -28,7 +28,7 @@ pub use discover::{Discovered, DiscoveredDockerfile, DiscoveredPackage, discover
 pub use environment::{AfterConfig, Environment, EnvironmentConfig, Hand, TargetConfig, TrustConfig};
 pub use environment::{PULL_REQUEST, is_one_of, names_many};
 pub use error::Error;
-pub use in_use::{InUseCommand, InUseConfig};
+pub use in_use::{InUseCommand, InUseConfig, InUseService};
 pub use inputs::{InputsDocument, hash_argument};
 pub use keys::{SignConfig, TrustedKeysConfig};
 pub use order::{in_order, with_needs};

@@ -55,7 +55,7 @@ impl RunningFunction {
 /// AWS Lambda in the region of a session.
 #[derive(Debug, Clone)]
 pub struct Lambda {
-    api: Api,
+    pub(crate) api: Api,
 }
 
 /// How long something may take, and how it is called in errors.
@@ -95,9 +95,8 @@ impl Lambda {
         let image = match &version {
             None => unpublished.clone(),
             Some(version) => {
-                let of_version = path(function, &format!("?Qualifier={version}"));
                 let missing = || Error::Absent { what: format!("version {version} of function `{function}`") };
-                image_of(&self.get("lambda:GetFunction", &of_version).await?.ok_or_else(missing)?)?
+                self.image_of_version(function, version).await?.ok_or_else(missing)?
             }
         };
         Ok(RunningFunction {
@@ -167,6 +166,13 @@ impl Lambda {
         let before = running.version.map_or_else(String::new, |before| format!("{before} -> "));
         told(&format!("`{}`: version {before}{version}", at.alias));
         Ok(Brought::Done)
+    }
+
+    /// The image of a version; `None` where there is no such version.
+    pub(crate) async fn image_of_version(&self, function: &str, version: &str) -> Result<Option<String>, Error> {
+        // The code that is not published is what is described where no version is named.
+        let qualifier = if version == "$LATEST" { String::new() } else { format!("?Qualifier={version}") };
+        self.get("lambda:GetFunction", &path(function, &qualifier)).await?.as_ref().map(image_of).transpose()
     }
 
     /// The document at a path; `None` where Lambda says that there is none.

@@ -170,3 +170,42 @@ fn a_plan_is_not_carried_out_on_what_belongs_to_another_image_now() {
     world.run(&[&PLAN[..], &ON_API[..], &["--out", "plan.json"]].concat()).ok();
     world.run(&["ecr", "gc", "apply", "plan.json"]).ok().says("6 images");
 }
+
+/// What ECS and Lambda run, and could run again: tasks and services, the last task definitions, all versions of functions.
+#[test]
+fn what_services_of_aws_use_is_in_use() {
+    let (world, images, _) = filled();
+    let name = format!("{}/shop/api", HOST.trim_matches('"'));
+    let of = |at: usize| format!("{name}@{}", images[at]);
+    let definition = |family: &str, image: &str| {
+        serde_json::json!({"family": family, "containerDefinitions": [
+            {"name": "log", "image": "public.ecr.aws/x/log:1"}, {"name": "app", "image": image}]})
+    };
+    // Image 5 is that of the sixth last definition of its family, image 2 that of the last but one.
+    for at in [5, 9, 9, 9, 2] {
+        world.aws.set_definition(&definition("shop", &of(at)));
+    }
+    world.aws.set_service("a", "api", &definition("shop", &of(0)));
+    world.aws.set_service("b", "web", &definition("web", "nginx:1"));
+    let job = world.aws.set_definition(&definition("job", &format!("{name}:pr-9")));
+    world.aws.run_task("c", &job, &format!("{name}:pr-9"), &images[1]);
+    world.aws.set_function("first", "arm64", &of(3), "live");
+    world.aws.set_function("second", "x86_64", &of(4), "live");
+    let doomed = |services: &str| {
+        world.project.repo.write("shipper.toml", format!("[project]\nin-use = {{ aws = [{services}] }}\n"));
+        let planned = planned(&world, &ON_API);
+        images.iter().enumerate().filter(|(_, image)| planned.contains(image)).map(|(at, _)| at).collect::<Vec<_>>()
+    };
+    assert_eq!(doomed("\"ecs\""), [3, 4, 5, 6]);
+    assert_eq!(doomed("\"lambda\""), [0, 1, 2, 5, 6]);
+    assert_eq!(doomed("\"ecs\", \"lambda\""), [5, 6]);
+    let refused = world.run(&[&APPLY[..], &ON_API[..]].concat()).exits(1);
+    refused.says(&format!(" is in use ({name}@sha256:"));
+    for action in ["ecs:ListTasks", "ecs:DescribeTaskDefinition", "lambda:GetFunction"] {
+        world.aws.clear_faults();
+        world.aws.fault(ApiFault::deny(action));
+        let ran = world.run(&[&PLAN[..], &ON_API[..]].concat()).exits(3);
+        ran.says("cannot ask what ").says(&format!("allow `{action}`"));
+    }
+    assert_eq!(world.aws.lifecycle_policy("shop/api"), None);
+}

@@ -59,6 +59,8 @@ impl Error {
             | Self::NoAudit { .. }
             | Self::InUseCommand { .. } => ExitCode::Unknown,
             #[cfg(feature = "aws")]
+            Self::InUseService { .. } => ExitCode::Unknown,
+            #[cfg(feature = "aws")]
             Self::Aws { .. } | Self::Outputs { source: shipper_cfn::Error::Aws(_), .. } => ExitCode::Unknown,
             Self::Store { source, .. } if is_usage(source) => ExitCode::Usage,
             Self::Store { source, .. } if source.is_refused_write() => ExitCode::PushFailed,
@@ -100,6 +102,8 @@ impl Error {
                 Some(format!("it has {}; `platforms` of the service says for which it is built", known.join(", ")))
             }
             Self::NoImageOf { .. } => Some("deploy all services once, or name it in `--image`".to_owned()),
+            #[cfg(feature = "aws")]
+            Self::InUseService { source, .. } => source.hint(),
             #[cfg(feature = "aws")]
             Self::Target { source, .. } if source.hint().is_some() => source.hint(),
             #[cfg(feature = "aws")]

@@ -1,5 +1,5 @@
-//! What is in use, so that no retention deletes it: what the user names, what a command prints, what deployment records say,
-//! and what pins name.
+//! What is in use, so that no retention deletes it: what the user names, what a command prints, what services of AWS use, what
+//! deployment records say, and what pins name.
 //!
 //! Invariants: a text that names no image is an error, and so is a source that does not answer; a tag or digest that names none
 //! of the repository is told. Nothing that is in doubt is taken for not in use.
@@ -7,10 +7,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use shipper_aws::Session;
 use shipper_build::Environment as Variables;
 use shipper_deploy::{Ledger, State};
 use shipper_ecr::{Children, ImageFacts, TagGlob};
 use shipper_oci::{Digest, Reference, Selector};
+use shipper_plan::InUseService;
+use shipper_targets::{Ecs, Lambda};
 
 use crate::deploy::visible;
 use crate::project::located;
@@ -62,16 +65,18 @@ impl InUse {
         Ok(Self { project, environment: options.environment.clone(), ..Self::default() })
     }
 
-    /// Which of a repository's images are in use. `records` are those of its registry.
+    /// Which of a repository's images are in use. `records` are those of its registry, and `session` leads to its account and
+    /// region.
     ///
     /// # Errors
-    /// [`Error::InUseReference`], [`Error::InUseFile`], [`Error::InUseCommand`]; [`Error::Read`], [`Error::Deploy`].
+    /// [`Error::InUseReference`], [`Error::InUseFile`], [`Error::InUseCommand`], [`Error::InUseService`]; [`Error::Read`], [`Error::Deploy`].
     pub(crate) async fn find(
         &self,
         directory: &Path,
         repository: &str,
         images: &[ImageFacts],
         records: &Ledger,
+        session: &Session,
     ) -> Result<Found, Error> {
         let by_digest: HashMap<&str, usize> =
             images.iter().enumerate().map(|(at, image)| (image.digest.as_str(), at)).collect();
@@ -82,6 +87,7 @@ impl InUse {
             .collect();
         let mut claims = self.named(directory, repository)?;
         claims.extend(self.printed(repository).await?);
+        claims.extend(self.running(session, repository).await?);
         claims.extend(recorded(records, repository).await?);
         let (mut used, mut unknown) = (BTreeMap::new(), Vec::new());
         for claim in claims {
@@ -124,6 +130,24 @@ impl InUse {
             let listed: Vec<String> =
                 serde_json::from_str(&text).map_err(|error| Error::InUseFile { path, problem: error.to_string() })?;
             claims.extend(claims_of(&origin, listed.iter().map(String::as_str), repository)?);
+        }
+        Ok(claims)
+    }
+
+    /// What the services of AWS use that the project names.
+    async fn running(&self, session: &Session, repository: &str) -> Result<Vec<Claim>, Error> {
+        let services = self.project.as_ref().map_or(&[][..], |project| project.config.in_use_services());
+        let mut claims = Vec::new();
+        for service in services {
+            let (name, used) = match service {
+                InUseService::Ecs => ("ECS", Ecs::new(session).used_images().await),
+                InUseService::Lambda => ("Lambda", Lambda::new(session).used_images().await),
+            };
+            let used = used.map_err(|source| Error::InUseService { service: name, source: Box::new(source) })?;
+            for (reference, by) in used {
+                let found = claim(&by, &reference, repository)?;
+                claims.extend(found.map(|found| Claim { why: format!("{reference} of {by}"), ..found }));
+            }
         }
         Ok(claims)
     }

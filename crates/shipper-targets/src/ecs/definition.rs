@@ -114,12 +114,18 @@ impl Definition {
 #[must_use]
 pub fn is_same_image(one: &str, other: &str) -> bool {
     let parts = |text: &str| {
-        let (name, digest) = text.split_once('@')?;
-        let path = name.rfind('/').map_or(0, |at| at + 1);
-        let end = name[path..].find(':').map_or(name.len(), |at| path + at);
-        Some((name[..end].to_owned(), digest.to_owned()))
+        let (_, digest) = text.split_once('@')?;
+        Some((repository_of(text).to_owned(), digest.to_owned()))
     };
     one == other || parts(one).is_some_and(|one| parts(other) == Some(one))
+}
+
+/// A reference without its tag and its digest.
+pub(crate) fn repository_of(reference: &str) -> &str {
+    let name = reference.split('@').next().unwrap_or(reference);
+    let path = name.rfind('/').map_or(0, |at| at + 1);
+    let end = name[path..].find(':').map_or(name.len(), |at| path + at);
+    &name[..end]
 }
 
 #[cfg(test)]

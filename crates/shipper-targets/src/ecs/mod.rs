@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use shipper_aws::{Api, Session};
 
+pub(crate) use self::definition::repository_of;
 pub use self::definition::{Definition, is_same_image};
 use crate::Error;
 
@@ -86,7 +87,7 @@ pub enum Brought {
 /// Amazon ECS in the region of a session.
 #[derive(Debug, Clone)]
 pub struct Ecs {
-    api: Api,
+    pub(crate) api: Api,
 }
 
 impl Ecs {
@@ -127,7 +128,7 @@ impl Ecs {
         Ok(Running { definition, image, rollout, since })
     }
 
-    async fn definition(&self, arn: &str) -> Result<Definition, Error> {
+    pub(crate) async fn definition(&self, arn: &str) -> Result<Definition, Error> {
         let asked = json!({"taskDefinition": arn, "include": ["TAGS"]});
         Definition::read(&self.api.operation("ecs:DescribeTaskDefinition", &asked).await?)
     }

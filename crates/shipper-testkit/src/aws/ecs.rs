@@ -26,6 +26,8 @@ pub(super) struct Ecs {
     definitions: Vec<(Value, Value)>,
     services: BTreeMap<(String, String), Service>,
     deployments: Vec<Deployment>,
+    /// Cluster and description.
+    tasks: Vec<(String, Value)>,
     /// The states of deployments to come: `STATUS` or `STATUS/LIFECYCLE_STAGE`.
     pub(super) script: Vec<String>,
 }
@@ -33,7 +35,7 @@ pub(super) struct Ecs {
 impl Default for Ecs {
     fn default() -> Self {
         let script = vec!["IN_PROGRESS".to_owned(), "SUCCESSFUL".to_owned()];
-        Self { definitions: Vec::new(), services: BTreeMap::new(), deployments: Vec::new(), script }
+        Self { definitions: Vec::new(), services: BTreeMap::new(), deployments: Vec::new(), tasks: Vec::new(), script }
     }
 }
 
@@ -79,6 +81,30 @@ impl Ecs {
         let service_of = Service { definition: arn.clone(), controller: "ECS".to_owned() };
         self.services.insert((cluster.to_owned(), service.to_owned()), service_of);
         arn
+    }
+
+    /// Registers a task definition, of the same family also once more.
+    pub(super) fn define(&mut self, definition: &Value) -> String {
+        self.register(definition.clone(), Value::Null)
+    }
+
+    /// Runs a task without a service, whose container has another image by now than its definition says.
+    pub(super) fn run_task(&mut self, cluster: &str, definition: &str, image: &str, digest: &str) {
+        let task = json!({
+            "taskArn": arn("task", &format!("{cluster}/{}", self.tasks.len() + 1)), "taskDefinitionArn": definition,
+            "containers": [{"name": "job", "image": image, "imageDigest": digest}],
+        });
+        self.tasks.push((cluster.to_owned(), task));
+    }
+
+    fn clusters(&self) -> Vec<String> {
+        let clusters: std::collections::BTreeSet<&String> = self
+            .services
+            .keys()
+            .map(|(cluster, _)| cluster)
+            .chain(self.tasks.iter().map(|(cluster, _)| cluster))
+            .collect();
+        clusters.into_iter().cloned().collect()
     }
 
     pub(super) fn set_controller(&mut self, cluster: &str, service: &str, controller: &str) {
@@ -194,6 +220,16 @@ impl Ecs {
     }
 }
 
+/// One item of a list, and the token of the next: so that who reads the first page only is found out.
+fn page(parameters: &Value, field: &str, all: &[String]) -> Answer {
+    let at = parameters["nextToken"].as_str().and_then(|token| token.parse().ok()).unwrap_or(0);
+    let mut answer = json!({(field): all.iter().skip(at).take(1).collect::<Vec<_>>()});
+    if at + 1 < all.len() {
+        answer["nextToken"] = (at + 1).to_string().into();
+    }
+    Answer::Json(answer)
+}
+
 /// The places in `field` that are known, by `find`, and a failure for each other one.
 fn described(parameters: &Value, field: &str, mut find: impl FnMut(&str) -> Option<Value>) -> (Vec<Value>, Vec<Value>) {
     let (mut found, mut failures) = (Vec::new(), Vec::new());
@@ -270,6 +306,33 @@ pub(super) fn answer(ecs: &mut Ecs, operation: &str, parameters: &Value) -> Answ
             };
             let (found, failures) = described(parameters, "serviceDeploymentArns", of);
             Answer::Json(json!({"serviceDeployments": found, "failures": failures}))
+        }
+        "ListClusters" => page(parameters, "clusterArns", &ecs.clusters()),
+        "ListServices" => {
+            let of_cluster = ecs.services.keys().filter(|(known, _)| known == cluster);
+            page(parameters, "serviceArns", &of_cluster.map(|(_, name)| name.clone()).collect::<Vec<_>>())
+        }
+        "ListTasks" => {
+            let of_cluster = ecs.tasks.iter().filter(|(known, _)| known == cluster);
+            let arns = of_cluster.filter_map(|(_, task)| task["taskArn"].as_str()).map(str::to_owned);
+            page(parameters, "taskArns", &arns.collect::<Vec<_>>())
+        }
+        "DescribeTasks" => {
+            let of =
+                |name: &str| ecs.tasks.iter().find(|(_, task)| task["taskArn"] == name).map(|(_, task)| task.clone());
+            let (tasks, failures) = described(parameters, "tasks", of);
+            Answer::Json(json!({"tasks": tasks, "failures": failures}))
+        }
+        "ListTaskDefinitionFamilies" => {
+            let families = ecs.definitions.iter().filter_map(|(document, _)| document["family"].as_str());
+            let families: std::collections::BTreeSet<String> = families.map(str::to_owned).collect();
+            page(parameters, "families", &families.into_iter().collect::<Vec<_>>())
+        }
+        "ListTaskDefinitions" => {
+            let most = parameters["maxResults"].as_u64().and_then(|most| usize::try_from(most).ok()).unwrap_or(100);
+            let of_family = ecs.definitions.iter().rev().filter(|(one, _)| one["family"] == text("familyPrefix"));
+            let arns: Vec<&Value> = of_family.map(|(document, _)| &document["taskDefinitionArn"]).take(most).collect();
+            Answer::Json(json!({"taskDefinitionArns": arns, "nextToken": "more"}))
         }
         _ => refused("InvalidAction", operation),
     }

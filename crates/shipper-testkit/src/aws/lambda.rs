@@ -128,8 +128,23 @@ pub(super) fn answer(inner: &Inner, action: &str, uri: &Uri, parameters: &Value)
     }
     let mut functions = lock(&inner.functions);
     if action == "lambda:ListFunctions" {
-        let names = functions.functions.keys().map(|name| json!({"FunctionName": name, "PackageType": "Image"}));
-        return Answer::Json(json!({"Functions": names.collect::<Vec<_>>()}));
+        let all: Vec<Value> = functions
+            .functions
+            .iter()
+            .flat_map(|(name, function)| {
+                let versions = (1..=function.versions.len()).map(|version| version.to_string());
+                let all = std::iter::once("$LATEST".to_owned()).chain(versions);
+                all.map(move |version| json!({"FunctionName": name, "PackageType": "Image", "Version": version}))
+            })
+            .collect();
+        let marker =
+            url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).find(|(name, _)| name == "Marker");
+        let at: usize = marker.and_then(|(_, at)| at.trim_start_matches("a+b/=").parse().ok()).unwrap_or(0);
+        let mut answer = json!({"Functions": all.iter().skip(at).take(2).collect::<Vec<_>>()});
+        if at + 2 < all.len() {
+            answer["NextMarker"] = format!("a+b/={}", at + 2).into();
+        }
+        return Answer::Json(answer);
     }
     let script = functions.script.iter().cloned().collect();
     let Some(function) = functions.functions.get_mut(&name) else { return missing() };

@@ -225,6 +225,16 @@ impl FakeAws {
         lock(&self.inner.ecs).set(cluster, service, definition)
     }
 
+    /// Registers a task definition in ECS, and gives its ARN.
+    pub fn set_definition(&self, definition: &Value) -> String {
+        lock(&self.inner.ecs).define(definition)
+    }
+
+    /// Runs a task of ECS that belongs to no service.
+    pub fn run_task(&self, cluster: &str, definition: &str, image: &str, digest: &str) {
+        lock(&self.inner.ecs).run_task(cluster, definition, image, digest);
+    }
+
     /// Says what carries the deployments of a service out: `ECS`, `CODE_DEPLOY` or `EXTERNAL`.
     pub fn set_controller(&self, cluster: &str, service: &str, controller: &str) {
         lock(&self.inner.ecs).set_controller(cluster, service, controller);
