@@ -1,5 +1,6 @@
 //! `shipper ci`: what is written, compared and refused, and what the scripts of a workflow do on a runner.
 
+mod gitlab;
 mod runner;
 
 use serde_json::json;
@@ -84,7 +85,7 @@ fn mistakes_are_usage_with_a_hint() {
         .exits(2)
         .says("the jobs of a pipeline share no directory")
         .says("hint: name a registry");
-    local.run(["ci", "jenkins"]).exits(2).says("[possible values: github]");
+    local.run(["ci", "jenkins"]).exits(2).says("[possible values: github, gitlab]");
     local.run(["ci"]).exits(2);
     let check = |further: &str, expected: &str| {
         project("ghcr.io/acme", further).run(["ci", "github"]).exits(2).says(expected);

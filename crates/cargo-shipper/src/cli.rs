@@ -216,6 +216,8 @@ pub(crate) struct PlanArgs {
 pub(crate) enum PlanFormat {
     /// Outputs `due`, `bases`, `matrix` and `retag` for GitHub Actions
     Github,
+    /// The child pipeline for GitLab CI
+    Gitlab,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -657,6 +659,8 @@ pub(crate) struct CiArgs {
 pub(crate) enum CiSystem {
     /// GitHub Actions: `.github/workflows/shipper.yml`
     Github,
+    /// GitLab CI: `.gitlab/shipper.yml`, which `.gitlab-ci.yml` includes
+    Gitlab,
 }
 
 #[derive(Debug, Clone, Args)]

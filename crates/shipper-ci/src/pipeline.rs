@@ -3,6 +3,8 @@
 /// A pipeline: plan, base images, services that are due, the end, deployments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pipeline {
+    /// What its jobs are called by where several pipelines share names: `shipper`, or that and the project's name.
+    pub name: String,
     /// How shipper gets onto a runner.
     pub install: Install,
     /// The directory of the project in its repository, with `/`; empty where they are the same.
@@ -13,8 +15,10 @@ pub struct Pipeline {
     pub tags: Vec<String>,
     /// When it runs by itself, as cron says it; empty for never.
     pub schedule: Vec<String>,
-    /// Label of the machines that it runs on.
+    /// Label of the machines that it runs on; empty where the system chooses them.
     pub runner: String,
+    /// The image that its jobs run in, on systems where they do.
+    pub image: Option<String>,
     /// Host of the registry, with a port where there is one.
     pub registry: String,
     /// Who it is to the registry.
@@ -109,12 +113,14 @@ impl Pipeline {
     #[must_use]
     pub fn new(install: Install, registry: &str) -> Self {
         Self {
+            name: "shipper".to_owned(),
             install,
             directory: String::new(),
             branch: "main".to_owned(),
             tags: Vec::new(),
             schedule: Vec::new(),
             runner: "ubuntu-24.04".to_owned(),
+            image: None,
             registry: registry.split('/').next().unwrap_or_default().to_owned(),
             login: Login::Anonymous,
             pull_requests: PullRequests::KeptApart,

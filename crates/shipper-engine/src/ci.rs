@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use shipper_ci::{Aws, Deployment, Install, Login, Pipeline, PullRequests, Trigger};
+use shipper_ci::{Aws, Deployment, Install, Jobs, Login, Pipeline, PullRequests, Trigger};
 use shipper_plan::{Ci, CiShipperConfig, CiTriggerConfig, Recipe};
+use shipper_report::Matrix;
 
 use crate::{Error, Project};
 
@@ -32,27 +33,64 @@ impl CiFile {
     }
 }
 
-/// The workflow of GitHub Actions for a project. `version` is what is installed where the project names no other.
+/// A CI system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CiSystem {
+    /// GitHub Actions.
+    Github,
+    /// GitLab CI.
+    Gitlab,
+}
+
+impl CiSystem {
+    /// Where its file lies, in a repository with one project, and with several.
+    fn file(self, name: &str) -> String {
+        match self {
+            Self::Github => format!(".github/workflows/{name}.yml"),
+            Self::Gitlab => format!(".gitlab/{name}.yml"),
+        }
+    }
+}
+
+/// The pipeline of a project for a CI system. `version` is what is installed where the project names no other.
 ///
 /// # Errors
 /// [`Error::Plan`] for what makes no sense in `[ci]`, and for a registry that jobs can not share; [`Error::Read`].
-pub fn ci_github(project: &Project, version: &str) -> Result<CiFile, Error> {
+pub fn ci_file(project: &Project, system: CiSystem, version: &str) -> Result<CiFile, Error> {
     let (repository, directory) = placed(&project.root);
-    let pipeline = pipeline(project, project.config.ci()?, version, directory);
-    // One repository may have several projects.
-    let file = if pipeline.directory.is_empty() {
-        "shipper.yml".to_owned()
-    } else {
-        format!("shipper-{}.yml", project.settings.name.value)
-    };
-    let name = format!(".github/workflows/{file}");
+    let pipeline = pipeline(project, project.config.ci()?, system, version, directory);
+    let name = system.file(&pipeline.name);
     let path = repository.join(&name);
     let present = match crate::read::small_text(&path) {
         Ok(text) => Some(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(source) => return Err(Error::Read { path, source }),
     };
-    Ok(CiFile { path, name, text: shipper_ci::github(&pipeline), present })
+    let text = match system {
+        CiSystem::Github => shipper_ci::github(&pipeline),
+        CiSystem::Gitlab => shipper_ci::gitlab(&pipeline),
+    };
+    Ok(CiFile { path, name, text, present })
+}
+
+/// What a plan becomes on a system whose pipelines grow while they run: the text that it is given. `is_untrusted` tells whether
+/// the run may be decided by anybody who can propose a change.
+///
+/// # Errors
+/// As [`ci_file`].
+pub fn ci_jobs(project: &Project, matrix: Matrix, version: &str, is_untrusted: bool) -> Result<String, Error> {
+    let (_, directory) = placed(&project.root);
+    let pipeline = pipeline(project, project.config.ci()?, CiSystem::Gitlab, version, directory);
+    // What the run was told of where its images go, its children are told.
+    let told = ["SHIPPER_REGISTRY", "SHIPPER_UNTRUSTED"].into_iter();
+    let told = told.filter_map(|name| Some((name, project.environment.get(name).filter(|value| !value.is_empty())?)));
+    let jobs = Jobs {
+        bases: matrix.bases,
+        jobs: matrix.jobs.into_iter().map(|job| (job.name, job.services)).collect(),
+        is_untrusted,
+        places: told.map(|(name, value)| (name.to_owned(), value.clone())).collect(),
+    };
+    Ok(shipper_ci::gitlab_jobs(&pipeline, &jobs))
 }
 
 /// The repository that a project lies in, and where in it; the project itself where there is none.
@@ -63,7 +101,7 @@ pub(crate) fn placed(root: &Path) -> (PathBuf, String) {
     (repository.to_owned(), parts.join("/"))
 }
 
-fn pipeline(project: &Project, ci: Ci, version: &str, directory: String) -> Pipeline {
+fn pipeline(project: &Project, ci: Ci, system: CiSystem, version: &str, directory: String) -> Pipeline {
     let install = match ci.shipper {
         Some(CiShipperConfig::Version(version)) => Install::Version(version),
         Some(CiShipperConfig::Source(source)) => Install::Source(source.path),
@@ -75,7 +113,7 @@ fn pipeline(project: &Project, ci: Ci, version: &str, directory: String) -> Pipe
     pipeline.login = match ci.login {
         Some(login) => Login::Secrets { username: login.username, password: login.password },
         None if is_aws => Login::Aws,
-        None if pipeline.registry == "ghcr.io" => Login::GithubToken,
+        None if pipeline.registry == "ghcr.io" && system == CiSystem::Github => Login::GithubToken,
         None => Login::Anonymous,
     };
     if ci.role.is_some() || ci.region.is_some() || is_aws {
@@ -83,11 +121,16 @@ fn pipeline(project: &Project, ci: Ci, version: &str, directory: String) -> Pipe
         pipeline.aws = Some(Aws { role: ci.role, region });
     }
     pipeline.pull_requests = if ci.has_untrusted { PullRequests::Push } else { PullRequests::KeptApart };
+    // One repository may have several projects.
+    if !directory.is_empty() {
+        pipeline.name = format!("shipper-{}", project.settings.name.value);
+    }
     pipeline.directory = directory;
     pipeline.branch = ci.branch;
     pipeline.tags = ci.tags;
     pipeline.schedule = ci.schedule;
-    pipeline.runner = ci.runner.unwrap_or(pipeline.runner);
+    pipeline.runner = ci.runner.unwrap_or(if system == CiSystem::Github { pipeline.runner } else { String::new() });
+    pipeline.image = ci.image;
     pipeline.secrets = ci.secrets;
     pipeline.gha_cache = ci.gha_cache;
     pipeline.dockerfiles = project.services.values().any(|service| matches!(service.recipe, Recipe::Dockerfile(_)));

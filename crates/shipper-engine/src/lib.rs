@@ -72,7 +72,7 @@ mod work;
 
 pub use audit::{Audit, AuditOptions, AuditedBuild, AuditedCommit, AuditedService, audit};
 pub use beside::{Beside, BesideInputs};
-pub use ci::{CiFile, ci_github};
+pub use ci::{CiFile, CiSystem, ci_file, ci_jobs};
 pub use deploy::{
     DeployOptions, DeployPath, Deployed, EnvironmentStatus, Found, ImageSource, RollbackOptions, TargetStatus,
     UndeployOptions, WhileHeld, deploy_until, history, rollback_until, status, undeploy_until, where_is,

@@ -27,9 +27,13 @@ pub struct CiConfig {
     /// When a run is started by the clock, as cron says it, in UTC. Default: never.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub schedule: Vec<String>,
-    /// The label of runners. Default: `ubuntu-24.04`.
+    /// The label of runners. Default: `ubuntu-24.04` at GitHub, elsewhere any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runner: Option<String>,
+    /// The image that jobs run in, on systems where they do (GitLab). It has bash or another shell, Cargo and git. Default: one
+    /// that has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// The secrets with the name and the password of a user of the registry. Default: GitHub's token for `ghcr.io`, the role for
     /// Amazon ECR, else nobody.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,6 +141,8 @@ pub struct Ci {
     pub schedule: Vec<String>,
     /// The label of runners, where one is named.
     pub runner: Option<String>,
+    /// The image that jobs run in, where one is named.
+    pub image: Option<String>,
     /// The registry: a host with an optional path; `None` where a stack names it.
     pub registry: Option<String>,
     /// Secrets of the login.
@@ -214,6 +220,7 @@ impl Config {
             tags: ci.tags.clone(),
             schedule: ci.schedule.clone(),
             runner: ci.runner.clone(),
+            image: ci.image.clone(),
             registry,
             login: ci.login.clone(),
             has_untrusted: self.project.untrusted.as_ref().is_some_and(|untrusted| !untrusted.starts_with("oci:")),
@@ -238,6 +245,7 @@ impl CiConfig {
             ("shipper", version),
             ("branch", self.branch.as_ref()),
             ("runner", self.runner.as_ref()),
+            ("image", self.image.as_ref()),
             ("role", self.role.as_ref()),
             ("region", self.region.as_ref()),
         ];

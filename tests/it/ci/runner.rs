@@ -333,7 +333,7 @@ fn text(value: &Value) -> String {
 }
 
 /// A document as a tree whose leaves are texts.
-fn parsed(document: &str) -> Value {
+pub(crate) fn parsed(document: &str) -> Value {
     let mut events = Parser::new_from_str(document).map(|event| event.expect("is YAML").0);
     let mut next = || {
         events

@@ -13,9 +13,11 @@ use crate::terminal::Terminal;
 
 pub(crate) fn run(global: &Global, args: &CiArgs, terminal: &Terminal) -> Result<ExitCode, Failure> {
     let project = Project::open(&options(global))?;
-    let file = match args.system {
-        CiSystem::Github => shipper_engine::ci_github(&project, env!("CARGO_PKG_VERSION"))?,
+    let system = match args.system {
+        CiSystem::Github => shipper_engine::CiSystem::Github,
+        CiSystem::Gitlab => shipper_engine::CiSystem::Gitlab,
     };
+    let file = shipper_engine::ci_file(&project, system, env!("CARGO_PKG_VERSION"))?;
     let is_current = file.present.as_deref() == Some(&file.text);
     if args.write && !is_current {
         file.write()?;
@@ -50,6 +52,7 @@ pub(crate) fn run(global: &Global, args: &CiArgs, terminal: &Terminal) -> Result
 fn word(system: CiSystem) -> &'static str {
     match system {
         CiSystem::Github => "github",
+        CiSystem::Gitlab => "gitlab",
     }
 }
 

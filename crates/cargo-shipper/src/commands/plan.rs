@@ -43,6 +43,12 @@ pub(crate) fn run(global: &Global, args: &PlanArgs, terminal: &Terminal) -> Resu
                 }
             }
         }
+    } else if args.format == Some(PlanFormat::Gitlab) {
+        let (facts, _) = shipper_engine::gather_facts(&project, &options.facts)?;
+        let matrix = Matrix::of(&planned.services, GITHUB_JOBS);
+        let is_untrusted = facts.trigger == shipper_engine::tags::Trigger::PullRequest;
+        let version = env!("CARGO_PKG_VERSION");
+        out.write_all(shipper_engine::ci_jobs(&project, matrix, version, is_untrusted)?.as_bytes())?;
     } else if let Some(document) = document.filter(|_| global.json) {
         writeln!(out, "{document}")?;
     } else if !global.quiet {
