@@ -62,6 +62,8 @@ mod report;
 mod shop;
 mod sign;
 mod signed;
+#[cfg(unix)]
+mod size;
 mod sources;
 mod support;
 mod tags;

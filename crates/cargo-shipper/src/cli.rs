@@ -113,6 +113,8 @@ pub(crate) enum Command {
     Hash(HashArgs),
     /// Show an image or index
     Inspect(InspectArgs),
+    /// By what images differ in size
+    Size(SizeArgs),
     /// Push an image to a registry or layout, with everything it refers to
     Push(CopyArgs),
     /// Copy an image between registries and layouts, with everything it refers to
@@ -494,6 +496,37 @@ pub(crate) struct InspectArgs {
     /// Print the manifest's bytes as they are
     #[arg(long)]
     pub(crate) raw: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SizeArgs {
+    #[command(subcommand)]
+    pub(crate) action: SizeAction,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum SizeAction {
+    /// Compare two images: layers with the instructions that made them, and the files whose sizes differ most
+    Diff(SizeDiffArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SizeDiffArgs {
+    /// `oci:DIR[:TAG]`, `docker-archive:FILE`, `oci-archive:FILE` or a registry reference
+    #[arg(value_name = "BEFORE")]
+    pub(crate) before: String,
+    /// The same, of the other image
+    #[arg(value_name = "AFTER")]
+    pub(crate) after: String,
+    /// Which image of an index; that of this machine where it is not given
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<shipper_engine::Platform>,
+    /// How many files are named
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) files: usize,
+    /// Exit with 1 where the layers grew by more
+    #[arg(long, value_name = "PERCENT")]
+    pub(crate) max_growth: Option<u32>,
 }
 
 #[derive(Debug, Clone, Args)]

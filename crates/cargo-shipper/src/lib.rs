@@ -89,6 +89,7 @@ fn dispatch(global: &Global, command: &Command, terminal: &Terminal) -> Result<s
         Command::Lint(args) => commands::lint::run(global, args, terminal),
         Command::Hash(args) => commands::hash::run(global, args, terminal),
         Command::Inspect(args) => commands::inspect::run(global, args, terminal),
+        Command::Size(args) => commands::size::run(global, args, terminal),
         Command::Push(args) | Command::Copy(args) => commands::copy::run(global, args, terminal),
         Command::Promote(args) => commands::promote::run(global, args, terminal),
         Command::Sign(args) => commands::sign::run(global, args, terminal),

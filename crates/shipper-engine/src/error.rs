@@ -541,6 +541,14 @@ pub enum Error {
         /// Why not.
         problem: String,
     },
+    /// An index has no image, or several, for a platform.
+    #[error("choose an image of {reference}: it has none, or several, for {platform}")]
+    Platform {
+        /// As written.
+        reference: String,
+        /// The platform.
+        platform: String,
+    },
     /// A lock file in a context can not be read, so that nobody could say what the image is made of.
     #[error("list what `{service}` is made of: {path}")]
     LockFile {

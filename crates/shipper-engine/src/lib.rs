@@ -60,6 +60,7 @@ mod retention;
 mod run;
 mod ship;
 mod sign;
+mod size;
 mod sparse;
 mod statements;
 mod tagging;
@@ -113,7 +114,7 @@ pub use ship::{Planned, ShipOptions, Shipped, plan, ship, ship_until};
 pub use shipper_aws::Region;
 #[cfg(feature = "aws")]
 pub use shipper_ecr::RepositoryGoal;
-pub use shipper_oci::Extent;
+pub use shipper_oci::{Extent, Platform};
 pub use shipper_plan::{Origin, Overrides};
 pub use shipper_report::{
     Action, BlobCounts, DeployResult, Event, ExitCode, FORMAT, FailedStep, FileChange, LeftOut, MeasuredLayer,
@@ -121,6 +122,7 @@ pub use shipper_report::{
     PlannedStep, Reason, Record, ShippedImage, ValueChange,
 };
 pub use sign::{Signed, sign};
+pub use size::{SizeChange, SizeDiff, SizeOptions, SizedFile, SizedImage, SizedLayer, size_diff};
 pub use sparse::checkout_directories;
 pub use statements::ImageStatement;
 pub use tagging::{facts, metadata_tags, read_facts, tags};

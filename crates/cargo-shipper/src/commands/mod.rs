@@ -27,6 +27,7 @@ pub(crate) mod release_notes;
 pub(crate) mod report;
 pub(crate) mod ship;
 pub(crate) mod sign;
+pub(crate) mod size;
 pub(crate) mod stats;
 pub(crate) mod tags;
 pub(crate) mod verify;

@@ -162,6 +162,7 @@ impl Error {
             Self::TrustOverlap { .. } => {
                 Some("name another registry or path in `untrusted` of `[project]`, or another `repository`".to_owned())
             }
+            Self::Platform { .. } => Some("name one of its platforms with `--platform`, such as linux/arm64".to_owned()),
             Self::LockFile { source, .. }
             | Self::Attest { source, .. }
             | Self::Key { source, .. }
