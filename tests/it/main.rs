@@ -46,6 +46,8 @@ mod lint;
 #[cfg(feature = "aws")]
 mod live;
 mod network;
+#[cfg(unix)]
+mod notify;
 #[cfg(feature = "aws")]
 mod places;
 mod project;

@@ -50,11 +50,13 @@ pub(crate) struct Call {
     pub(crate) body: Body,
     /// What it is for, as error messages say it.
     pub(crate) what: String,
+    /// Whether path and query are for nobody to see.
+    pub(crate) is_secret: bool,
 }
 
 impl Call {
     pub(crate) fn new(method: Method, url: Url, what: impl Into<String>) -> Call {
-        Call { method, url, headers: HeaderMap::new(), body: Body::Empty, what: what.into() }
+        Call { method, url, headers: HeaderMap::new(), body: Body::Empty, what: what.into(), is_secret: false }
     }
 }
 
@@ -124,6 +126,7 @@ impl Http {
                 headers: call.headers.clone(),
                 body: Body::Empty,
                 what: call.what.clone(),
+                is_secret: call.is_secret,
             };
             let reply = self.send(call).await?;
             if !matches!(reply.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
@@ -177,7 +180,7 @@ impl Http {
 
     /// Sends one request; redirects are answers like any other.
     pub(crate) async fn send(&self, call: Call) -> Result<Reply> {
-        let Call { method, url, mut headers, body, what } = call;
+        let Call { method, url, mut headers, body, what, is_secret } = call;
         let client = self.client(&url)?;
         let (host, place) = (host_of(&url), place(&url));
         let activity = Arc::new(Activity::new());
@@ -185,7 +188,7 @@ impl Http {
             authorization.set_sensitive(true);
         }
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
-        let path = url.path().to_owned();
+        let path = if is_secret { "..".to_owned() } else { url.path().to_owned() };
         let mut request = client.request(method.clone(), url).headers(headers);
         let mut limit = self.options.timeouts.header;
         match body {

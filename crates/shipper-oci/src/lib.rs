@@ -45,6 +45,7 @@ mod store;
 mod tls;
 mod upload;
 mod verify;
+mod webhook;
 
 pub use api::{Api, ApiAnswer};
 pub use archive::Archive;
@@ -71,3 +72,4 @@ pub use secret::Secret;
 pub use shipper_tag::{InvalidTag, Tag};
 pub use standing::{PushRight, Standing};
 pub use store::{BlobSource, Pushed, Repository, Store};
+pub use webhook::Webhook;

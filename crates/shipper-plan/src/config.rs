@@ -15,6 +15,7 @@ use crate::environment::EnvironmentConfig;
 use crate::error::{Error, nearest};
 use crate::in_use::InUseConfig;
 use crate::keys::{SignConfig, TrustedKeysConfig};
+use crate::notify::NotifyConfig;
 
 /// The word that `shipper.toml` has for a value of one of its enumerations: stable, so that it may be part of a key.
 #[must_use]
@@ -184,6 +185,9 @@ pub struct ProjectConfig {
     /// records name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_use: Option<InUseConfig>,
+    /// Who is told of deployments that fail, of images that are kept out, and of the first success after a failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify: Option<NotifyConfig>,
 }
 
 /// Formats of lists of what an image is made of.

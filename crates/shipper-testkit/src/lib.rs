@@ -15,6 +15,7 @@ pub mod skopeo;
 pub mod tls;
 pub mod tool;
 pub mod umoci;
+pub mod webhook;
 
 pub use aws::{ApiFault, Call, FakeAws};
 #[cfg(unix)]
@@ -33,6 +34,7 @@ pub use skopeo::Skopeo;
 pub use tls::{Proxy, TlsFront};
 pub use tool::{Skip, require_python, require_python_program, require_tool, run, tool};
 pub use umoci::Umoci;
+pub use webhook::Webhook;
 
 /// Lower-case hexadecimal digits of `bytes`.
 #[must_use]

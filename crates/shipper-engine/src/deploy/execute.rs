@@ -523,7 +523,7 @@ pub(super) fn digest(text: &str) -> Result<Digest, Error> {
 }
 
 /// Who deploys, for people: the CI system's actor and run, else user and machine.
-fn actor(variables: &Variables) -> Option<String> {
+pub(super) fn actor(variables: &Variables) -> Option<String> {
     let get = |name: &str| variables.get(name).map(|value| value.to_string_lossy().into_owned());
     let known = |name: &str| get(name).filter(|value| !value.is_empty());
     if let (Some(repository), Some(run)) = (known("GITHUB_REPOSITORY"), known("GITHUB_RUN_ID")) {

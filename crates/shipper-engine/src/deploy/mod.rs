@@ -17,6 +17,7 @@ mod native;
 #[cfg(not(feature = "aws"))]
 #[path = "native_without_aws.rs"]
 mod native;
+mod notify;
 mod observe;
 mod path;
 mod ready;
@@ -125,6 +126,8 @@ pub struct Deployed {
     pub record: Option<String>,
     /// `repository@digest` by service.
     pub images: BTreeMap<String, String>,
+    /// Whether the deployment before it had failed.
+    pub recovered: bool,
 }
 
 impl Deployed {
@@ -147,24 +150,29 @@ pub async fn deploy_until(
     stop: impl Future<Output = ()>,
 ) -> Result<Deployed, Error> {
     tokio::pin!(stop);
-    recorded_deployment(project, "deploy", &options.environment, events, async |events, saved_ms| {
+    let told = (!options.dry_run).then_some(project);
+    recorded_deployment(project, "deploy", &options.environment, told, events, async |events, saved_ms| {
         Box::pin(deploy(project, options, events, stop, saved_ms)).await
     })
     .await
 }
 
-/// Runs `work` as a recorded run whose end is told as that of a deployment. `work` gets where to write the build time that
-/// was saved, in milliseconds.
+/// Runs `work` as a recorded run whose end is told as that of a deployment, to the webhook of `told` too. `work` gets where to
+/// write the build time that was saved, in milliseconds.
 async fn recorded_deployment(
     project: &Project,
     command: &str,
     environment: &str,
+    told: Option<&Project>,
     events: &Events,
     work: impl AsyncFnOnce(&Events, &mut u64) -> Result<Deployed, Error>,
 ) -> Result<Deployed, Error> {
     recorded(project, command, events, async |events| {
         let mut saved_ms = 0;
         let ended = work(&events, &mut saved_ms).await;
+        if let Some(project) = told {
+            notify::notify(project, command, environment, &ended, &events).await;
+        }
         let (code, result, record, images) = match &ended {
             Ok(deployed) => (deployed.exit_code(), deployed.result, deployed.record.clone(), deployed.images.clone()),
             Err(error) => (error.exit_code(), DeployResult::Failed, error.record().map(str::to_owned), BTreeMap::new()),
@@ -193,6 +201,7 @@ async fn deploy(
     mut stop: Pin<&mut impl Future<Output = ()>>,
     saved_ms: &mut u64,
 ) -> Result<Deployed, Error> {
+    project.config.notify()?;
     let environment = project.config.environment(&options.environment)?;
     selection(project, &options.services)?;
     let (run, warnings) = facts_for_names(project, &options.facts)?;
@@ -282,7 +291,9 @@ async fn deploy(
         };
         match work.run(begun, &standing, &places, stop.as_mut()).await? {
             Finish::Done(record) => {
-                return Ok(ended(reached(&record, DeployResult::Deployed), Some(&record), references));
+                let recovered = has_failed(base) && !record.released;
+                let deployed = ended(reached(&record, DeployResult::Deployed), Some(&record), references);
+                return Ok(Deployed { recovered, ..deployed });
             }
             // Another deployment was faster: what is due is found out anew.
             Finish::Contended => {}
@@ -300,13 +311,18 @@ fn forced(options: &DeployOptions, way: Path) -> Option<&'static str> {
     }
 }
 
+/// Whether the last deployment failed, so that one that does not is worth a word.
+fn has_failed(base: Option<&Record>) -> bool {
+    base.is_some_and(|base| base.state == State::Failed)
+}
+
 /// What a deployment that did not fail ended with: `done`, unless nobody waited for it.
 fn reached(record: &Record, done: DeployResult) -> DeployResult {
     if record.released { DeployResult::Begun } else { done }
 }
 
 fn ended(result: DeployResult, record: Option<&Record>, images: BTreeMap<String, String>) -> Deployed {
-    Deployed { result, record: record.map(|record| record.id.to_string()), images }
+    Deployed { result, record: record.map(|record| record.id.to_string()), images, recovered: false }
 }
 
 /// The images of the environment: those that are brought out, and of all other services those that ran last. What a

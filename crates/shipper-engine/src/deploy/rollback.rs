@@ -9,8 +9,8 @@ use shipper_report::{DeployResult, Event, PlannedStep};
 
 use super::records::store_named;
 use super::{
-    Begun, Deployed, Finish, ROUNDS, WhileHeld, Work, admitted, due, ended, execute, planned_images, reached,
-    recorded_deployment, references,
+    Begun, Deployed, Finish, ROUNDS, WhileHeld, Work, admitted, due, ended, execute, has_failed, planned_images,
+    reached, recorded_deployment, references,
 };
 use crate::facts::facts_for_names;
 use crate::trust::Trust;
@@ -43,7 +43,8 @@ pub async fn rollback_until(
     stop: impl Future<Output = ()>,
 ) -> Result<Deployed, Error> {
     tokio::pin!(stop);
-    recorded_deployment(project, "rollback", &options.environment, events, async |events, _| {
+    let told = (!options.dry_run).then_some(project);
+    recorded_deployment(project, "rollback", &options.environment, told, events, async |events, _| {
         Box::pin(rollback(project, options, events, stop)).await
     })
     .await
@@ -56,6 +57,7 @@ async fn rollback(
     mut stop: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<Deployed, Error> {
     let name = &options.environment;
+    project.config.notify()?;
     let (run, _) = facts_for_names(project, &crate::FactsOverrides::default())?;
     let admits = project.config.has_environment(name) && project.config.environment(name)?.admits_untrusted;
     admitted(&run, name, admits)?;
@@ -124,7 +126,9 @@ async fn rollback(
             before_steps: std::time::Duration::ZERO,
         };
         if let Finish::Done(record) = work.run(begun, &standing, &places, stop.as_mut()).await? {
-            return Ok(ended(reached(&record, DeployResult::RolledBack), Some(&record), references));
+            let recovered = has_failed(Some(base)) && !record.released;
+            let restored = ended(reached(&record, DeployResult::RolledBack), Some(&record), references);
+            return Ok(Deployed { recovered, ..restored });
         }
     }
     Err(Error::Contended { environment: name.clone() })

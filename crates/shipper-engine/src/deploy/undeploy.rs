@@ -41,7 +41,8 @@ pub async fn undeploy_until(
     stop: impl Future<Output = ()>,
 ) -> Result<Deployed, Error> {
     tokio::pin!(stop);
-    recorded_deployment(project, "undeploy", &options.environment, events, async |events, _| {
+    let told = (!options.dry_run).then_some(project);
+    recorded_deployment(project, "undeploy", &options.environment, told, events, async |events, _| {
         Box::pin(undeploy(project, options, events, stop)).await
     })
     .await
