@@ -10,6 +10,7 @@ type Soaked = (&'static str, Option<&'static str>, &'static str, (&'static str, 
 const SOAKED: &[Soaked] = &[
     ("shipper-hash", Some("it"), "model::", ("SHIPPER_MODEL_STEPS", 100_000)),
     ("shipper-hash", None, "fuzzing::", ("SHIPPER_FUZZ_CASES", 10_000_000)),
+    ("shipper-oci", None, "fuzzing::", ("SHIPPER_FUZZ_CASES", 10_000_000)),
     ("shipper-dockerfile", Some("parsers"), "", ("SHIPPER_FUZZ_CASES", 10_000_000)),
     ("cargo-shipper", Some("it"), "deploy_kill::", ("SHIPPER_DEPLOY_KILLS", 50)),
 ];

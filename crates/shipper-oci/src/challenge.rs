@@ -6,9 +6,9 @@
 /// Longest header value that is looked at, in bytes.
 const MAX_HEADER: usize = 8 * 1024;
 /// Most challenges that are looked at.
-const MAX_CHALLENGES: usize = 8;
+pub(crate) const MAX_CHALLENGES: usize = 8;
 /// Most parameters of one challenge.
-const MAX_PARAMETERS: usize = 16;
+pub(crate) const MAX_PARAMETERS: usize = 16;
 
 /// One way to authenticate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,12 @@ impl Challenge {
     /// The first parameter of this name.
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All parameters.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn parameters(&self) -> &[(String, String)] {
+        &self.parameters
     }
 }
 
@@ -107,8 +113,6 @@ impl<'a> Scanner<'a> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     fn check(header: &str, expected: &[(&str, &[(&str, &str)])]) {
@@ -158,21 +162,5 @@ mod tests {
         check("Bearer a=b;c", &[("bearer", &[("a", "b")])]);
         assert!(parse(&"a ".repeat(10_000)).is_empty(), "too long");
         assert_eq!(parse(&"a ".repeat(100)).len(), MAX_CHALLENGES);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(100_000))]
-        #[test]
-        fn parsing_never_panics(seed in any::<u64>()) {
-            const PIECES: [&str; 20] = [
-                "Bearer", "Basic", " ", ",", "=", "\"", "\\", "realm", "scope", "x", "é", "\t", "/", ":", "\u{0}", ";",
-                "https://h/t", "\u{1F600}", "repository:a:pull", "==",
-            ];
-            let header = crate::scramble::text(seed, &PIECES, 60);
-            for challenge in parse(&header) {
-                prop_assert!(!challenge.scheme.is_empty());
-                prop_assert!(challenge.parameters.len() <= MAX_PARAMETERS);
-            }
-        }
     }
 }

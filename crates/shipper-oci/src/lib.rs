@@ -16,6 +16,9 @@ mod daemon;
 mod descriptor;
 mod digest;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod image;
 mod index_json;

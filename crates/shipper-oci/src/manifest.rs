@@ -205,12 +205,14 @@ impl Manifest {
         if bytes.len() as u64 > MAX_MANIFEST_BYTES {
             return Err(Error::TooLarge { what: format!("manifest {digest}"), limit: MAX_MANIFEST_BYTES });
         }
+        // Fields that are not read would be skipped without a look at how they are encoded, and others read them.
+        let text = std::str::from_utf8(&bytes).map_err(|error| invalid(format!("it is not UTF-8: {error}")))?;
         check_depth(&bytes).map_err(|reason| invalid(reason.to_owned()))?;
         check_keys(&bytes).map_err(&invalid)?;
-        let shape: Shape = serde_json::from_slice(&bytes).map_err(|error| invalid(printable(&error)))?;
+        let shape: Shape = serde_json::from_str(text).map_err(|error| invalid(printable(&error)))?;
         let (media_type, is_index) = shape.decide(served_as).map_err(&invalid)?;
         let kind = if is_index {
-            let index: ImageIndex = serde_json::from_slice(&bytes).map_err(|error| invalid(printable(&error)))?;
+            let index: ImageIndex = serde_json::from_str(text).map_err(|error| invalid(printable(&error)))?;
             if index.manifests.len() > MAX_INDEX_ENTRIES {
                 return Err(Error::TooLarge {
                     what: format!("number of entries of index {digest}"),
@@ -219,7 +221,7 @@ impl Manifest {
             }
             ManifestKind::Index(index)
         } else {
-            ManifestKind::Image(serde_json::from_slice(&bytes).map_err(|error| invalid(printable(&error)))?)
+            ManifestKind::Image(serde_json::from_str(text).map_err(|error| invalid(printable(&error)))?)
         };
         Ok(Manifest(Arc::new(Inner { bytes, digest, media_type, kind })))
     }

@@ -220,8 +220,6 @@ impl<'de> Deserialize<'de> for Reference {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     const HEX: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -277,28 +275,6 @@ mod tests {
         assert_eq!(Reference::parse_docker(&pinned).unwrap().to_string(), format!("docker.io/library/{pinned}"));
         for bad in ["", "Ubuntu", "a b", "ubuntu:", "ubuntu@", "-a"] {
             assert!(Reference::parse_docker(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(100_000))]
-        #[test]
-        fn parsing_never_panics_and_printing_is_a_fixed_point(seed in any::<u64>()) {
-            const PIECES: [&str; 24] = [
-                "a", "b", "0", "9", "A", ".", "..", "-", "_", "__", "/", "//", ":", "@", "[", "]", "::1", "localhost",
-                "ghcr.io", ":5000", "sha256:", "é", "\n", "%2e",
-            ];
-            let mut input = crate::scramble::text(seed, &PIECES, 20);
-            if seed % 2 == 0 {
-                input.push_str("@sha256:");
-                input.push_str(HEX);
-            }
-            for reference in [input.parse::<Reference>(), Reference::parse_docker(&input)].into_iter().flatten() {
-                let printed = reference.to_string();
-                prop_assert_eq!(&printed.parse::<Reference>().unwrap(), &reference);
-                let repository = reference.repository.as_str();
-                prop_assert!(!repository.contains("..") && !repository.contains("//"), "{}", printed);
-            }
         }
     }
 }
