@@ -1,5 +1,6 @@
 //! Drives the real binary, one module per subject.
 
+mod action;
 mod attest;
 #[cfg(unix)]
 mod attested;
@@ -22,6 +23,8 @@ mod deploy;
 #[cfg(unix)]
 mod deploy_kill;
 mod dockerfile;
+#[cfg(unix)]
+mod docs;
 mod doctor;
 mod due;
 #[cfg(feature = "aws")]

@@ -10,7 +10,10 @@ struct Generated {
     arguments: &'static [&'static str],
 }
 
-const GENERATED: &[Generated] = &[Generated { path: "shipper.schema.json", arguments: &["config", "schema"] }];
+const GENERATED: &[Generated] = &[
+    Generated { path: "shipper.schema.json", arguments: &["config", "schema"] },
+    Generated { path: "docs/reference/commands.md", arguments: &["man", "--markdown"] },
+];
 
 /// Whether to write or to compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -791,6 +791,9 @@ pub(crate) struct ManArgs {
     /// Directory for `shipper.1`, `shipper-ship.1` and so on, such as `/usr/local/share/man/man1`
     #[arg(value_name = "DIRECTORY")]
     pub(crate) pages: Option<PathBuf>,
+    /// Print all commands as one page of Markdown
+    #[arg(long, conflicts_with = "pages")]
+    pub(crate) markdown: bool,
 }
 
 #[cfg(test)]
