@@ -77,3 +77,5 @@ mod trust;
 mod undeploy;
 mod verify;
 mod why;
+#[cfg(unix)]
+mod xtask_example;

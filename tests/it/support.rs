@@ -34,6 +34,11 @@ impl Project {
         Self { repo, cache: tempfile::tempdir().expect("a directory") }
     }
 
+    /// This repository.
+    pub(crate) fn of(repo: GitRepo) -> Self {
+        Self { repo, cache: tempfile::tempdir().expect("a directory") }
+    }
+
     /// [`TWO_SERVICES`] with one file each and a shared one, committed.
     pub(crate) fn two_services() -> Self {
         let mut project = Self::new(TWO_SERVICES);

@@ -718,6 +718,13 @@ pub enum Error {
         /// The record that says so.
         record: Option<String>,
     },
+    /// The runtime of a program that has none could not be started.
+    #[error("start threads")]
+    Runtime {
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
     /// An image has vulnerabilities that its environment does not admit.
     #[error("deploy {image}: {problem}")]
     Gate {

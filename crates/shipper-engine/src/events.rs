@@ -12,6 +12,12 @@ pub trait EventSink: Send + Sync {
     fn emit(&self, record: &Record);
 }
 
+impl<F: Fn(&Record) + Send + Sync> EventSink for F {
+    fn emit(&self, record: &Record) {
+        self(record);
+    }
+}
+
 /// A sink that forgets everything.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;

@@ -11,6 +11,7 @@ mod attest;
 mod audit;
 mod bases;
 mod beside;
+pub mod blocking;
 mod caches;
 mod ci;
 mod claim;

@@ -64,7 +64,7 @@ impl Error {
             Self::Aws { .. } | Self::Outputs { source: shipper_cfn::Error::Aws(_), .. } => ExitCode::Unknown,
             Self::Store { source, .. } if is_usage(source) => ExitCode::Usage,
             Self::Store { source, .. } if source.is_refused_write() => ExitCode::PushFailed,
-            Self::Store { .. } | Self::Restless { .. } | Self::Write { .. } => ExitCode::Unknown,
+            Self::Store { .. } | Self::Restless { .. } | Self::Write { .. } | Self::Runtime { .. } => ExitCode::Unknown,
             Self::Read { source, .. } if is_denied(source) => ExitCode::Unknown,
             _ => ExitCode::Usage,
         }
