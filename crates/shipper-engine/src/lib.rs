@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 
-#[cfg(feature = "aws")]
 mod against;
+#[cfg(feature = "aws")]
 mod amazon;
 #[cfg(not(feature = "aws"))]
 #[path = "without_aws.rs"]

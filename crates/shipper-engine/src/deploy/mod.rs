@@ -25,6 +25,7 @@ mod records;
 mod rollback;
 mod sources;
 mod undeploy;
+#[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "targets that look into images are those of AWS"))]
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -32,7 +32,6 @@ impl<'a> Wanted<'a> {
     ///
     /// # Errors
     /// [`Error::Store`] where it could not be told.
-    #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "it is ECR that scans single images"))]
     pub(super) async fn parts(&self) -> Result<Vec<String>, Error> {
         let failed = |source| Error::Store { action: format!("read {}", self.image.reference), source };
         let Some(repository) = self.repository else { return Ok(Vec::new()) };
