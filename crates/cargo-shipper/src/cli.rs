@@ -27,7 +27,8 @@ const STYLES: clap::builder::Styles = clap::builder::Styles::styled()
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done or yes; 1 a definite no; 2 usage or configuration; 3 could not tell;
-4 build or check failed; 5 push failed or identity conflict; 6 deploy failed; 130 interrupted.";
+4 build or check failed; 5 push failed or identity conflict; 6 deploy failed; 7 rolled back;
+130 interrupted.";
 
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
@@ -804,10 +805,9 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent_and_tells_every_exit_code() {
         Cli::command().debug_assert();
-        let told = [0, 1, 2, 3, 4, 5, 6, 130];
         for (code, _) in shipper_engine::ExitCode::TABLE {
             let code = code.code();
-            assert_eq!(EXIT_CODES.contains(&format!("{code} ")), told.contains(&code), "{code}");
+            assert!(EXIT_CODES.contains(&format!("{code} ")), "{code}");
         }
     }
 }
