@@ -134,7 +134,7 @@ fn a_plan_becomes_jobs() {
     let matrix = r#"matrix={"include":[{"name":"site","services":"site","sparse":"docs\nshared\nsite"}]}"#;
     assert_eq!(shown.lines().collect::<Vec<_>>(), ["due=true", "bases=docs", matrix, "retag="]);
     project.run(["plan", "--format", "github", "--json"]).exits(2);
-    project.run(["plan", "--format", "jenkins"]).exits(2).says("[possible values: github]");
+    project.run(["plan", "--format", "jenkins"]).exits(2).says("[possible values: github, gitlab]");
     // A file of the runner that can not be written is named.
     let mut command = project.command(["plan", "--format", "github"]);
     command.env("GITHUB_ACTIONS", "true").env("GITHUB_OUTPUT", "/nowhere/output");

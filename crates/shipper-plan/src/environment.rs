@@ -491,7 +491,7 @@ mod tests {
         let lambda = "[[env.prod.deploy]]\nlambda = { function = 'f', alias = 'live', image = 'api' }";
         check(&lambda.replace("'f'", "'../f'"), "env.prod.deploy.lambda.function");
         check(&lambda.replace("'live'", "'12'"), "env.prod.deploy.lambda.alias");
-        check(&format!("{ecs} }}\n{}", &lambda[21..]), "env.prod.deploy.lambda");
+        check(&format!("{ecs} }}\n{}", lambda.trim_start_matches("[[env.prod.deploy]]\n")), "env.prod.deploy.lambda");
         check(&format!("[env.prod]\nscan = []\n{target}"), "env.prod.scan");
         check(&format!("[env.prod]\nscan = 'hihg'\n{target}"), "scan");
         check("[env.prodd]", "find environment `prod`");
