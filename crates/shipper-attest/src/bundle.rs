@@ -42,7 +42,9 @@ struct Envelope {
 
 #[derive(Serialize, Deserialize)]
 struct Signature {
-    #[serde(default)]
+    /// Always empty in what is written here: cosign takes no signature whose id is not its own name of the key, and writes
+    /// none itself. The hint beside the envelope names the key.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     keyid: String,
     sig: String,
 }
@@ -72,11 +74,11 @@ pub fn sign_statement(statement: &[u8], key: &SigningKey) -> Result<Vec<u8>> {
     let sig = STANDARD.encode(key.sign(&encoded(STATEMENT_MEDIA_TYPE, statement))?);
     let bundle = Bundle {
         media_type: BUNDLE_MEDIA_TYPE.to_owned(),
-        verification_material: Material { public_key: PublicKey { hint: hint.clone() } },
+        verification_material: Material { public_key: PublicKey { hint } },
         dsse_envelope: Envelope {
             payload: STANDARD.encode(statement),
             payload_type: STATEMENT_MEDIA_TYPE.to_owned(),
-            signatures: vec![Signature { keyid: hint, sig }],
+            signatures: vec![Signature { keyid: String::new(), sig }],
         },
     };
     serde_json::to_vec(&bundle).map_err(|_| Error::Signing)
@@ -143,6 +145,12 @@ mod tests {
             assert_eq!(private.verifying_key(), public);
             let bundle = sign(&subject('a'), &private).unwrap();
             assert_eq!(verify(&bundle, &public, &subject('a')).unwrap().predicate_type, predicate::SIGNATURE);
+            // The envelopes of others name a key as well, and those of before did.
+            let named = edited(&bundle, |it| {
+                assert_eq!(it["dsseEnvelope"]["signatures"][0].as_object().unwrap().len(), 1);
+                it["dsseEnvelope"]["signatures"][0]["keyid"] = private.verifying_key().hint().into();
+            });
+            verify(&named, &public, &subject('a')).unwrap();
             let other = VerifyingKey::from_pem(other).unwrap();
             assert_eq!(verify(&bundle, &other, &subject('a')), Err(Error::Signature));
             assert!(matches!(verify(&bundle, &public, &subject('b')), Err(Error::OtherSubject { .. })));

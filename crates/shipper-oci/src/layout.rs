@@ -305,6 +305,27 @@ impl Layout {
         self.put_held(&Manifest::index(&ImageIndex::new(kept))?, Some(list), false).map(drop)
     }
 
+    /// Manifests without a tag that name a subject, as entries of a list, each behind its subject: oras keeps referrers in a
+    /// layout so. One that is not there any more is left out, and so is a damaged one that is not listed as an artifact.
+    pub(crate) fn untagged_referrers(&self) -> Result<Vec<(Digest, Descriptor)>> {
+        let mut found = Vec::new();
+        for (entry, tag) in self.index()?.entries()? {
+            if tag.is_some() || !media_type::is_manifest(&entry.media_type) {
+                continue;
+            }
+            let manifest = match self.load(&entry.digest, Some(&entry.media_type)) {
+                Ok(Some(manifest)) => manifest,
+                Ok(None) => continue,
+                Err(error) if entry.artifact_type.is_none() && error.is_corrupt() => continue,
+                Err(error) => return Err(error),
+            };
+            if let Some(subject) = manifest.subject() {
+                found.push((subject.digest.clone(), referrers::entry(&manifest)));
+            }
+        }
+        Ok(found)
+    }
+
     /// [`Layout::put_manifest`] under a lock that the caller holds.
     fn put_held(&self, manifest: &Manifest, tag: Option<&Tag>, keep: bool) -> Result<Written> {
         let what = match tag {

@@ -2,7 +2,8 @@
 //!
 //! Source: OCI distribution specification 1.1, "Listing Referrers" and "Referrers Tag Schema": a registry with the API
 //! keeps the list itself and says so (`OCI-Subject`) when a referrer is stored; for all others the client keeps an index
-//! under the tag `<algorithm>-<hex>` of the subject.
+//! under the tag `<algorithm>-<hex>` of the subject. In a layout that is an entry of `index.json`; manifests without a tag that
+//! name a subject count as well, because oras writes no list there.
 //!
 //! Invariants: the list is sorted by digest, without duplicates, and filtered here whatever the registry says it filtered;
 //! a referrer counts as stored only when a list that was read afterwards names it. No registry can compare and swap, so
@@ -72,11 +73,13 @@ fn listed(entries: Vec<Descriptor>, artifact_type: Option<&str>) -> Vec<Descript
 pub(crate) struct Lists<'a> {
     repository: &'a Repository,
     may_have_api: bool,
+    /// Referrers of a layout that no list names, each behind its subject; read once.
+    untagged: Option<Vec<(Digest, Descriptor)>>,
 }
 
 impl<'a> Lists<'a> {
     pub(crate) fn of(repository: &'a Repository) -> Lists<'a> {
-        Lists { repository, may_have_api: true }
+        Lists { repository, may_have_api: true, untagged: None }
     }
 
     /// As [`Repository::referrers`].
@@ -90,10 +93,44 @@ impl<'a> Lists<'a> {
             Some(entries) => entries,
             None => {
                 let list = self.repository.manifest(&Selector::Tag(fallback_tag(subject))).await?;
-                list.as_ref().and_then(Manifest::as_index).map(|index| index.manifests.clone()).unwrap_or_default()
+                let mut entries =
+                    list.as_ref().and_then(Manifest::as_index).map(|index| index.manifests.clone()).unwrap_or_default();
+                if artifact_type.is_some() {
+                    self.name_types(&mut entries).await?;
+                }
+                entries.extend(self.untagged(subject).await?);
+                entries
             }
         };
         Ok(listed(entries, artifact_type))
+    }
+
+    /// What refers to `subject` in a layout and is in no list.
+    async fn untagged(&mut self, subject: &Digest) -> Result<Vec<Descriptor>> {
+        let Target::Layout(layout) = &self.repository.target else { return Ok(Vec::new()) };
+        let all = match self.untagged.take() {
+            Some(all) => all,
+            None => {
+                let layout = layout.clone();
+                blocking(move || layout.untagged_referrers()).await?
+            }
+        };
+        let found = all.iter().filter(|(of, _)| of == subject).map(|(_, entry)| entry.clone()).collect();
+        self.untagged = Some(all);
+        Ok(found)
+    }
+
+    /// Gives the artifact types that a list kept by clients does not tell: cosign and crane write the media type of the
+    /// configuration there, also where the manifest has an artifact type. Of a manifest that is gone nothing is changed.
+    async fn name_types(&self, entries: &mut [Descriptor]) -> Result<()> {
+        let untold =
+            |entry: &&mut Descriptor| entry.artifact_type.as_deref().is_none_or(|kind| kind == media_type::EMPTY);
+        for told in entries.iter_mut().filter(untold) {
+            if let Some(manifest) = self.repository.manifest(&Selector::Digest(told.digest.clone())).await? {
+                told.artifact_type = entry(&manifest).artifact_type;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -6,7 +6,9 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use shipper_oci::{BlobSource, Descriptor, Error, Manifest, Repository, Store, artifact, copy, copy_referrers};
+use shipper_oci::{
+    BlobSource, Descriptor, Error, ImageIndex, Manifest, Repository, Store, artifact, copy, copy_referrers, media_type,
+};
 use shipper_testkit::{DockerRegistry, FakeRegistry, Fault, Profile, Rule, need};
 use support::{Sample, index_of, quick, repository, tag};
 
@@ -82,6 +84,84 @@ async fn entries_of_others_are_kept_and_those_that_are_gone_are_dropped() {
     let mut expected = [kept.digest().clone(), new.digest().clone()];
     expected.sort();
     assert_eq!(found.iter().map(|entry| entry.digest.clone()).collect::<Vec<_>>(), expected);
+}
+
+/// cosign and crane list the media type of the configuration, whatever the type of the artifact is.
+#[tokio::test]
+async fn a_type_that_a_list_does_not_tell_is_read_from_the_manifest() {
+    let registry = FakeRegistry::builder().profile(Profile::Distribution).start();
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Store::layout(dir.path()).repository(&"shop/api".parse().unwrap());
+    for to in [repository(registry.host(), quick()), layout] {
+        let image = Sample::image("one");
+        image.push(&to, Some("v1")).await;
+        let subject = image.manifest.digest();
+        let mut entries = Vec::new();
+        for (kind, text, listed) in
+            [(SIGNATURE, "a", Some(media_type::EMPTY)), (SBOM, "b", None), (SBOM, "c", Some(SBOM))]
+        {
+            let manifest = note(&to, image.manifest.descriptor(), kind, text).await;
+            to.put_manifest(&manifest, None).await.unwrap();
+            entries.push(Descriptor { artifact_type: listed.map(str::to_owned), ..manifest.descriptor() });
+        }
+        let signature = entries[0].digest.clone();
+        let list = Manifest::index(&ImageIndex::new(entries)).unwrap();
+        to.put_manifest(&list, Some(&tag(&subject.as_str().replace(':', "-")))).await.unwrap();
+        let found = to.referrers(subject, Some(SIGNATURE)).await.unwrap();
+        assert_eq!(found.iter().map(|entry| &entry.digest).collect::<Vec<_>>(), [&signature], "{to}");
+        assert_eq!(found[0].artifact_type.as_deref(), Some(SIGNATURE));
+        assert_eq!(to.referrers(subject, Some(SBOM)).await.unwrap().len(), 2);
+        registry.clear_log();
+        assert_eq!(to.referrers(subject, None).await.unwrap().len(), 3);
+        registry.log().assert_count("GET", "/manifests/sha256:", 0);
+    }
+}
+
+/// As oras leaves them: in `index.json`, without a tag and in no list.
+#[tokio::test]
+async fn referrers_without_a_list_are_found_in_layouts() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Store::layout(dir.path()).repository(&"shop/api".parse().unwrap());
+    let image = Sample::image("one");
+    image.push(&layout, Some("v1")).await;
+    let listed = note(&layout, image.manifest.descriptor(), SBOM, "listed").await;
+    layout.put_referrer(&listed).await.unwrap();
+    let found = note(&layout, image.manifest.descriptor(), SIGNATURE, "found").await;
+    let other = note(&layout, listed.descriptor(), SBOM, "about another").await;
+    let path = dir.path().join("shop/api/index.json");
+    let mut index: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    for manifest in [&found, &other, &listed] {
+        layout.put_manifest(manifest, None).await.unwrap();
+        index["manifests"].as_array_mut().unwrap().push(serde_json::to_value(manifest.descriptor()).unwrap());
+    }
+    // One that is gone, and one that is nothing that can be read, say nothing.
+    for bytes in [&b"gone"[..], b"{"] {
+        let entry = Descriptor::of(media_type::IMAGE_MANIFEST, bytes);
+        index["manifests"].as_array_mut().unwrap().push(serde_json::to_value(&entry).unwrap());
+        if bytes == b"{" {
+            layout.push_blob(&entry, BlobSource::Bytes(bytes.into())).await.unwrap();
+        }
+    }
+    std::fs::write(&path, index.to_string()).unwrap();
+    let digests = |entries: Vec<Descriptor>| entries.into_iter().map(|entry| entry.digest).collect::<Vec<_>>();
+    let mut expected = vec![listed.digest().clone(), found.digest().clone()];
+    expected.sort();
+    assert_eq!(digests(layout.referrers(image.manifest.digest(), None).await.unwrap()), expected);
+    let signatures = layout.referrers(image.manifest.digest(), Some(SIGNATURE)).await.unwrap();
+    assert_eq!(digests(signatures), [found.digest().clone()]);
+    // They travel like all others.
+    let registry = FakeRegistry::start();
+    let to = repository(registry.host(), quick());
+    copy(&layout, &tag("v1").into(), &to, &[tag("v1")]).await.unwrap();
+    let report = copy_referrers(&layout, &image.manifest, &to, &|_| true).await.unwrap();
+    assert_eq!((report.referrers, report.written), (3, 3));
+    // What is listed as an artifact and cannot be read is not passed over.
+    let damaged = dir.path().join("shop/api/blobs").join(found.digest().as_str().replace(':', "/"));
+    index["manifests"][2]["artifactType"] = SIGNATURE.into();
+    std::fs::write(&path, index.to_string()).unwrap();
+    std::fs::remove_file(&damaged).unwrap();
+    std::fs::write(&damaged, "x").unwrap();
+    layout.referrers(image.manifest.digest(), None).await.unwrap_err();
 }
 
 /// Without compare-and-swap each writer must look again.
