@@ -1,15 +1,14 @@
 //! Registries that refuse, lie, break off or flood, and disks that are full: a named error, the right exit code, and nothing
 //! left behind that a later run takes for an image.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use bytes::Bytes;
+use shipper_testkit::evil::{Act, Evil, Seen, answer, challenge};
+use shipper_testkit::secret::{canary, forms_in};
 use shipper_testkit::{Auth, FakeRegistry, Fault, Rule};
 
 use crate::support::{Project, Ran, text};
@@ -41,11 +40,7 @@ impl World {
     }
 
     fn log_in(&self, password: &str) {
-        let auth = base64::engine::general_purpose::STANDARD.encode(format!("user:{password}"));
-        let config = format!(r#"{{"auths":{{"{}":{{"auth":"{auth}"}}}}}}"#, self.registry.host());
-        let directory = self.project.repo.home().join(".docker");
-        std::fs::create_dir_all(&directory).expect("creates");
-        std::fs::write(directory.join("config.json"), config).expect("writes");
+        log_in(&self.project, self.registry.host(), password);
     }
 
     fn to(&self) -> String {
@@ -72,6 +67,15 @@ impl World {
         self.project.run(["verify", &self.to()]).ok();
         std::fs::remove_dir_all(self.project.path().join("out")).expect("removes");
     }
+}
+
+/// Writes the password of `user` where `docker login` leaves it.
+fn log_in(project: &Project, host: &str, password: &str) {
+    let auth = base64::engine::general_purpose::STANDARD.encode(format!("user:{password}"));
+    let config = format!(r#"{{"auths":{{"{host}":{{"auth":"{auth}"}}}}}}"#);
+    let directory = project.repo.home().join(".docker");
+    std::fs::create_dir_all(&directory).expect("creates");
+    std::fs::write(directory.join("config.json"), config).expect("writes");
 }
 
 type Break = fn(&World);
@@ -211,54 +215,6 @@ fn a_disk_that_is_full_while_an_image_is_pulled_leaves_nothing() {
     world.assert_nothing_left("a full disk");
 }
 
-/// A peer that answers every request by a script, and stops when it is dropped.
-struct Evil {
-    address: String,
-    stop: Arc<AtomicBool>,
-}
-
-type Script = fn(&mut TcpStream, &AtomicBool) -> std::io::Result<()>;
-
-impl Evil {
-    fn start(script: Script) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
-        let address = listener.local_addr().expect("is bound").to_string();
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        std::thread::spawn(move || {
-            for mut stream in listener.incoming().map_while(Result::ok) {
-                let stopped = Arc::clone(&stopped);
-                std::thread::spawn(move || {
-                    let mut head = [0; 4096];
-                    while stream.read(&mut head).is_ok_and(|count| count > 0) {
-                        if script(&mut stream, &stopped).is_err() {
-                            break;
-                        }
-                    }
-                });
-            }
-        });
-        Self { address, stop }
-    }
-}
-
-impl Drop for Evil {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-const MANIFEST: &str = "Content-Type: application/vnd.oci.image.manifest.v1+json";
-
-fn flood(stream: &mut TcpStream, stop: &AtomicBool, head: &str, piece: &[u8]) -> std::io::Result<()> {
-    stream.write_all(head.as_bytes())?;
-    let piece = piece.repeat(1 + 60_000 / piece.len());
-    while !stop.load(Ordering::Relaxed) {
-        stream.write_all(&piece)?;
-    }
-    Ok(())
-}
-
 /// The most memory that a process had, in KiB, while it ran, and what it returned.
 fn watched(command: &mut Command) -> (u64, Ran) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
@@ -273,51 +229,253 @@ fn watched(command: &mut Command) -> (u64, Ran) {
     (most, Ran::of(&child.wait_with_output().expect("ends")))
 }
 
+/// An answer without end: `head`, and then `piece` for ever.
+fn flood(head: &str, piece: &[u8]) -> Vec<Act> {
+    let pieces = piece.repeat(1 + 60_000 / piece.len());
+    vec![Act::Say(head.as_bytes().to_vec()), Act::Forever(pieces, Duration::ZERO)]
+}
+
+fn says(text: impl AsRef<[u8]>) -> Vec<Act> {
+    vec![Act::Say(text.as_ref().to_vec())]
+}
+
+const MANIFEST: &str = "Content-Type: application/vnd.oci.image.manifest.v1+json";
+
+/// An image whose configuration and only layer are as long as is said here.
+fn image(length: u64) -> String {
+    let digest = |of: &[u8]| shipper_testkit::registry::digest_of(of);
+    let kind = "application/vnd.oci.image";
+    format!(
+        r#"{{"schemaVersion":2,"mediaType":"{kind}.manifest.v1+json","config":{{"mediaType":"{kind}.config.v1+json","digest":"{}","size":{length}}},"layers":[{{"mediaType":"{kind}.layer.v1.tar+gzip","digest":"{}","size":{length}}}]}}"#,
+        digest(b"a"),
+        digest(b"b"),
+    )
+}
+
+/// What a registry answers that has a sound image of no layers, and nothing else.
+fn sound(seen: &Seen) -> Vec<Act> {
+    let digest = shipper_testkit::registry::digest_of(b"{}");
+    let kind = "application/vnd.oci.image";
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{kind}.manifest.v1+json","config":{{"mediaType":"{kind}.config.v1+json","digest":"{digest}","size":2}},"layers":[]}}"#,
+    );
+    let own = shipper_testkit::registry::digest_of(manifest.as_bytes());
+    match seen.target.rsplit('/').next().unwrap_or_default() {
+        name if name == "1" || name == own => {
+            answer(200, &[("content-type", &format!("{kind}.manifest.v1+json"))], manifest)
+        }
+        name if name == digest => answer(200, &[], "{}"),
+        "" => answer(200, &[], "{}"),
+        _ => answer(404, &[], ""),
+    }
+}
+
+type Script = fn(&Seen) -> Vec<Act>;
+
+/// Answers an image to who asks for a manifest by its tag, and what `then` says to everything else.
+fn with_image(seen: &Seen, length: u64, then: fn() -> Vec<Act>) -> Vec<Act> {
+    if seen.target.ends_with("/manifests/1") {
+        return answer(200, &[("content-type", "application/vnd.oci.image.manifest.v1+json")], image(length));
+    }
+    then()
+}
+
 /// G7: whatever a peer sends, the command needs at most 64 MiB more than for an ordinary image, and ends.
 #[cfg(target_os = "linux")]
 #[test]
 fn g7_a_flood_costs_neither_memory_nor_time_without_end() {
-    let scripts: [(&str, Script); 9] = [
-        ("a manifest without end", |stream, stop| {
-            flood(stream, stop, &format!("HTTP/1.1 200 OK\r\n{MANIFEST}\r\n\r\n"), b"[")
+    let scripts: [(&str, &str, i32, Script); 17] = [
+        ("a manifest without end", "inspect", 3, |_| flood(&format!("HTTP/1.1 200 OK\r\n{MANIFEST}\r\n\r\n"), b"[")),
+        ("a manifest of 10 GB", "inspect", 3, |_| {
+            flood(&format!("HTTP/1.1 200 OK\r\n{MANIFEST}\r\nContent-Length: 10000000000\r\n\r\n"), b" ")
         }),
-        ("a manifest of 10 GB", |stream, stop| {
-            flood(stream, stop, &format!("HTTP/1.1 200 OK\r\n{MANIFEST}\r\nContent-Length: 10000000000\r\n\r\n"), b" ")
+        ("pieces without end", "inspect", 3, |_| {
+            flood(&format!("HTTP/1.1 200 OK\r\n{MANIFEST}\r\nTransfer-Encoding: chunked\r\n\r\n"), b"1\r\nx\r\n")
         }),
-        ("pieces without end", |stream, stop| {
-            let head = format!("HTTP/1.1 200 OK\r\n{MANIFEST}\r\nTransfer-Encoding: chunked\r\n\r\n");
-            flood(stream, stop, &head, b"1\r\nx\r\n")
+        ("a head without end", "inspect", 3, |_| flood("HTTP/1.1 200 OK\r\n", b"X-A: bbbbbbbbbbbbbbbb\r\n")),
+        ("one line without end", "inspect", 3, |_| flood("HTTP/1.1 200 ", b"O")),
+        ("an error without end", "inspect", 3, |_| {
+            flood("HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n\r\n", b"{\"errors\":[")
         }),
-        ("a head without end", |stream, stop| flood(stream, stop, "HTTP/1.1 200 OK\r\n", b"X-A: bbbbbbbbbbbbbbbb\r\n")),
-        ("one line without end", |stream, stop| flood(stream, stop, "HTTP/1.1 200 ", b"O")),
-        ("an error without end", |stream, stop| {
-            flood(stream, stop, "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n\r\n", b"{\"errors\":[")
-        }),
-        ("a challenge of 60 KB", |stream, _| {
+        ("a challenge of 60 KB", "inspect", 3, |_| {
             let realm = "a".repeat(60_000);
             let head = format!("HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer realm=\"{realm}\"\r\n");
-            stream.write_all(format!("{head}Content-Length: 0\r\n\r\n").as_bytes())
+            says(format!("{head}Content-Length: 0\r\n\r\n"))
         }),
-        ("brackets in brackets", |stream, _| {
+        ("brackets in brackets", "inspect", 3, |_| {
             let body = "[".repeat(3 << 20);
-            let head = format!("HTTP/1.1 200 OK\r\n{MANIFEST}\r\nContent-Length: {}\r\n\r\n", body.len());
-            stream.write_all(format!("{head}{body}").as_bytes())
+            says(format!("HTTP/1.1 200 OK\r\n{MANIFEST}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
         }),
-        ("redirects in a circle", |stream, _| {
-            stream.write_all(b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /v2/again\r\nContent-Length: 0\r\n\r\n")
+        ("redirects in a circle", "inspect", 3, |_| answer(307, &[("location", "/v2/again")], "")),
+        ("a token without end", "inspect", 3, |seen| match seen.target.starts_with("/token") {
+            true => flood("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"token\":\"", b"aaaaaaaa"),
+            false => challenge(&format!("Bearer realm=\"http://{}/token\",service=\"x\"", seen.header("host"))),
+        }),
+        ("a configuration without end", "inspect", 3, |seen| {
+            with_image(seen, 1, || flood("HTTP/1.1 200 OK\r\n\r\n", b"aaaaaaaa"))
+        }),
+        ("blobs without end", "copy", 5, |seen| with_image(seen, 1, || flood("HTTP/1.1 200 OK\r\n\r\n", b"aaaaaaaa"))),
+        ("blobs in single bytes", "copy", 5, |seen| {
+            with_image(seen, 1, || flood("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"))
+        }),
+        ("blobs of other lengths", "copy", 5, |seen| {
+            with_image(seen, 1 << 40, || says("HTTP/1.1 200 OK\r\nContent-Length: 1099511627777\r\n\r\n"))
+        }),
+        ("a list of referrers without end", "verify", 3, |seen| match seen.target.contains("/referrers/") {
+            true => flood("HTTP/1.1 200 OK\r\nContent-Type: application/vnd.oci.image.index.v1+json\r\n\r\n", b"[{},"),
+            false => sound(seen),
+        }),
+        ("pages of referrers in a circle", "verify", 3, |seen| match seen.target.contains("/referrers/") {
+            true => {
+                let kind = "application/vnd.oci.image.index.v1+json";
+                let next = format!("<{}>; rel=\"next\"", seen.target);
+                let empty = format!(r#"{{"schemaVersion":2,"mediaType":"{kind}","manifests":[]}}"#);
+                answer(200, &[("content-type", kind), ("link", &next)], empty)
+            }
+            false => sound(seen),
+        }),
+        ("an answer to a write without end", "push", 3, |seen| match seen.method.as_str() {
+            "GET" | "HEAD" => answer(404, &[], ""),
+            _ => flood("HTTP/1.1 201 Created\r\nLocation: /v2/x\r\nX-A: ", b"aaaaaaaa"),
         }),
     ];
     let world = World::new(Auth::basic("user", PASSWORD));
-    let (ordinary, ran) = watched(&mut world.project.command(["inspect", &world.reference()]));
+    let own = text(&world.project.plan()["services"][0]["tag"]);
+    let own = format!("oci:{}:{own}", world.project.layout("demo/docs").display());
+    let key = crate::sign::key("p256.pub.pem");
+    let (ordinary, ran) = watched(&mut world.project.command(["copy", &world.reference(), &world.to()]));
     ran.ok();
-    for (case, script) in scripts {
+    std::fs::remove_dir_all(world.project.path().join("out")).expect("removes");
+    for (case, command, code, script) in scripts {
         let evil = Evil::start(script);
         let began = Instant::now();
-        let reference = format!("{}/demo/docs:1", evil.address);
-        let (most, ran) = watched(&mut world.project.command(["inspect", &reference]));
-        assert_eq!(ran.code, Some(3), "{case}: {}", ran.stderr);
+        let reference = format!("{}/demo/docs:1", evil.host());
+        let mut command = match command {
+            "copy" => world.project.command(["copy", &reference, &world.to()]),
+            "push" => world.project.command(["push", &own, &reference]),
+            "verify" => world.project.command(["verify", "--key", &key, &reference]),
+            other => world.project.command([other, &reference]),
+        };
+        let (most, ran) = watched(&mut command);
+        assert_eq!(ran.code, Some(code), "{case}: {}{}", ran.stdout, ran.stderr);
         assert!(most <= ordinary + (64 << 10), "{case}: {most} KiB, ordinary are {ordinary} KiB");
         assert!(began.elapsed() < Duration::from_secs(30), "{case}: {:?}", began.elapsed());
-        assert!(ran.stderr.len() < 4096, "{case}: {}", ran.stderr);
+        assert!(ran.stderr.len() < 4096 && ran.stdout.len() < 4096, "{case}: {}", ran.stderr);
+        world.project.run(["inspect", &world.to()]).exits(1);
     }
+}
+
+/// Numbers that are the same on every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap_or_default() % limit
+    }
+}
+
+/// What a hostile registry says next. `thief` is another host.
+fn hostile(choice: usize, seen: &Seen, thief: &str, token: &str) -> Vec<Act> {
+    let own = seen.header("host");
+    if seen.target.starts_with("/token") {
+        return match choice {
+            0 => answer(307, &[("location", &format!("http://{thief}/"))], ""),
+            _ => answer(200, &[], format!(r#"{{"token":"{token}"}}"#)),
+        };
+    }
+    match choice {
+        0 => answer(302, &[("location", &format!("http://{thief}/x?sig=1"))], ""),
+        1 => challenge(&format!(
+            "Bearer realm=\"http://{}/token\",service=\"x\"",
+            thief.replace("127.0.0.1", "localhost")
+        )),
+        2 => answer(202, &[("location", &format!("http://{thief}/upload"))], ""),
+        3 => challenge("Basic realm=\"x\""),
+        4 => challenge(&format!("Bearer realm=\"http://{own}/token\",service=\"x\"")),
+        // What was sent, the header with the password too, comes back as an error.
+        5 => {
+            let sent = seen.text.replace(['"', '\\', '\r'], "").replace('\n', " ");
+            answer(400, &[], format!(r#"{{"errors":[{{"code":"X","message":"{sent}"}}]}}"#))
+        }
+        6 => {
+            let next = format!("<http://{thief}/v2/next>; rel=\"next\"");
+            answer(200, &[("link", &next)], r#"{"tags":["a"],"token":"x"}"#)
+        }
+        7 => answer(403, &[], &seen.text),
+        8 => answer(404, &[], ""),
+        9 => answer(200, &[("content-type", "application/vnd.oci.image.manifest.v1+json")], image(1)),
+        10 => answer(201, &[("location", "/v2/x"), ("docker-content-digest", "sha256:0")], ""),
+        _ => answer(503, &[("retry-after", "0")], ""),
+    }
+}
+
+/// G3 with the real binary, everything that it logs, and every file that it writes.
+fn hostile_scripts_get_no_secret(seeds: std::ops::Range<u64>) {
+    let project = Project::two_services();
+    project.ship();
+    let tag = text(&project.plan()["services"][0]["tag"]);
+    let own = format!("oci:{}:{tag}", project.layout("demo/docs").display());
+    let out = format!("oci:{}:1", project.path().join("out").display());
+    let key = crate::sign::key("p256.pem");
+    let mut sent = 0;
+    for seed in seeds {
+        let mut random = Random(seed);
+        let (password, token) = (canary("password"), canary("token").replace('/', "-"));
+        let thief = Evil::start(|_| answer(200, &[], r#"{"token":"stolen"}"#));
+        let script: Vec<usize> = (0..1 + random.below(7)).map(|_| random.below(12)).collect();
+        let (step, host, given) = (AtomicUsize::new(0), thief.host(), token.clone());
+        let shown = format!("{seed}: {script:?}");
+        let evil = Evil::start(move |seen| {
+            hostile(script[step.fetch_add(1, Ordering::Relaxed) % script.len()], seen, &host, &given)
+        });
+        log_in(&project, &evil.host(), &password);
+        let there = format!("{}/demo/docs:1", evil.host());
+        let commands: [&[&str]; 8] = [
+            &["inspect", &there],
+            &["copy", &there, &out],
+            &["push", &own, &there],
+            &["promote", &own, &there],
+            &["sign", "--key", &key, &there],
+            &["verify", &there],
+            &["ship", "--registry", &evil.host(), "docs"],
+            &["plan", "--registry", &evil.host(), "--json"],
+        ];
+        let command = commands[usize::try_from(seed % 8).expect("small")];
+        let ran = project.run(["-vvv"].iter().chain(command));
+        assert!(ran.code.is_some_and(|code| code <= 7), "{shown}: {:?} {}", ran.code, ran.stderr);
+        let files = [project.path(), project.cache()].map(crate::support::tree);
+        let written = files.into_iter().flatten().chain([
+            ("stdout".to_owned(), ran.stdout.clone().into_bytes()),
+            ("stderr".to_owned(), ran.stderr.clone().into_bytes()),
+        ]);
+        let secrets = [&password, &token];
+        for (name, bytes) in written {
+            for secret in secrets {
+                assert!(forms_in(&bytes, secret).is_empty(), "{shown}: {command:?} wrote a secret to {name}");
+            }
+        }
+        for seen in thief.seen() {
+            assert!(!seen.text.to_ascii_lowercase().contains("authorization"), "{shown}: {}", seen.text);
+            assert!(secrets.iter().all(|secret| forms_in(seen.text.as_bytes(), secret).is_empty()), "{shown}");
+        }
+        for seen in evil.seen() {
+            sent += usize::from(!seen.header("authorization").is_empty());
+            let others = seen.text.lines().filter(|line| !line.to_ascii_lowercase().starts_with("authorization:"));
+            let others = others.collect::<Vec<_>>().join("\n");
+            assert!(secrets.iter().all(|secret| forms_in(others.as_bytes(), secret).is_empty()), "{shown}: {others}");
+        }
+        let _ = std::fs::remove_dir_all(project.path().join("out"));
+    }
+    assert!(sent > 20, "passwords and tokens were sent where they belong: {sent}");
+}
+
+#[test]
+fn g3_the_first_hundred_hostile_scripts_get_no_secret_and_none_is_written() {
+    hostile_scripts_get_no_secret(0..100);
+}
+
+#[test]
+fn g3_the_second_hundred_hostile_scripts_get_no_secret_and_none_is_written() {
+    hostile_scripts_get_no_secret(100..200);
 }

@@ -13,6 +13,7 @@ mod caches;
 mod cargo_service;
 #[cfg(unix)]
 mod ci;
+mod clients;
 #[cfg(target_os = "linux")]
 mod clock;
 #[cfg(unix)]

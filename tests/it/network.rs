@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use shipper_oci::{BlobSource, Descriptor, ImageManifest, Manifest, Repository, media_type};
-use shipper_testkit::{FakeRegistry, Fault, Proxy, Rule, TlsFront, need};
+use shipper_testkit::{DockerRegistry, FakeRegistry, Fault, Proxy, Rule, TlsFront, need};
 
 use crate::support::{Project, Ran};
 
@@ -125,4 +125,29 @@ async fn a_push_that_was_killed_sends_only_what_is_missing_the_next_time() {
     registry.clear_log();
     project.run(["push", &source, &to]).ok();
     assert_eq!(arrived(&registry), Vec::<String>::new());
+}
+
+/// Nine blobs that are mounted, the image, a look at the name, and the name; and what lies beside the image is looked for: the
+/// registry's list, which there is none of, the tag in its place, and the configuration for the key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_within_a_registry_asks_nothing_twice() {
+    let registry = need!(DockerRegistry::start());
+    let project = Project::two_services();
+    let (source, blobs) = layered(&project).await;
+    let (from, to) = (format!("{}/build/app:1", registry.host()), format!("{}/release/app:1", registry.host()));
+    project.run(["push", &source, &from]).ok();
+    registry.clear_log();
+    project.run(["copy", &from, &to]).ok().says("(9 of 9 blobs, 0 B)");
+    let log = registry.log();
+    log.assert_count("POST", "/v2/release/app/blobs/uploads/", blobs.len());
+    log.assert_count("PUT", "", 1);
+    log.assert_len(blobs.len() + 6);
+    // Again: the image, the name, and what lies beside it.
+    registry.clear_log();
+    project.run(["copy", &from, &to]).ok();
+    registry.log().assert_len(5);
+    // Within one repository nothing lies elsewhere.
+    registry.clear_log();
+    project.run(["copy", &from, &format!("{}/build/app:2", registry.host())]).ok();
+    registry.log().assert_len(2);
 }

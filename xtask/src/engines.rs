@@ -1,7 +1,8 @@
-//! Docker engines with buildx for the tests, unpacked from Debian's packages into `target/engines` and never installed.
+//! Docker engines with buildx, and clients of registries, for the tests and benches: unpacked from Debian's packages into
+//! `target/engines` and never installed.
 //!
 //! Invariants: where packages come from and how they are verified is read from the machine's own apt settings; nothing
-//! outside `target/` is touched; a suite that is there already is not downloaded again.
+//! outside `target/` is touched; what is there already is not downloaded again.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,32 +11,69 @@ use anyhow::{Context as _, ensure};
 
 use crate::process::{command, find, retried, run, say};
 
-/// Debian suites whose engine runs on the older system that the tests run on. The first must be there; the others come
-/// from suites that move, and tests that need them may be skipped.
-const SUITES: &[&str] = &["trixie", "forky"];
+/// Programs of one suite in one directory.
+struct Set {
+    what: &'static str,
+    /// Debian's suite, whose programs run on the older system that the tests run on.
+    suite: &'static str,
+    /// The directory below `target/engines`.
+    place: &'static str,
+    packages: &'static [&'static str],
+    /// A program that is there when everything is.
+    marker: &'static str,
+}
 
 /// What makes an engine: daemon, client, plug-in, containerd.
-const PACKAGES: &[&str] = &["docker.io", "docker-cli", "docker-buildx", "containerd"];
+const ENGINE: &[&str] = &["docker.io", "docker-cli", "docker-buildx", "containerd"];
+
+/// The first engine must be there; what comes from a suite that moves may be away, and then its tests are skipped.
+const SETS: &[Set] = &[
+    Set { what: "Docker engine", suite: "trixie", place: "trixie", packages: ENGINE, marker: "docker" },
+    Set { what: "Docker engine", suite: "forky", place: "forky", packages: ENGINE, marker: "docker" },
+    Set {
+        what: "other clients of registries",
+        suite: "forky",
+        place: "clients",
+        packages: &["crane", "oras", "cosign"],
+        marker: "cosign",
+    },
+];
 
 /// Where Debian's archive keys lie (package debian-archive-keyring).
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Makes the engines present where apt is there; says what could not be had.
+/// Makes all of it present where apt is there; says what could not be had.
 pub(crate) fn provide() -> PathBuf {
-    let root = crate::root().join("target/engines");
-    for suite in SUITES {
-        let place = root.join(suite);
-        if place.join("usr/bin/docker").exists() {
-            continue;
-        }
-        if let Err(error) = unpack(suite, &place) {
-            say(&format!("warning: no Docker engine of {suite} for the tests: {error:#}"));
-        }
-    }
-    root
+    SETS.iter().for_each(present);
+    root()
 }
 
-fn unpack(suite: &str, place: &Path) -> anyhow::Result<()> {
+/// A client of registries by another hand, made present where apt is there.
+pub(crate) fn client(name: &str) -> Option<PathBuf> {
+    SETS.iter().filter(|set| set.packages.contains(&name)).for_each(present);
+    SETS.iter().map(|set| set.program(name)).find(|program| program.exists())
+}
+
+fn root() -> PathBuf {
+    crate::root().join("target/engines")
+}
+
+impl Set {
+    fn program(&self, name: &str) -> PathBuf {
+        root().join(self.place).join("usr/bin").join(name)
+    }
+}
+
+fn present(set: &Set) {
+    if set.program(set.marker).exists() {
+        return;
+    }
+    if let Err(error) = unpack(set, &root().join(set.place)) {
+        say(&format!("warning: no {} of {} for the tests: {error:#}", set.what, set.suite));
+    }
+}
+
+fn unpack(set: &Set, place: &Path) -> anyhow::Result<()> {
     ensure!(find("apt-get").is_some() && find("dpkg-deb").is_some(), "apt-get and dpkg-deb are not there");
     let archive = archive().context("no Debian archive in apt's settings")?;
     let work = tempfile_in(place)?;
@@ -45,7 +83,7 @@ fn unpack(suite: &str, place: &Path) -> anyhow::Result<()> {
     }
     write(
         "sources/suite.sources",
-        format!("Types: deb\nURIs: {archive}\nSuites: {suite}\nComponents: main\nSigned-By: {KEYRING}\n"),
+        format!("Types: deb\nURIs: {archive}\nSuites: {}\nComponents: main\nSigned-By: {KEYRING}\n", set.suite),
     )?;
     let at = |name: &str| work.join(name).display().to_string();
     write(
@@ -67,14 +105,14 @@ fn unpack(suite: &str, place: &Path) -> anyhow::Result<()> {
     retried(|| apt(&["update"]))?;
     retried(|| {
         let mut download = apt(&["download"]);
-        download.args(PACKAGES);
+        download.args(set.packages);
         download
     })?;
     let root = work.join("root");
     for package in std::fs::read_dir(work.join("packages")).context("cannot read what was downloaded")? {
         run(command("dpkg-deb").arg("--extract").arg(package?.path()).arg(&root))?;
     }
-    std::fs::rename(&root, place).context("cannot move the engine into place")?;
+    std::fs::rename(&root, place).context("cannot move what was unpacked into place")?;
     std::fs::remove_dir_all(&work).context("cannot remove the downloads")
 }
 

@@ -16,6 +16,7 @@ use crate::process::{cargo, say, succeeds};
 /// Parts whose absence never fails a run, with the reason. A test names the part when it skips.
 const OPTIONAL: &[(&str, &str)] = &[
     ("docker-engine-rolling", "comes from a rolling suite of Debian, whose mirror may lag or be away"),
+    ("registry-clients", "come from a rolling suite of Debian, whose mirror may lag or be away"),
     ("rust-std-musl", "is downloaded by rustup, from a host that a machine may not reach"),
 ];
 

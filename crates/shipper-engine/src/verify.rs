@@ -254,6 +254,8 @@ async fn check_signatures(repository: &Repository, manifest: &Manifest, key: &Ve
                 answer.wrong("signature", format!("there is no signature of this key{refused}"));
             }
         }
+        // A list or a bundle that is not read to its end says nothing about the image.
+        Err(error @ shipper_oci::Error::TooLarge { .. }) => answer.unknown("signature", error.chain()),
         Err(error) => answer.error("signature", &error),
     }
 }

@@ -256,6 +256,7 @@ impl Authenticator {
         let refuse =
             |reason: String| Error::UnsafePeer { registry: self.registry.clone(), what: "token realm", reason };
         let text = challenge.parameter("realm").ok_or_else(|| refuse("the challenge names none".to_owned()))?;
+        let shown = |text: &str| shown(&http.sent().clean(text));
         let realm: Url = text.parse().map_err(|_| refuse(format!("`{}` is not a URL", shown(text))))?;
         if http.is_trusted(&realm)
             && matches!(realm.scheme(), "https")
@@ -366,6 +367,7 @@ impl Authenticator {
         };
         match refresh {
             Some(token) => {
+                http.sent().remember(token);
                 let mut form = url::form_urlencoded::Serializer::new(String::new());
                 form.append_pair("grant_type", "refresh_token")
                     .append_pair("client_id", "shipper")

@@ -3,9 +3,11 @@
 //! Invariants:
 //! - a request refused with 401 is sent once more with a renewed header, and not a third time;
 //! - "is not there" is said only after a 404 that means it: in a session that the registry authenticated or accepted
-//!   without credentials, with an error code of absence or none at all, by a server that answers `/v2/` as a registry does.
+//!   without credentials, with an error code of absence or none at all, by a server that answers `/v2/` as a registry does or
+//!   gave a stranger a manifest of the same repository.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use reqwest::Method;
@@ -38,6 +40,8 @@ pub(crate) struct Client {
     limits: Limits,
     quirks: Quirks,
     api: tokio::sync::OnceCell<Api>,
+    /// Repositories of which a stranger was given a manifest.
+    open: Mutex<BTreeSet<RepositoryName>>,
 }
 
 /// How `/v2/` answered.
@@ -143,6 +147,7 @@ impl Client {
             limits: Limits::new(quirks.limits),
             quirks,
             api: tokio::sync::OnceCell::new(),
+            open: Mutex::default(),
         })
     }
 
@@ -170,7 +175,7 @@ impl Client {
     pub(crate) fn own_url(&self, from: &Url, text: &str, what: &'static str) -> Result<Url> {
         let refuse = |reason: String| Error::UnsafePeer { registry: self.host.clone(), what, reason };
         let mut url = from.join(text).map_err(|_| refuse("it is not a URL".to_owned()))?;
-        let place = shown(&crate::http::place(&url));
+        let place = shown(&self.http.sent().clean(&crate::http::place(&url)));
         if !url.username().is_empty() || url.password().is_some() {
             return Err(refuse(format!("{place}: it holds a user name")));
         }
@@ -305,6 +310,20 @@ impl Client {
             .copied()
     }
 
+    /// Remembers that the registry itself gave a manifest of a repository, where that was to a stranger: what it says there is
+    /// missing is missing, without a question about who is asking.
+    pub(crate) fn gave_manifest(&self, repository: &RepositoryName, reply: &Reply) {
+        if !self.auth.is_challenged() && reply.place() == crate::http::place(&self.base) {
+            self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(repository.clone());
+        }
+    }
+
+    /// Whether a stranger's 404 in a repository proves absence.
+    async fn is_open(&self, repository: &RepositoryName) -> Result<bool> {
+        let known = || self.open.lock().unwrap_or_else(PoisonError::into_inner).contains(repository);
+        Ok((!self.auth.is_challenged() && known()) || self.ping().await? == Api::Open)
+    }
+
     /// Sends a request whose subject may be absent. `Ok(None)` is proof of absence.
     pub(crate) async fn ask_for(&self, ask: &Ask<'_>) -> Result<Option<Reply>> {
         let mut tries = self.tries();
@@ -326,7 +345,7 @@ impl Client {
         if !envelope.may_mean_absence() {
             return Err(envelope.error(&self.host, &ask.method, &ask.what, 404));
         }
-        if answer.authorized || self.ping().await? == Api::Open {
+        if answer.authorized || self.is_open(ask.repository).await? {
             return Ok(None);
         }
         // The registry told a stranger 404, and does ask for authentication elsewhere: ask again as it wants.
@@ -385,8 +404,17 @@ impl Envelope {
     pub(crate) async fn read(reply: &mut Reply) -> Envelope {
         let body = reply.beginning(MAX_ERROR).await;
         match serde_json::from_slice::<ErrorDocument>(&body) {
-            Ok(document) => Envelope { errors: document.errors, text: String::new() },
-            Err(_) => Envelope { errors: Vec::new(), text: shown(String::from_utf8_lossy(&body).trim()) },
+            Ok(ErrorDocument { mut errors }) => {
+                for error in &mut errors {
+                    error.code = reply.clean(&error.code).into_owned();
+                    error.message = error.message.as_deref().map(|message| reply.clean(message).into_owned());
+                }
+                Envelope { errors, text: String::new() }
+            }
+            Err(_) => {
+                let text = String::from_utf8_lossy(&body);
+                Envelope { errors: Vec::new(), text: shown(reply.clean(text.trim()).as_ref()) }
+            }
         }
     }
 

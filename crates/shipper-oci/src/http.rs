@@ -5,7 +5,8 @@
 //! - redirects are followed for GET and HEAD only, at most [`MAX_REDIRECTS`], never from https to http, never into
 //!   another [`Zone`], and carry no credentials to another origin;
 //! - no answer is read without a limit on its size, and no answer is waited for without a limit on silence;
-//! - no URL with its query, which may be signed, enters an error or a log line;
+//! - no URL with its query, which may be signed, enters an error or a log line, and no text of a peer does with a credential
+//!   that was sent in it;
 //! - the TLS client, whose certificate roots take tens of milliseconds to load, is built at the first https request.
 
 use std::collections::BTreeSet;
@@ -23,6 +24,7 @@ use url::Url;
 use crate::address::{Zone, may_connect};
 use crate::error::shown;
 use crate::reply::{Asked, Reply};
+use crate::sent::Sent;
 use crate::{ClientOptions, Error, RegistryHost, Result, Stats, Timeouts, tls};
 
 /// Redirects of one request that are followed.
@@ -93,6 +95,7 @@ pub(crate) struct Http {
     registry: RegistryHost,
     options: Arc<ClientOptions>,
     counters: Arc<Counters>,
+    sent: Arc<Sent>,
     plain: OnceLock<Result<reqwest::Client, String>>,
     tls: OnceLock<Result<reqwest::Client, String>>,
 }
@@ -105,11 +108,17 @@ impl Http {
         HeaderValue::from_str(&options.user_agent).map_err(|_| Error::Options {
             reason: "the user agent has characters that a header cannot hold".to_owned(),
         })?;
-        Ok(Http { registry, options, counters: Arc::default(), plain: OnceLock::new(), tls: OnceLock::new() })
+        let (counters, sent) = (Arc::default(), Arc::default());
+        Ok(Http { registry, options, counters, sent, plain: OnceLock::new(), tls: OnceLock::new() })
     }
 
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// The credentials that went out with requests.
+    pub(crate) fn sent(&self) -> &Sent {
+        &self.sent
     }
 
     /// Whether plain http is spoken to the registry.
@@ -175,20 +184,22 @@ impl Http {
     }
 
     fn unsafe_redirect(&self, reason: &str) -> Error {
-        Error::UnsafePeer { registry: self.registry.clone(), what: "redirect", reason: shown(reason) }
+        Error::UnsafePeer { registry: self.registry.clone(), what: "redirect", reason: shown(&self.sent.clean(reason)) }
     }
 
     /// Sends one request; redirects are answers like any other.
     pub(crate) async fn send(&self, call: Call) -> Result<Reply> {
         let Call { method, url, mut headers, body, what, is_secret } = call;
         let client = self.client(&url)?;
-        let (host, place) = (host_of(&url), place(&url));
+        let (host, place) = (self.sent.clean(&host_of(&url)).into_owned(), place(&url));
         let activity = Arc::new(Activity::new());
         if let Some(authorization) = headers.get_mut(AUTHORIZATION) {
             authorization.set_sensitive(true);
+            self.sent.remember_header(authorization);
         }
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
-        let path = if is_secret { "..".to_owned() } else { url.path().to_owned() };
+        // A registry names the place of the next step, with whatever it likes in it.
+        let path = if is_secret { "..".to_owned() } else { self.sent.clean(url.path()).into_owned() };
         let mut request = client.request(method.clone(), url).headers(headers);
         let mut limit = self.options.timeouts.header;
         match body {
@@ -217,7 +228,8 @@ impl Http {
         let response = self.await_header(request.send(), &activity, limit, &host, &what).await?;
         let elapsed = started.elapsed().as_millis();
         tracing::debug!(%method, host, path = shown(&path), status = response.status().as_u16(), elapsed, "answered");
-        let asked = Asked { place, host, what, timeouts: self.options.timeouts, counters: Arc::clone(&self.counters) };
+        let (counters, sent) = (Arc::clone(&self.counters), Arc::clone(&self.sent));
+        let asked = Asked { place, host, what, timeouts: self.options.timeouts, counters, sent };
         let reply = Reply::new(response, asked);
         match reply.header(&CONTENT_ENCODING) {
             Some(encoding) if !encoding.eq_ignore_ascii_case("identity") => {
@@ -259,7 +271,7 @@ impl Http {
             "https" => &self.tls,
             "http" if is_plain_url(url, &self.registry, &self.options) => &self.plain,
             _ => {
-                let reason = format!("{} is not https", place(url));
+                let reason = format!("{} is not https", self.sent.clean(&place(url)));
                 return Err(Error::UnsafePeer { registry: self.registry.clone(), what: "plain http", reason });
             }
         };

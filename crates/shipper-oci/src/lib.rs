@@ -43,6 +43,7 @@ mod retry;
 #[cfg(test)]
 mod scramble;
 mod secret;
+mod sent;
 mod standing;
 mod store;
 mod tls;

@@ -117,20 +117,30 @@ impl Registry {
         if !reply.status.is_success() {
             return Err(self.client.failure(&mut reply, ask).await);
         }
-        let served_as = reply.header(&CONTENT_TYPE).map(str::to_owned);
+        let served_as = reply.header(&CONTENT_TYPE).map(|kind| reply.clean(kind).into_owned());
         let claimed = digest_header(&reply)?;
         let bytes = reply.bytes(MAX_MANIFEST_BYTES).await?;
         let manifest = match selector {
-            Selector::Digest(digest) => Manifest::parse_expecting(digest, served_as.as_deref(), bytes)?,
-            Selector::Tag(_) => Manifest::parse(served_as.as_deref(), bytes)?,
+            Selector::Digest(digest) => Manifest::parse_expecting(digest, served_as.as_deref(), bytes),
+            Selector::Tag(_) => Manifest::parse(served_as.as_deref(), bytes),
         };
+        let manifest = manifest.map_err(|error| match error {
+            // It quotes the document.
+            Error::InvalidManifest { digest, reason } => {
+                Error::InvalidManifest { digest, reason: reply.clean(&reason).into_owned() }
+            }
+            error => error,
+        })?;
         match claimed {
             Some(claimed) if !claimed.matches(manifest.bytes()) => Err(Error::DigestMismatch {
                 what: format!("manifest {}", self.at(selector)),
                 expected: claimed,
                 found: Digest::of(manifest.bytes()),
             }),
-            _ => Ok(manifest),
+            _ => {
+                self.client.gave_manifest(&self.name, &reply);
+                Ok(manifest)
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! Invariant: no byte of a body is taken without counting it against a limit of the caller, and no wait for one is longer
 //! than [`Timeouts::stall`] allows; time that the caller spends elsewhere does not count.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 
 use crate::http::{Counters, transport_error};
+use crate::sent::Sent;
 use crate::{Error, Result, Timeouts};
 
 /// After so many pieces of a document they must be this many bytes long on average: a peer that sends single bytes would
@@ -28,6 +30,8 @@ pub(crate) struct Asked {
     pub(crate) what: String,
     pub(crate) timeouts: Timeouts,
     pub(crate) counters: Arc<Counters>,
+    /// What the peer knows and must not tell.
+    pub(crate) sent: Arc<Sent>,
 }
 
 /// The header of an answer, and its body still to be read.
@@ -64,6 +68,11 @@ impl Reply {
     /// Length of the body as announced, in bytes.
     pub(crate) fn length(&self) -> Option<u64> {
         self.header(&reqwest::header::CONTENT_LENGTH)?.parse().ok()
+    }
+
+    /// A text of the peer without the credentials that were sent to it.
+    pub(crate) fn clean<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.asked.sent.clean(text)
     }
 
     /// An error about this answer.

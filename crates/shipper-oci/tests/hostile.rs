@@ -2,17 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "support/raw.rs"]
-mod raw;
 mod support;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use raw::{Act, Raw, answer, challenge};
-use shipper_oci::{BlobSource, ClientOptions, Descriptor, Digest, Error, Repository, Selector, media_type};
+use shipper_oci::{
+    BlobSource, ClientOptions, Descriptor, Digest, Error, Repository, Selector, Store, artifact, check_content,
+    media_type,
+};
+use shipper_testkit::evil::{Act, Evil, answer, challenge};
 use shipper_testkit::secret::{canary, forms_in};
 use shipper_testkit::{Auth, FakeRegistry, Fault, Host, Profile, Rule};
 use support::{Sample, quick, repository, tag, with_password};
@@ -39,7 +41,7 @@ fn impatient() -> ClientOptions {
 #[tokio::test]
 async fn n1_a_foreign_realm_gets_no_password() {
     let secret = canary("n1");
-    let thief = Raw::start(|_| answer(200, &[], r#"{"token":"t"}"#));
+    let thief = Evil::start(|_| answer(200, &[], r#"{"token":"t"}"#));
     for realm in [
         format!("http://localhost:{}/token", thief.port),
         format!("http://127.0.0.2:{}/token", thief.port),
@@ -84,7 +86,7 @@ async fn n1_trusted_hosts_are_the_way_to_allow_a_realm() {
 #[tokio::test]
 async fn n1_a_token_server_cannot_redirect() {
     let secret = canary("n1");
-    let thief = Raw::start(|_| answer(200, &[], r#"{"token":"t"}"#));
+    let thief = Evil::start(|_| answer(200, &[], r#"{"token":"t"}"#));
     let registry = FakeRegistry::builder().auth(Auth::bearer("user", &secret)).start();
     registry.fault(Rule::new(Fault::redirect(&format!("http://127.0.0.1:{}/", thief.port))).host(Host::Token));
     let repository = repository(registry.host(), with_password(registry.host(), "user", &secret));
@@ -120,7 +122,7 @@ async fn n2_redirects_carry_no_credentials() {
 /// N2, N15: where a redirect may not lead.
 #[tokio::test]
 async fn n2_redirects_into_private_places_are_refused() {
-    let elsewhere = Raw::start(|_| answer(200, &[], "x"));
+    let elsewhere = Evil::start(|_| answer(200, &[], "x"));
     let registry = FakeRegistry::start();
     let descriptor = Descriptor::of(media_type::LAYER, b"x");
     registry.put_blob("shop/api", &b"x"[..]);
@@ -159,7 +161,7 @@ async fn n2_only_three_redirects_are_followed_and_none_of_a_write() {
     registry.log().assert_len(4);
 
     registry.clear_faults();
-    let elsewhere = Raw::start(|_| answer(201, &[], ""));
+    let elsewhere = Evil::start(|_| answer(201, &[], ""));
     registry.fault(
         Rule::new(Fault::redirect(&format!("http://{}/", elsewhere.host()))).when(shipper_testkit::Request::is_write),
     );
@@ -171,7 +173,7 @@ async fn n2_only_three_redirects_are_followed_and_none_of_a_write() {
 /// N3: a layer goes to the registry itself only.
 #[tokio::test]
 async fn n3_an_upload_location_elsewhere_gets_nothing() {
-    let thief = Raw::start(|_| answer(201, &[], ""));
+    let thief = Evil::start(|_| answer(201, &[], ""));
     let secret = canary("n3");
     let registry = FakeRegistry::builder().auth(Auth::basic("user", &secret)).start();
     let descriptor = Descriptor::of(media_type::LAYER, b"secret layer");
@@ -193,7 +195,7 @@ async fn n3_an_upload_location_elsewhere_gets_nothing() {
     assert!(thief.seen().is_empty());
     // A registry behind a proxy that believes to be https is spoken to as before.
     registry.clear_faults();
-    let raw = Raw::start(|seen| match seen.method.as_str() {
+    let raw = Evil::start(|seen| match seen.method.as_str() {
         "HEAD" => answer(404, &[], ""),
         "POST" => {
             let host = seen.text.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
@@ -328,7 +330,7 @@ async fn n6_a_put_that_stored_something_else_is_seen() {
 #[tokio::test]
 async fn n7_endless_answers_end() {
     let endless = |head: &'static str| {
-        Raw::start(move |seen| {
+        Evil::start(move |seen| {
             if seen.target == "/v2/" {
                 return answer(200, &[], "{}");
             }
@@ -359,7 +361,7 @@ async fn n7_endless_answers_end() {
 
     // Announced instead of sent.
     let raw =
-        Raw::start(|_| vec![Act::Say(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n".to_vec()), Act::Hang]);
+        Evil::start(|_| vec![Act::Say(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n".to_vec()), Act::Hang]);
     let error = repository(&raw.host(), quick()).manifest(&tag("v1").into()).await.unwrap_err();
     assert!(matches!(error, Error::TooLarge { .. }), "{error:?}");
 }
@@ -396,7 +398,7 @@ async fn n8_silent_and_slow_peers_time_out() {
         ("half a body", vec![head(), Act::Say(vec![b' '; 50_000]), Act::Hang]),
     ];
     for (name, acts) in cases {
-        let raw = Raw::start(move |_| acts.clone());
+        let raw = Evil::start(move |_| acts.clone());
         let started = Instant::now();
         let error = repository(&raw.host(), impatient()).manifest(&tag("v1").into()).await.unwrap_err();
         assert!(matches!(error, Error::Timeout { .. }), "{name}: {error:?}");
@@ -700,7 +702,7 @@ async fn n11_a_failing_token_server_is_an_error() {
 async fn n11_only_a_registrys_own_404_proves_absence() {
     let manifest_unknown = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"x"}]}"#;
     let with_v2 = |v2: u16, body: &'static str| {
-        let raw = Raw::start(move |seen| {
+        let raw = Evil::start(move |seen| {
             if seen.target != "/v2/" {
                 answer(404, &[("content-type", "application/json")], body)
             } else if v2 == 401 {
@@ -731,7 +733,7 @@ async fn n11_only_a_registrys_own_404_proves_absence() {
         }
     }
     // What a stranger is told does not count where the registry asks for authentication.
-    let raw = Raw::start(|seen| {
+    let raw = Evil::start(|seen| {
         let authorized = seen.text.to_ascii_lowercase().contains("authorization: basic");
         match (seen.target.as_str(), authorized) {
             ("/v2/", false) => challenge("Basic realm=\"x\""),
@@ -747,7 +749,7 @@ async fn n11_only_a_registrys_own_404_proves_absence() {
     assert!(matches!(stranger.manifest(&tag("v1").into()).await, Err(Error::Unauthorized { .. })));
 }
 
-/// G10: with every fault at every probe, what is there is never reported as absent.
+/// G10: with every fault at every probe (14 probes, 27 faults), what is there is never reported as absent.
 #[tokio::test(flavor = "multi_thread")]
 async fn g10_no_fault_makes_present_things_absent() {
     let faults = || {
@@ -768,32 +770,65 @@ async fn g10_no_fault_makes_present_things_absent() {
         all
     };
     let sample = Sample::image("one");
-    let registry = FakeRegistry::start();
+    let (registry, other) = (FakeRegistry::start(), FakeRegistry::start());
     let mut options = quick();
     options.retry.tries = 1;
-    let repository = repository(registry.host(), options);
+    let repository = repository(registry.host(), options.clone());
+    let elsewhere = support::repository(other.host(), options);
     sample.push(&repository, Some("v1")).await;
-    for fault in faults() {
+    let note =
+        artifact("application/vnd.example.note", &[], Some(sample.manifest.descriptor()), &BTreeMap::new()).unwrap();
+    for (descriptor, bytes) in note.blobs {
+        repository.push_blob(&descriptor, BlobSource::Bytes(bytes.into())).await.unwrap();
+    }
+    repository.put_referrer(&note.manifest).await.unwrap();
+    let (digest, blob) = (sample.manifest.digest(), &sample.blobs[0].0);
+    let (v1, dir) = (Selector::Tag(tag("v1")), tempfile::tempdir().unwrap());
+    let mut asked = 0;
+    for (number, fault) in std::iter::once(None).chain(faults().into_iter().map(Some)).enumerate() {
         registry.clear_faults();
-        registry.fault(Rule::new(fault.clone()));
-        let digest = sample.manifest.digest();
+        registry.fault(Rule::new(fault.clone().unwrap_or(Fault::Delay(Duration::ZERO))));
+        let layout = Store::layout(dir.path().join(number.to_string())).repository(&"shop/api".parse().unwrap());
         let answers = [
-            repository.manifest(&tag("v1").into()).await.map(|found| found.is_some()),
-            repository.manifest(&Selector::Digest(digest.clone())).await.map(|found| found.is_some()),
-            repository.has_manifest(digest).await,
-            repository.has_blob(&sample.blobs[0].0.digest).await,
-            repository.blob(&sample.blobs[0].0).await.map(|_| true),
-            repository.tags().await.map(|tags| !tags.is_empty()),
+            ("manifest by tag", repository.manifest(&v1).await.map(|found| found.is_some())),
+            ("manifest by digest", repository.manifest(&digest.clone().into()).await.map(|found| found.is_some())),
+            ("what a tag names", repository.tagged_digest(&tag("v1")).await.map(|found| found.is_some())),
+            ("has manifest", repository.has_manifest(digest).await),
+            ("has blob", repository.has_blob(&blob.digest).await),
+            ("blob", repository.blob(blob).await.map(|_| true)),
+            ("check blob", repository.check_blob(blob).await.map(|()| true)),
+            ("pull blob", repository.pull_blob(blob, &dir.path().join("blob")).await.map(|()| true)),
+            ("copy blob", shipper_oci::copy_blob(&repository, blob, &elsewhere).await.map(|_| true)),
+            ("copy", shipper_oci::copy(&repository, &v1, &layout, &[tag("v1")]).await.map(|_| true)),
+            ("tags", repository.tags().await.map(|tags| !tags.is_empty())),
+            ("referrers", repository.referrers(digest, None).await.map(|found| !found.is_empty())),
+            ("standing", repository.standing().await.map(|found| found.is_some_and(|found| found.exists))),
+            (
+                "content",
+                match check_content(&repository, &sample.manifest).await.faults.into_iter().next() {
+                    None => Ok(true),
+                    Some(found) => Err(found.error),
+                },
+            ),
         ];
-        for (probe, answer) in answers.into_iter().enumerate() {
+        for (probe, answer) in answers {
+            asked += 1;
             match answer {
                 Ok(true) => {}
                 // `null` and an empty list of a page are the registry's word for "no tags": that is a lie, not a fault.
-                Ok(false) => panic!("probe {probe} under {fault:?} says absent"),
-                Err(error) => assert!(!error.is_not_found(), "probe {probe} under {fault:?}: {error:?}"),
+                Ok(false) => panic!("{probe} under {fault:?} says absent"),
+                Err(error) => {
+                    assert!(!error.is_not_found(), "{probe} under {fault:?}: {error:?}");
+                    assert!(fault.is_some(), "{probe}: {error:?}");
+                }
             }
         }
+        let _ = std::fs::remove_file(dir.path().join("blob"));
+        for digest in other.blobs("shop/api") {
+            other.delete_blob("shop/api", &digest);
+        }
     }
+    assert!(asked >= 12 * 25, "{asked}");
 }
 
 /// A blob store behind the registry that refuses or misses is trouble, not absence and not a wrong password.
@@ -801,7 +836,7 @@ async fn g10_no_fault_makes_present_things_absent() {
 async fn g10_the_target_of_a_redirect_neither_challenges_nor_proves_absence() {
     let secret = canary("storage");
     for status in [401, 403, 404] {
-        let storage = Raw::start(move |_| answer(status, &[("www-authenticate", "Basic realm=\"x\"")], ""));
+        let storage = Evil::start(move |_| answer(status, &[("www-authenticate", "Basic realm=\"x\"")], ""));
         let registry = FakeRegistry::builder().auth(Auth::bearer("user", &secret)).start();
         registry.fault(Rule::new(Fault::redirect(&format!("http://{}/x", storage.host()))).path("/blobs/"));
         let repository = repository(registry.host(), with_password(registry.host(), "user", &secret));
@@ -816,6 +851,42 @@ async fn g10_the_target_of_a_redirect_neither_challenges_nor_proves_absence() {
             log.exposures(&secret).iter().all(|found| found.host == Host::Token),
             "the password went to the registry"
         );
+    }
+}
+
+/// G3: a registry that repeats what it was sent makes this client print no part of a credential, wherever it says it.
+#[tokio::test]
+async fn g3_what_a_registry_repeats_of_a_request_is_not_shown() {
+    let secret = canary("repeated");
+    for (basic, place) in (0..10).map(|number| (number % 2 == 0, number / 2)) {
+        let raw = Evil::start(move |seen| {
+            let own = seen.header("host");
+            if seen.target.starts_with("/token") {
+                return answer(200, &[], r#"{"token":"a-token-of-some-length"}"#);
+            }
+            let sent = seen.header("authorization");
+            let Some((_, sent)) = sent.split_once(' ') else {
+                return match basic {
+                    true => challenge("Basic realm=\"x\""),
+                    false => challenge(&format!("Bearer realm=\"http://{own}/token\",service=\"x\"")),
+                };
+            };
+            let plain = sent.trim_end_matches('=');
+            let envelope =
+                format!(r#"{{"errors":[{{"code":"{sent}","message":"you sent {}{sent}"}}]}}"#, "x".repeat(180));
+            match place {
+                0 => answer(400, &[], envelope),
+                1 => answer(418, &[], format!("authorization: {sent}")),
+                2 => answer(200, &[("content-type", &format!("text/{plain}"))], "{}"),
+                3 => answer(200, &[], format!(r#"{{"schemaVersion":"{sent}","mediaType":"{sent}"}}"#)),
+                _ => answer(302, &[("location", &format!("http://{plain}.example.com/"))], ""),
+            }
+        });
+        let repository = repository(&raw.host(), with_password(&raw.host(), "user", &secret));
+        let error = repository.manifest(&tag("v1").into()).await.unwrap_err();
+        for secret in [secret.as_str(), "a-token-of-some-length"] {
+            assert_unprinted(&error, secret);
+        }
     }
 }
 
@@ -841,7 +912,7 @@ async fn n13_broken_answers_are_errors() {
         (429, vec![("retry-after", "-1")]),
     ] {
         let owned: Vec<(String, String)> = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let raw = Raw::start(move |seen| {
+        let raw = Evil::start(move |seen| {
             let headers: Vec<(&str, &str)> = owned.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
             if seen.method == "HEAD" { answer(404, &[], "") } else { answer(status, &headers, "{}") }
         });
@@ -885,7 +956,7 @@ proptest! {
         if let Some(cut) = cut {
             bytes.truncate(cut.index(bytes.len()).max(1));
         }
-        let raw = Raw::start(move |_| vec![Act::Say(bytes.clone())]);
+        let raw = Evil::start(move |_| vec![Act::Say(bytes.clone())]);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut options = with_password(&raw.host(), "user", "password");
@@ -908,11 +979,11 @@ proptest! {
         basic in any::<bool>(),
     ) {
         let (secret, token) = (canary("password"), canary("token").replace('/', "-"));
-        let thief = Raw::start(|_| answer(200, &[], r#"{"token":"stolen"}"#));
+        let thief = Evil::start(|_| answer(200, &[], r#"{"token":"stolen"}"#));
         let port = thief.port;
         let step = AtomicUsize::new(0);
         let given = token.clone();
-        let raw = Raw::start(move |seen| {
+        let raw = Evil::start(move |seen| {
             let host = format!("127.0.0.1:{port}");
             let next = script[step.fetch_add(1, Ordering::Relaxed) % script.len()];
             if seen.target.starts_with("/token") {
@@ -926,7 +997,7 @@ proptest! {
                 3 if basic => challenge("Basic realm=\"x\""),
                 3 => challenge(&format!("Bearer realm=\"http://{own}/token\",service=\"x\"")),
                 // What was sent, echoed.
-                4 => answer(400, &[], format!(r#"{{"errors":[{{"code":"X","message":{:?}}}]}}"#, "no")),
+                4 => answer(400, &[], format!(r#"{{"errors":[{{"code":"X","message":{:?}}}]}}"#, seen.text)),
                 5 => answer(200, &[("link", &format!("<http://{host}/v2/next>; rel=\"next\""))], r#"{"tags":["a"]}"#),
                 6 => answer(503, &[("retry-after", "0")], ""),
                 7 => answer(403, &[], "denied"),

@@ -66,6 +66,36 @@ async fn a_present_manifest_costs_one_request_and_a_second_push_none_but_questio
     registry.log().assert_no_writes();
 }
 
+/// Absence is proven once for each repository by what a stranger was given there, else by what the registry says of itself.
+#[tokio::test]
+async fn a_registry_that_gave_a_manifest_is_not_asked_who_may_read_there() {
+    let registry = start(Profile::Distribution);
+    let store = || Store::parse(registry.host(), quick()).unwrap();
+    let of = |store: &Store, name: &str| store.repository(&name.parse().unwrap());
+    let sample = Sample::image("one");
+    sample.push(&of(&store(), "shop/api"), Some("v1")).await;
+    let fresh = store();
+    let (given, other) = (of(&fresh, "shop/api"), of(&fresh, "shop/other"));
+    registry.clear_log();
+    assert!(given.manifest(&tag("v1").into()).await.unwrap().is_some());
+    assert!(given.manifest(&tag("v2").into()).await.unwrap().is_none());
+    assert!(given.manifest(&tag("v3").into()).await.unwrap().is_none());
+    registry.log().assert_len(3);
+    // Of another repository nothing is known, and then of all.
+    for count in [5, 6] {
+        assert!(other.manifest(&tag("v1").into()).await.unwrap().is_none());
+        registry.log().assert_len(count);
+    }
+    // Whom a registry knows by a password is told the truth without a question; so is not who is a stranger to it.
+    let registry = FakeRegistry::builder().auth(Auth::basic("user", "password")).start();
+    registry.create_repository("shop/api");
+    let known = repository(registry.host(), with_password(registry.host(), "user", "password"));
+    sample.push(&known, Some("v1")).await;
+    registry.fault(Rule::new(Fault::status(404)).path("/manifests/"));
+    let stranger = repository(registry.host(), quick());
+    assert!(stranger.manifest(&tag("v2").into()).await.unwrap_err().is_unknown());
+}
+
 #[tokio::test]
 async fn an_upload_is_one_post_and_one_put() {
     for profile in PROFILES {

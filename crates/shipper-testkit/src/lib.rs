@@ -4,12 +4,14 @@ pub mod aws;
 #[cfg(unix)]
 pub mod docker_engine;
 pub mod docker_registry;
+pub mod evil;
 pub mod git;
 pub mod judge;
 pub mod kill;
 pub mod moto;
 mod node;
 pub mod registry;
+mod registry_client;
 pub mod secret;
 pub mod skopeo;
 pub mod tls;
@@ -21,6 +23,7 @@ pub use aws::{ApiFault, Call, FakeAws};
 #[cfg(unix)]
 pub use docker_engine::{DockerEngine, ImageStore, Suite, require_docker_client};
 pub use docker_registry::DockerRegistry;
+pub use evil::Evil;
 pub use git::GitRepo;
 pub use judge::Judge;
 pub use kill::{Interrupted, KillPlan};
@@ -30,6 +33,7 @@ pub use registry::{
     Auth, Exposure, FakeRegistry, FakeRegistryBuilder, Fault, Host, Log, Mutability, Profile, Request, Rule,
     StoredManifest,
 };
+pub use registry_client::RegistryClient;
 pub use skopeo::Skopeo;
 pub use tls::{Proxy, TlsFront};
 pub use tool::{Skip, require_python, require_python_program, require_tool, run, tool};

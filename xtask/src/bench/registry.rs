@@ -1,4 +1,4 @@
-//! `bench registry`: pushes, copies and retags against skopeo (and crane, where there is one), each with a registry of its
+//! `bench registry`: pushes, copies and retags against skopeo (and crane, where it can be had), each with a registry of its
 //! own on a file system in memory, whose access log counts the requests.
 //!
 //! Invariants: each sample has a fresh registry, so that no client profits from another one's blobs or notes; clients
@@ -18,6 +18,7 @@ use super::Bench;
 use super::child::{Used, used};
 use super::measure::median;
 use super::projects;
+use crate::engines;
 use crate::process::{find, output, say};
 use goals::{Goal, judged};
 
@@ -104,8 +105,10 @@ pub(super) fn run(bench: &Bench, target: &Path) -> anyhow::Result<()> {
     let data = if memory.is_dir() { memory.to_owned() } else { target.to_owned() };
     let images = target.join("registry-images");
     image::make(&images)?;
-    let peers = if find("crane").is_some() { vec![Client::Skopeo, Client::Crane] } else { vec![Client::Skopeo] };
-    let world = World { bench, images, data, peers };
+    let crane = find("crane").or_else(|| engines::client("crane"));
+    let mut peers = vec![Client::Skopeo];
+    peers.extend(crane.is_some().then_some(Client::Crane));
+    let world = World { bench, images, data, peers, crane: crane.unwrap_or_default() };
     for case in CASES {
         world.case(case)?;
     }
@@ -120,6 +123,8 @@ struct World<'a> {
     /// Where registries keep their data.
     data: PathBuf,
     peers: Vec<Client>,
+    /// The program, where it is one of the peers.
+    crane: PathBuf,
 }
 
 impl World<'_> {
@@ -177,7 +182,7 @@ impl World<'_> {
                     Place::Remote(name) => format!("{host}/{name}"),
                 };
                 let verb = if matches!(from, Place::Layout(_)) { "push" } else { "copy" };
-                let mut command = Command::new("crane");
+                let mut command = Command::new(&self.crane);
                 command.args([verb, "--insecure", &remote(from), &remote(to)]);
                 command
             }
