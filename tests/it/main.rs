@@ -44,6 +44,7 @@ mod json;
 mod kill;
 #[cfg(all(unix, feature = "aws"))]
 mod lambda;
+mod last_step;
 #[cfg(unix)]
 mod leaks;
 mod lint;
