@@ -204,10 +204,8 @@ pub(crate) async fn resolve(
     let Some(manifest) = repository.manifest(selector).await? else { return Ok(Resolved::Gone) };
     let ManifestKind::Index(index) = manifest.kind() else { return Ok(Resolved::Image(manifest)) };
     let wanted: shipper_oci::Platform = platform.parse()?;
-    let matches = |have: &shipper_oci::Platform| wanted.matches(have);
-    let Some(child) = index.manifests.iter().find(|child| child.platform.as_ref().is_some_and(matches)) else {
-        let platforms = index.manifests.iter().filter_map(|child| child.platform.as_ref().map(ToString::to_string));
-        return Ok(Resolved::Others(platforms.collect()));
+    let Some(child) = index.image_for(&wanted) else {
+        return Ok(Resolved::Others(index.platforms().map(ToString::to_string).collect()));
     };
     let child = repository.manifest(&Selector::Digest(child.digest.clone())).await?;
     Ok(child.map_or(Resolved::Gone, Resolved::Image))

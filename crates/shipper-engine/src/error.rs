@@ -541,8 +541,8 @@ pub enum Error {
         /// Why not.
         problem: String,
     },
-    /// An index has no image, or several, for a platform.
-    #[error("choose an image of {reference}: it has none, or several, for {platform}")]
+    /// An index has no image for a platform.
+    #[error("choose an image of {reference}: it has none for {platform}")]
     Platform {
         /// As written.
         reference: String,

@@ -7,8 +7,8 @@ use std::path::Path;
 use shipper_oci::{ManifestKind, Repository, Selector, Tag};
 use shipper_report::{Action, ImageChange, PlannedService, ReleaseNotes, ReleasedImage, ReleasedPlatform, with_notes};
 
+use crate::Error;
 use crate::ship::Planned;
-use crate::{Error, attach};
 
 /// What a release says of its images: those of a plan in which nothing is due, compared with the tag of another release.
 ///
@@ -79,7 +79,7 @@ async fn platforms(
         ManifestKind::Index(index) => index,
     };
     let mut found = Vec::new();
-    for child in index.manifests.iter().filter(|child| attach::about(child).is_none()) {
+    for child in index.images() {
         let selector = Selector::Digest(child.digest.clone());
         let reference = || repository.reference(&selector);
         let manifest = repository.manifest(&selector).await.map_err(failed)?;

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use shipper_oci::{Descriptor, LayerFile, LayerFiles, Manifest, ManifestKind, Platform, Repository, Selector};
+use shipper_oci::{
+    Descriptor, ImageIndex, LayerFile, LayerFiles, Manifest, ManifestKind, Platform, Repository, Selector,
+};
 
 use crate::images::{Place, source};
 use crate::{Error, Options};
@@ -111,7 +113,7 @@ impl SizeDiff {
 /// Reads both images whole and compares them; a layer that both have is read once.
 ///
 /// # Errors
-/// As [`inspect`](crate::inspect); [`Error::Platform`] where an index has no image, or several, for the platform.
+/// As [`inspect`](crate::inspect); [`Error::Platform`] where an index has no image for the platform.
 pub async fn size_diff(options: &Options, before: &str, after: &str, wanted: &SizeOptions) -> Result<SizeDiff, Error> {
     let before = Image::open(options, before, wanted.platform.as_ref()).await?;
     let after = Image::open(options, after, wanted.platform.as_ref()).await?;
@@ -179,11 +181,11 @@ impl Image {
         let manifest = match found.kind() {
             ManifestKind::Image(_) => found,
             ManifestKind::Index(index) => {
-                let digest = chosen(&index.manifests, platform).ok_or_else(|| Error::Platform {
+                let chosen = chosen(index, platform).ok_or_else(|| Error::Platform {
                     reference: text.to_owned(),
                     platform: platform.map_or_else(|| Platform::host().to_string(), ToString::to_string),
                 })?;
-                let selector = Selector::Digest(digest);
+                let selector = Selector::Digest(chosen.digest.clone());
                 place.repository.manifest(&selector).await.map_err(failed)?.ok_or_else(absent)?
             }
         };
@@ -230,24 +232,14 @@ impl Image {
     }
 }
 
-/// The image of an index for a platform: the only one for it, or the only one at all where none is asked for.
-fn chosen(entries: &[Descriptor], platform: Option<&Platform>) -> Option<shipper_oci::Digest> {
-    let images: Vec<&Descriptor> = entries
-        .iter()
-        .filter(|entry| crate::attach::about(entry).is_none())
-        .filter(|entry| entry.platform.as_ref().is_none_or(|platform| platform.os != "unknown"))
-        .collect();
-    let host = Platform::host();
-    let wanted = platform.unwrap_or(&host);
-    let mut fitting = images.iter().filter(|entry| {
-        entry.platform.as_ref().is_some_and(|own| own.os == wanted.os && own.architecture == wanted.architecture)
-            && (wanted.variant.is_none() || entry.platform.as_ref().is_some_and(|own| own.variant == wanted.variant))
-    });
-    match (fitting.next(), fitting.next(), images.as_slice()) {
-        (Some(only), None, _) => Some(only.digest.clone()),
-        (None, _, [only]) if platform.is_none() => Some(only.digest.clone()),
-        _ => None,
+/// The image of an index for a platform; where none is asked for, that of this machine, else the only one.
+fn chosen<'a>(index: &'a ImageIndex, platform: Option<&Platform>) -> Option<&'a Descriptor> {
+    if let Some(platform) = platform {
+        return index.image_for(platform);
     }
+    let mut images = index.images();
+    let only = images.next().filter(|_| images.next().is_none());
+    index.image_for(&Platform::host()).or(only)
 }
 
 /// Layers of both images side by side: equal ones, then those of one instruction, in their order.

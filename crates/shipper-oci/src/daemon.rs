@@ -18,9 +18,7 @@ use self::archive::Content;
 use crate::error::shown;
 use crate::http::{self, BodyStream};
 use crate::upload::Failure;
-use crate::{
-    Descriptor, Digest, Error, Manifest, ManifestKind, Platform, Reference, Repository, Result, Selector, Timeouts,
-};
+use crate::{Digest, Error, Manifest, ManifestKind, Platform, Reference, Repository, Result, Selector, Timeouts};
 
 /// Longest answer that is read, in bytes.
 const MAX_ANSWER: usize = 1024 * 1024;
@@ -190,21 +188,20 @@ impl Engine {
             return Ok(Chosen { image: root.clone(), root, extent: Extent::Whole });
         };
         let version = self.known_version().await?;
-        let fits = |own: &Platform| own.os == version.os && own.architecture == version.arch;
-        let images: Vec<(&Descriptor, &Platform)> = index.manifests.iter().filter_map(image_of).collect();
-        let child = images.iter().find(|(_, own)| fits(own)).ok_or_else(|| Error::NoPlatform {
+        let wanted = version.platform();
+        let child = index.image_for(&wanted).ok_or_else(|| Error::NoPlatform {
             what: from.reference(selector),
-            wanted: format!("{}/{}", version.os, version.arch),
-            known: images.iter().map(|(_, own)| shown(&own.to_string())).collect(),
+            wanted: wanted.to_string(),
+            known: index.platforms().map(|own| shown(&own.to_string())).collect(),
         })?;
-        let by_digest = Selector::Digest(child.0.digest.clone());
+        let by_digest = Selector::Digest(child.digest.clone());
         let image = from.manifest(&by_digest).await?.ok_or_else(|| absent(from.reference(&by_digest)))?;
         if self.keeps_indexes().await? {
             return Ok(Chosen { root, image, extent: Extent::Whole });
         }
-        let others =
-            images.iter().filter(|(one, _)| one.digest != child.0.digest).map(|(_, own)| shown(&own.to_string()));
-        let extent = Extent::Platform { platform: shown(&child.1.to_string()), others: others.collect() };
+        let own = child.platform.as_ref().unwrap_or(&wanted);
+        let others = index.platforms().filter(|other| *other != own).map(|other| shown(&other.to_string()));
+        let extent = Extent::Platform { platform: shown(&own.to_string()), others: others.collect() };
         Ok(Chosen { root: image.clone(), image, extent })
     }
 
@@ -316,18 +313,18 @@ struct Version {
     arch: String,
 }
 
+impl Version {
+    fn platform(&self) -> Platform {
+        Platform { os: self.os.clone(), architecture: self.arch.clone(), variant: None }
+    }
+}
+
 /// What the engine says about itself ("DriverStatus": pairs of name and value).
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "PascalCase")]
 struct Info {
     #[serde(default, deserialize_with = "crate::descriptor::null_as_default")]
     driver_status: Vec<Vec<String>>,
-}
-
-/// An entry of an index that is an image for a platform, and no statements about one.
-fn image_of(entry: &Descriptor) -> Option<(&Descriptor, &Platform)> {
-    let platform = entry.platform.as_ref().filter(|platform| platform.os != "unknown")?;
-    Some((entry, platform))
 }
 
 /// The message of an error answer.

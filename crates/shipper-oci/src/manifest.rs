@@ -17,7 +17,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::descriptor::null_as_default;
-use crate::{Descriptor, Digest, Error, media_type};
+use crate::{Descriptor, Digest, Error, Platform, media_type};
 
 /// Longest manifest, index or configuration that is read: 4 MiB, the limit that the distribution specification asks
 /// registries to accept.
@@ -116,6 +116,34 @@ impl ImageIndex {
             subject: None,
             annotations: BTreeMap::new(),
         }
+    }
+
+    /// Entries that are images, in order: statements about images are left out, which BuildKit files under a platform of the
+    /// system `unknown` ("Image attestation storage" in its documentation).
+    pub fn images(&self) -> impl Iterator<Item = &Descriptor> {
+        self.manifests.iter().filter(|entry| entry.platform.as_ref().is_none_or(|platform| platform.os != "unknown"))
+    }
+
+    /// Platforms of the images, in order; those of entries that name none are not known.
+    pub fn platforms(&self) -> impl Iterator<Item = &Platform> {
+        self.images().filter_map(|entry| entry.platform.as_ref())
+    }
+
+    /// The first image for a platform, which [`Platform::matches`] tells.
+    ///
+    /// ```
+    /// use shipper_oci::{Descriptor, ImageIndex, media_type};
+    /// let entry = |content: &[u8], platform: &str| {
+    ///     Ok::<_, shipper_oci::Error>(Descriptor::of(media_type::IMAGE_MANIFEST, content).with_platform(platform.parse()?))
+    /// };
+    /// let index = ImageIndex::new(vec![entry(b"{}", "linux/amd64")?, entry(b"{ }", "linux/arm64/v8")?]);
+    /// assert_eq!(index.image_for(&"linux/arm64".parse()?), Some(&index.manifests[1]));
+    /// assert_eq!(index.image_for(&"linux/riscv64".parse()?), None);
+    /// # Ok::<(), shipper_oci::Error>(())
+    /// ```
+    #[must_use]
+    pub fn image_for(&self, platform: &Platform) -> Option<&Descriptor> {
+        self.images().find(|entry| entry.platform.as_ref().is_some_and(|own| platform.matches(own)))
     }
 }
 

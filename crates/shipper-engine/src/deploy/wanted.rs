@@ -5,7 +5,7 @@ use shipper_oci::{ManifestKind, Platform, Repository, Selector};
 
 use super::Places;
 use super::execute::digest;
-use crate::{Error, attach};
+use crate::Error;
 
 /// An image, and where it is.
 pub(super) struct Wanted<'a> {
@@ -39,10 +39,7 @@ impl<'a> Wanted<'a> {
         Ok(match manifest.as_ref().map(shipper_oci::Manifest::kind) {
             None => Vec::new(),
             Some(ManifestKind::Image(_)) => vec![self.image.digest.clone()],
-            Some(ManifestKind::Index(index)) => {
-                let images = index.manifests.iter().filter(|part| attach::about(part).is_none());
-                images.map(|part| part.digest.to_string()).collect()
-            }
+            Some(ManifestKind::Index(index)) => index.images().map(|part| part.digest.to_string()).collect(),
         })
     }
 
@@ -58,18 +55,13 @@ impl<'a> Wanted<'a> {
         let manifest = repository.manifest(&Selector::Digest(digest(&self.image.digest)?)).await.map_err(failed)?;
         let Some(manifest) = manifest else { return Ok(Found::Absent) };
         match manifest.kind() {
-            ManifestKind::Index(index) => {
-                let images = || index.manifests.iter().filter(|part| attach::about(part).is_none());
-                let is_it = |part: &&shipper_oci::Descriptor| {
-                    part.platform.as_ref().is_some_and(|platform| platform.matches(&wanted))
-                };
-                if let Some(part) = images().find(is_it) {
+            ManifestKind::Index(index) => Ok(match index.image_for(&wanted) {
+                Some(part) => {
                     let name = reference.split_once('@').map_or(reference.as_str(), |(name, _)| name);
-                    return Ok(Found::Part(format!("{name}@{}", part.digest)));
+                    Found::Part(format!("{name}@{}", part.digest))
                 }
-                let known = images().filter_map(|part| part.platform.as_ref().map(ToString::to_string));
-                Ok(Found::Others(known.collect()))
-            }
+                None => Found::Others(index.platforms().map(ToString::to_string).collect()),
+            }),
             ManifestKind::Image(image) => {
                 let bytes = repository.blob(&image.config).await.map_err(failed)?;
                 let config: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
