@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use shipper_aws::{EcrRegistry, EcrRepository, Session, SessionOptions};
+use shipper_aws::{EcrRegistry, EcrRepository, Region, Session, SessionOptions};
 use shipper_ecr::{Ecr, RegistryLogin};
 use shipper_oci::{
     Credential, CredentialFuture, CredentialProvider, CredentialSources, Credentials, RegistryHost, RepositoryName,
@@ -19,14 +19,15 @@ use shipper_oci::{
 use shipper_plan::StackConfig;
 
 use crate::ready::{ReadyOptions, Verdict, ready};
-use crate::registries::credential_files;
+use crate::registries::{OfStack, credential_files};
 use crate::{Error, Project};
 
-/// A repository that a stack names.
-pub(crate) struct OfStack {
-    /// Host of the registry.
-    pub(crate) registry: String,
-    pub(crate) name: String,
+/// A session in a region, with a profile of the user's configuration; without, those of the environment.
+pub(crate) async fn session(region: Option<Region>, profile: Option<String>) -> Session {
+    let mut options = SessionOptions::default();
+    options.region = region;
+    options.profile = profile;
+    Session::open(&options).await
 }
 
 /// The repository that a stack has among its outputs.
@@ -139,10 +140,7 @@ impl Kept {
 impl EcrCredentials {
     /// A session of the registry's own: no other has its region and its profile.
     async fn session(&self, registry: &EcrRegistry) -> Session {
-        let mut options = SessionOptions::default();
-        options.region = Some(registry.region.clone());
-        options.profile = self.profiles.get(registry.host()).cloned();
-        Session::open(&options).await
+        session(Some(registry.region.clone()), self.profiles.get(registry.host()).cloned()).await
     }
 
     fn slot(&self, registry: &EcrRegistry) -> Slot {

@@ -1,9 +1,9 @@
 //! `ecr ensure`: the repositories of the services, as they should be.
 
-use shipper_aws::{EcrRegistry, Session, SessionOptions};
+use shipper_aws::EcrRegistry;
 use shipper_ecr::{Ecr, RepositoryChange, RepositoryGoal, TemplateState};
 
-use crate::{Error, Project};
+use crate::{Error, Project, amazon};
 
 /// What is asked.
 #[derive(Debug, Clone, Default)]
@@ -49,10 +49,8 @@ pub async fn ensure(project: &Project, options: &EnsureOptions) -> Result<Vec<En
         names.sort_unstable();
         names.dedup();
     }
-    let mut session = SessionOptions::default();
-    session.region = Some(host.region.clone());
-    session.profile = project.config.profiles()?.remove(host.host());
-    let ecr = Ecr::new(&Session::open(&session).await, Some(host.account));
+    let profile = project.config.profiles()?.remove(host.host());
+    let ecr = Ecr::new(&amazon::session(Some(host.region.clone()), profile).await, Some(host.account));
     // All are looked at before one is changed.
     let mut planned = Vec::new();
     for name in names {

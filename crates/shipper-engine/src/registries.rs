@@ -21,6 +21,13 @@ pub(crate) struct Opened {
     pub(crate) trusted: Option<Box<Opened>>,
 }
 
+/// A repository that a stack names.
+pub(crate) struct OfStack {
+    /// Host of the registry.
+    pub(crate) registry: String,
+    pub(crate) name: String,
+}
+
 /// Whether what a run builds may be decided by anybody who can propose a change.
 pub(crate) fn is_untrusted(facts: &Facts) -> bool {
     facts.trigger == Trigger::PullRequest

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use shipper_aws::{AccountId, EcrRegistry, EcrRepository, Session, SessionOptions, is_repository_name};
+use shipper_aws::{AccountId, EcrRegistry, EcrRepository, Session, is_repository_name};
 use shipper_deploy::Ledger;
 use shipper_ecr::{Children, Ecr, Fate, ImageFacts, LifecyclePolicy, Simulation, simulate};
 use shipper_oci::{Credentials, RegistryHost, Store};
@@ -44,13 +44,12 @@ impl Target {
         if uri.is_none() && (!is_repository_name(text) || host.parse::<EcrRegistry>().is_ok()) {
             return Err(Error::RepositoryName { text: text.to_owned() });
         }
-        let mut options = SessionOptions::default();
-        options.region = uri.as_ref().map(|uri| uri.registry.region.clone());
-        if let (Some(uri), Some(project)) = (&uri, project) {
-            options.profile = project.config.profiles()?.remove(uri.registry.host());
-        }
+        let profile = match (&uri, project) {
+            (Some(uri), Some(project)) => project.config.profiles()?.remove(uri.registry.host()),
+            _ => None,
+        };
         let account: Option<AccountId> = uri.as_ref().map(|uri| uri.registry.account.clone());
-        let session = Session::open(&options).await;
+        let session = amazon::session(uri.as_ref().map(|uri| uri.registry.region.clone()), profile).await;
         let ecr = Ecr::new(&session, account);
         Ok(Self { session, ecr, name: uri.map_or_else(|| text.to_owned(), |uri| uri.name) })
     }

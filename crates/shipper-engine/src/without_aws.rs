@@ -6,15 +6,8 @@ use std::collections::BTreeMap;
 use shipper_oci::Credentials;
 use shipper_plan::StackConfig;
 
-use crate::registries::credential_files;
+use crate::registries::{OfStack, credential_files};
 use crate::{Error, Project};
-
-/// A repository that a stack names.
-pub(crate) struct OfStack {
-    /// Host of the registry.
-    pub(crate) registry: String,
-    pub(crate) name: String,
-}
 
 /// Always [`Error::WithoutAws`].
 pub(crate) async fn repository_of_stack(_: &Project, stack: &StackConfig) -> Result<OfStack, Error> {

@@ -3,40 +3,32 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shipper_aws::{EcrRegistry, Session, SessionOptions};
+use shipper_aws::EcrRegistry;
 use shipper_deploy::Image;
 use shipper_ecr::{Ecr, Scan};
+use shipper_oci::Reference;
 use shipper_plan::{Environment, Severity};
 use tokio::time::Instant;
 
+use super::Work;
 use super::execute::StepLog;
-use super::gate::SCAN;
+use super::gate::{Asked, SCAN};
 use super::wanted::Wanted;
-use super::{Places, Work};
-use crate::Error;
+use crate::{Error, amazon};
 
 /// The first pause between two looks; it grows to the longest.
 const SHORTEST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// What is asked about an image.
-pub(super) struct Asked<'a> {
-    pub(super) severity: Severity,
-    /// The registry as it is configured; the image's own name may have a host that stands in for it.
-    pub(super) registry: &'a str,
-    pub(super) service: &'a str,
-    pub(super) image: &'a Image,
-    pub(super) places: &'a Places,
-}
-
 impl Work<'_> {
     pub(super) async fn findings(&self, asked: Asked<'_>, environment: &Environment) -> Result<(), Error> {
         let Asked { severity, registry, service, image, places } = asked;
         let reference = &image.reference;
-        let (host, rest) = reference.split_once('/').unwrap_or((reference, ""));
-        let name = rest.split('@').next().unwrap_or_default();
+        // A layout's is none.
+        let named: Option<Reference> = reference.parse().ok();
+        let of_image = named.as_ref().and_then(|named| named.registry.as_str().parse::<EcrRegistry>().ok());
         let configured = || registry.split('/').next()?.parse::<EcrRegistry>().ok();
-        let Some(registry) = host.parse::<EcrRegistry>().ok().or_else(configured) else {
+        let (Some(named), Some(registry)) = (named, of_image.or_else(configured)) else {
             return Err(shipper_plan::Error::Invalid {
                 key: format!("env.{}.scan", environment.name),
                 problem: format!("ECR knows nothing of {reference}"),
@@ -46,15 +38,18 @@ impl Work<'_> {
             }
             .into());
         };
-        let mut options = SessionOptions::default();
-        options.region = Some(registry.region.clone());
-        options.profile.clone_from(&environment.profile);
-        let ecr = Ecr::new(&Session::open(&options).await, Some(registry.account));
+        let session = amazon::session(Some(registry.region.clone()), environment.profile.clone()).await;
+        let ecr = Ecr::new(&session, Some(registry.account));
         let log = StepLog::new(self.events, SCAN);
         let deadline = Instant::now() + environment.timeout;
         // ECR scans single images, so that an index has what its parts have.
-        for digest in Wanted::new(service, image, places).parts().await? {
-            let counts = self.counts(&ecr, name, &digest, deadline, image).await?;
+        let parts = Wanted::new(service, image, places).parts().await?;
+        if parts.is_empty() {
+            let problem = "there is no image in it that could be scanned".to_owned();
+            return Err(Error::GateUnknown { image: reference.clone(), problem, tail: Vec::new() });
+        }
+        for digest in parts {
+            let counts = self.counts(&ecr, named.repository.as_str(), &digest, deadline, image).await?;
             let told = in_words(&counts, |_| true);
             let told = if told.is_empty() { "no findings".to_owned() } else { told };
             shipper_build::BuildLog::line(&log, &format!("{service}: {told} ({digest})"));

@@ -7,15 +7,26 @@ use std::collections::BTreeMap;
 
 use shipper_build::Environment as Variables;
 use shipper_deploy::{Hook, Image, Record};
-use shipper_plan::{Environment, Scan};
+use shipper_plan::{Environment, Scan, Severity};
 use shipper_report::{Event, Outcome};
 
 use super::execute::{StepLog, visible};
-use super::{Places, Work, findings};
+use super::{Places, Work};
 use crate::Error;
 
 /// The name of the gate in events and errors.
 pub(super) const SCAN: &str = "scan";
+
+/// What ECR is asked about an image.
+#[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "with AWS it is looked at"))]
+pub(super) struct Asked<'a> {
+    pub(super) severity: Severity,
+    /// The registry as it is configured; the image's own name may have a host that stands in for it.
+    pub(super) registry: &'a str,
+    pub(super) service: &'a str,
+    pub(super) image: &'a Image,
+    pub(super) places: &'a Places,
+}
 
 impl Work<'_> {
     /// Asks about the images that are new.
@@ -43,7 +54,7 @@ impl Work<'_> {
         for (service, image) in new {
             result = match scan {
                 Scan::Findings(severity) => {
-                    let of = findings::Asked { severity: *severity, registry, service, image, places };
+                    let of = Asked { severity: *severity, registry, service, image, places };
                     self.findings(of, environment).await
                 }
                 Scan::Command(argv) => self.scanner(environment, argv, service, image).await,

@@ -5,33 +5,21 @@
 
 use std::time::Duration;
 
-use shipper_aws::{Session, SessionOptions};
+use shipper_aws::Session;
 use shipper_deploy::{AwsSession, Step, Target};
 use shipper_targets::{Brought, Ecs, EcsService, Lambda, LambdaFunction, Wait, is_same_image};
 
 use super::execute::Effect;
+use super::observe::Seen;
 use super::wanted::{Found, Wanted};
-use crate::Error;
-
-/// What a target runs.
-pub(super) struct Seen {
-    /// Its image, as it names it.
-    pub(super) image: String,
-    /// What is between it and the image that it should run; `None` where it runs that, and nothing else.
-    pub(super) change: Option<String>,
-    /// Whether it is on its way to another state.
-    pub(super) is_changing: bool,
-}
+use crate::{Error, amazon};
 
 async fn session(of: &AwsSession) -> Result<Session, shipper_plan::Error> {
-    let mut options = SessionOptions::default();
     let region = |text: &String| {
         let problem = format!("`{text}` is no region");
         text.parse().map_err(|_| shipper_plan::Error::Invalid { key: "region".to_owned(), problem, hint: None })
     };
-    options.region = of.region.as_ref().map(region).transpose()?;
-    options.profile.clone_from(&of.profile);
-    Ok(Session::open(&options).await)
+    Ok(amazon::session(of.region.as_ref().map(region).transpose()?, of.profile.clone()).await)
 }
 
 fn failed(step: &Step) -> impl Fn(shipper_targets::Error) -> Error + '_ {

@@ -3,15 +3,9 @@
 use shipper_deploy::{Step, Target};
 
 use super::execute::Effect;
+use super::observe::Seen;
 use super::wanted::Wanted;
 use crate::Error;
-
-/// What a target runs.
-pub(super) struct Seen {
-    pub(super) image: String,
-    pub(super) change: Option<String>,
-    pub(super) is_changing: bool,
-}
 
 fn without(step: &Step) -> Error {
     Error::WithoutAws { action: format!("ask what `{}` runs", step.name) }

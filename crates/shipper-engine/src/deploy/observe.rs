@@ -7,6 +7,16 @@ use super::wanted::Wanted;
 use super::{Places, Work, native};
 use crate::Error;
 
+/// What a target runs.
+pub(super) struct Seen {
+    /// Its image, as it names it.
+    pub(super) image: String,
+    /// What is between it and the image that it should run; `None` where it runs that, and nothing else.
+    pub(super) change: Option<String>,
+    /// Whether it is on its way to another state.
+    pub(super) is_changing: bool,
+}
+
 impl Work<'_> {
     /// Writes down that the images of a deployment run: pins first, then the record.
     pub(super) async fn settle(&self, record: &mut Record, places: &Places) -> Result<(), Error> {

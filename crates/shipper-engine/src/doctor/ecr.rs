@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use shipper_aws::{EcrRegistry, Session, SessionOptions};
+use shipper_aws::EcrRegistry;
 use shipper_ecr::{Ecr, RepositoryGoal};
 
 use super::registry::Place;
 use super::{Check, CheckVerdict};
-use crate::{Error, Project, derive_lifecycle};
+use crate::{Error, Project, amazon, derive_lifecycle};
 
 /// What ECR says of the repositories of a registry, where it is one of ECR.
 pub(super) async fn checks(project: &Project, place: &Place) -> Vec<Check> {
@@ -16,10 +16,9 @@ pub(super) async fn checks(project: &Project, place: &Place) -> Vec<Check> {
     // A stack's repository is known by the store alone.
     let registry = host.parse::<EcrRegistry>().ok();
     let Some(registry) = registry.or_else(|| place.store.host()?.as_str().parse().ok()) else { return Vec::new() };
-    let mut options = SessionOptions::default();
-    options.region = Some(registry.region.clone());
-    options.profile = project.config.profiles().ok().and_then(|mut profiles| profiles.remove(registry.host()));
-    let ecr = Ecr::new(&Session::open(&options).await, Some(registry.account.clone()));
+    let profile = project.config.profiles().ok().and_then(|mut profiles| profiles.remove(registry.host()));
+    let session = amazon::session(Some(registry.region.clone()), profile).await;
+    let ecr = Ecr::new(&session, Some(registry.account.clone()));
     let names: BTreeSet<String> = place
         .repositories
         .iter()
