@@ -60,9 +60,6 @@ impl World {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.project.command(arguments);
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
-            command.env_remove(name);
-        }
         command.envs(self.aws.environment());
         command
     }

@@ -179,9 +179,6 @@ impl World {
 
     fn run(&self, arguments: &[&str]) -> Ran {
         let mut command = self.project.command(arguments);
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
-            command.env_remove(name);
-        }
         Ran::of(&command.envs(self.aws.environment()).output().expect("the binary starts"))
     }
 }

@@ -1,6 +1,7 @@
 //! `deploy` to services of ECS: which task definition they get, what is followed to its end, and what each end means.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use shipper_testkit::{ApiFault, FakeAws, FakeRegistry, Moto};
@@ -93,6 +94,21 @@ impl World {
         let history = self.run(&["history", "prod", "--json"]).ok().json();
         text(&history["deployments"][0]["state"])
     }
+}
+
+/// Kills a command when its call to an action of AWS arrives, before that has an effect.
+#[track_caller]
+pub(crate) fn kill_at(command: &mut Command, aws: &FakeAws, action: &str) {
+    aws.clear_calls();
+    aws.fault(ApiFault::hang(action));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+    while !aws.actions().iter().any(|called| called == action) {
+        assert_eq!(child.try_wait().expect("can be asked"), None, "it ended before {action}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().expect("it runs");
+    assert_eq!(child.wait().expect("it ends").code(), None, "killed");
+    aws.clear_faults();
 }
 
 const LOOK: [&str; 2] = ["DescribeServices", "DescribeTaskDefinition"];
@@ -201,6 +217,37 @@ fn one_that_takes_too_long_is_taken_up_again() {
     assert_eq!((world.image(), world.smokes()), (image, 1));
 }
 
+/// G2, G17: whatever was begun, the next deployment brings it to its end, and nothing is said to run that does not.
+#[test]
+fn one_that_is_killed_at_any_of_its_calls_is_brought_to_its_end() {
+    let world = World::new();
+    world.run(&["deploy", "prod"]).ok();
+    let steps = [
+        "RegisterTaskDefinition",
+        "UpdateService",
+        "ListServiceDeployments",
+        "DescribeServiceRevisions",
+        "DescribeServiceDeployments",
+    ];
+    for (at, step) in steps.into_iter().enumerate() {
+        let (before, smokes) = (world.image(), world.smokes());
+        world.project.repo.write("docs/index.md", format!("killed at {step}\n"));
+        kill_at(&mut world.command(&["deploy", "prod"]), &world.aws, &format!("ecs:{step}"));
+        // The call that did not arrive before the last is the one that changes the service.
+        assert_eq!(world.image() != before, at > 1, "{step}");
+        let pinned = world.registry.manifest("demo/docs", "env-prod").expect("a pin").digest;
+        assert!(before.ends_with(&pinned), "{step}: what is not known to run is not pinned");
+        world.calls();
+        world.run(&["deploy", "prod"]).ok();
+        let updates = world.calls().iter().filter(|call| *call == "UpdateService").count();
+        assert_eq!(updates, usize::from(at <= 1), "{step}");
+        let pinned = world.registry.manifest("demo/docs", "env-prod").expect("a pin").digest;
+        assert!(world.image() != before && world.image().ends_with(&pinned), "{step}");
+        assert_eq!((world.state().as_str(), world.smokes()), ("observed", smokes + 1), "{step}");
+        world.run(&["deploy", "prod"]).ok().says("prod runs these images");
+    }
+}
+
 #[test]
 fn what_can_not_be_deployed_is_refused_before_anything_is_written() {
     let world = World::new();
@@ -303,6 +350,22 @@ fn what_was_not_waited_for_is_observed_by_whoever_looks_next() {
     world.run(&["deploy", "prod"]).ok();
     assert!(!world.calls().contains(&"UpdateService".to_owned()));
     assert_eq!(world.state(), "observed");
+}
+
+#[test]
+fn what_is_promoted_need_not_be_waited_for() {
+    let world = World::new();
+    let staging = "[[env.staging.deploy]]\nrun = ['true']\ninputs = ['infra/**']\n";
+    world.project.repo.write("shipper.toml", world.config(&format!("{ENVIRONMENT}{staging}")));
+    world.run(&["deploy", "staging"]).ok();
+    world.aws.script_deployments(&["IN_PROGRESS"]);
+    let promote = ["promote", "staging", "--to-env", "prod", "--no-wait"];
+    world.run(&promote).ok().says("`shipper status` says what becomes of it");
+    assert_eq!(world.state(), "applied");
+    world.aws.finish_deployments();
+    world.run(&["status"]).ok();
+    assert_eq!(world.state(), "observed");
+    world.run(&["promote", "oci:a", "oci:b:v1", "--no-wait"]).exits(2);
 }
 
 /// moto's ECS keeps task definitions and services as another implementation of the same interface does; its deployments never end.

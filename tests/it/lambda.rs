@@ -4,6 +4,7 @@ use std::process::Command;
 
 use shipper_testkit::{ApiFault, FakeAws, FakeRegistry, Moto};
 
+use crate::ecs::kill_at;
 use crate::support::{Project, Ran, TWO_SERVICES, text};
 
 const ENVIRONMENT: &str = r#"
@@ -124,6 +125,26 @@ fn an_update_that_fails_leaves_the_alias_where_it_is() {
     world.aws.fault(ApiFault::throttle("lambda:PublishVersion", 1));
     world.run(&["deploy", "prod"]).ok();
     assert!(world.image().ends_with(&world.part("arm64")));
+}
+
+/// G2, G17: whatever was begun, the next deployment brings it to its end, and nothing is said to run that does not.
+#[test]
+fn one_that_is_killed_at_any_of_its_calls_is_brought_to_its_end() {
+    let world = World::new();
+    world.run(&["deploy", "prod"]).ok();
+    for step in ["UpdateFunctionCode", "GetFunctionConfiguration", "PublishVersion", "UpdateAlias"] {
+        let before = world.image();
+        world.project.repo.write("docs/index.md", format!("killed at {step}\n"));
+        kill_at(&mut world.command(&["deploy", "prod"]), &world.aws, &format!("lambda:{step}"));
+        assert_eq!(world.image(), before, "{step}: the alias moves last");
+        world.calls();
+        world.run(&["deploy", "prod"]).ok();
+        let updates = world.calls().iter().filter(|call| *call == "UpdateFunctionCode").count();
+        assert_eq!(updates, usize::from(step == "UpdateFunctionCode"), "{step}: what was begun goes on");
+        assert_ne!(world.image(), before, "{step}");
+        assert!(world.image().ends_with(&world.part("arm64")), "{step}");
+        world.run(&["deploy", "prod"]).ok().says("prod runs these images");
+    }
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Against a real account, on request: see docs/ecr.md. Nothing is written there.
 
-use crate::support::{Project, Ran};
+use crate::support::{Project, Ran, aws_variables};
 
 fn run(arguments: &[&str]) -> Ran {
     let project = Project::new("");
     let mut command = project.command(arguments);
-    // The settings of AWS lie in the home that the project is isolated from.
+    // The settings of AWS lie in the environment and in the home that the project is isolated from.
+    command.envs(aws_variables());
     if let Some(home) = std::env::var_os("HOME") {
         command.env("HOME", home);
     }

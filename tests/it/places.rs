@@ -78,9 +78,6 @@ impl World {
     /// With credentials in the environment that are of neither account.
     fn run(&self, arguments: &[&str]) -> Ran {
         let mut command = self.project.command(arguments);
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
-            command.env_remove(name);
-        }
         command.envs(self.staging.aws.environment()).env_remove("AWS_ENDPOINT_URL");
         command.env("AWS_ACCESS_KEY_ID", "ANOTHER").env("AWS_REGION", "ap-south-1");
         command.env("AWS_CONFIG_FILE", self.project.path().join(".aws-config"));

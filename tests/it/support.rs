@@ -1,7 +1,7 @@
 //! A project in a temporary repository, and the command run in it.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -110,6 +110,9 @@ impl Project {
         for name in ["CI", "RUSTUP_TOOLCHAIN", "SHIPPER_REGISTRY", "SHIPPER_UNTRACKED"] {
             command.env_remove(name);
         }
+        for (name, _) in aws_variables() {
+            command.env_remove(name);
+        }
         command.env("SHIPPER_CACHE_DIR", self.cache()).args(arguments);
         command
     }
@@ -193,6 +196,11 @@ impl Project {
 
 fn home(below: &str) -> Option<PathBuf> {
     std::env::var_os("HOME").map(|home| PathBuf::from(home).join(below))
+}
+
+/// The settings of AWS in the environment of the tests.
+pub(crate) fn aws_variables() -> impl Iterator<Item = (OsString, OsString)> {
+    std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_"))
 }
 
 /// A JSON string.

@@ -547,7 +547,7 @@ pub(crate) struct PromoteArgs {
     pub(crate) source: String,
     /// `oci:DIR[:TAG]` or a registry reference with a tag
     #[arg(value_name = "DST", required_unless_present = "to_env")]
-    #[arg(conflicts_with_all = ["to_env", "dry_run", "wait_lock", "take_over"])]
+    #[arg(conflicts_with_all = ["to_env", "dry_run", "wait_lock", "take_over", "wait", "no_wait"])]
     pub(crate) destination: Option<String>,
     /// Move the tag when it names another image
     #[arg(long, conflicts_with = "to_env")]
@@ -558,6 +558,8 @@ pub(crate) struct PromoteArgs {
     /// With `--to-env`: show what would be done and do nothing
     #[arg(long, requires = "to_env")]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
     #[command(flatten)]
     pub(crate) lock: Lock,
 }

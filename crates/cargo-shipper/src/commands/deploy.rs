@@ -67,6 +67,7 @@ pub(crate) fn promote(
     let options = DeployOptions {
         environment: environment.to_owned(),
         source: ImageSource::Environment(args.source.clone()),
+        no_wait: args.wait.no_wait,
         dry_run: args.dry_run,
         lock: lock(args.lock),
         ..DeployOptions::default()

@@ -43,6 +43,8 @@ pub struct Call {
     pub action: String,
     /// The parameters: the JSON of a call to ECR, an object of texts for the others.
     pub parameters: Value,
+    /// Path and query of the request, which name what calls to Lambda are about.
+    pub path: String,
     /// Region and service that the signature is for.
     pub scope: String,
     /// Id of the access key that it is made with.
@@ -347,20 +349,29 @@ fn run(listener: TcpListener, inner: Arc<Inner>, stopped: oneshot::Receiver<()>,
 pub const GITHUB_REQUEST_TOKEN: &str = "canary-request-token-of-a-job";
 
 /// GitHub's answer to a job that asks for its identity token.
-fn github(inner: &Inner, uri: &Uri, authorization: &str) -> Answer {
+async fn github(inner: &Inner, uri: &Uri, authorization: &str) -> Answer {
     let call = Call {
         action: "github:IdToken".to_owned(),
         parameters: json!({"query": uri.query().unwrap_or_default()}),
+        path: uri.to_string(),
         scope: String::new(),
         key: String::new(),
     };
     lock(&inner.calls).push(call);
-    match inner.script.strike("github:IdToken") {
-        Some(fault) => fault.answer("github:IdToken"),
+    match struck(inner, "github:IdToken").await {
+        Some(answer) => answer,
         None if authorization == format!("Bearer {GITHUB_REQUEST_TOKEN}") => {
             Answer::Json(json!({"count": 1, "value": GITHUB_IDENTITY}))
         }
         None => Answer::Refused(401, "Unauthorized", String::new()),
+    }
+}
+
+/// The answer of a fault, where one strikes; of one that hangs none ever comes.
+async fn struck(inner: &Inner, action: &str) -> Option<Answer> {
+    match inner.script.strike(action)? {
+        ApiFault::Hang { .. } => std::future::pending().await,
+        fault => Some(fault.answer(action)),
     }
 }
 
@@ -377,18 +388,19 @@ async fn handle(
 ) -> Response<Body> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if uri.path() == "/github" {
-        return respond(github(&inner, &uri, header("authorization")), true);
+        return respond(github(&inner, &uri, header("authorization")).await, true);
     }
     if let Some((action, parameters)) = sso::parse(&method, &uri, header("x-amz-sso_bearer_token"), &body) {
         let call = Call {
             action: action.to_owned(),
             parameters: parameters.clone(),
+            path: uri.to_string(),
             scope: String::new(),
             key: String::new(),
         };
         lock(&inner.calls).push(call);
-        let answer = match inner.script.strike(action) {
-            Some(fault) => fault.answer(action),
+        let answer = match struck(&inner, action).await {
+            Some(answer) => answer,
             None => sso::answer(&mut lock(&inner.logins), action, &parameters),
         };
         return respond(answer, true);
@@ -397,10 +409,11 @@ async fn handle(
         let (key, scope) = query::signed(header("authorization"));
         let parameters: Value = serde_json::from_slice(&body).unwrap_or_default();
         let is_signed = scope == format!("{REGION}/lambda") && !header("x-amz-date").is_empty();
-        let call = Call { action: action.to_owned(), parameters: parameters.clone(), scope, key };
+        let call =
+            Call { action: action.to_owned(), parameters: parameters.clone(), path: uri.to_string(), scope, key };
         lock(&inner.calls).push(call);
-        let answer = match inner.script.strike(action) {
-            Some(fault) => fault.answer(action),
+        let answer = match struck(&inner, action).await {
+            Some(answer) => answer,
             None if !is_signed => Answer::Refused(403, "MissingAuthenticationTokenException", String::new()),
             None => lambda::answer(&inner, action, &uri, &parameters),
         };
@@ -418,14 +431,10 @@ async fn handle(
         .contains("SignedHeaders=content-type;host;x-amz-date;x-amz-target, Signature=")
         && !header("x-amz-date").is_empty()
         && scope == format!("{REGION}/ecs");
-    let call = Call { action: action.clone(), parameters: parameters.clone(), scope, key };
+    let call = Call { action: action.clone(), parameters: parameters.clone(), path: uri.to_string(), scope, key };
     lock(&inner.calls).push(call);
-    let answer = match inner.script.strike(&action) {
-        Some(ApiFault::Hang { .. }) => {
-            std::future::pending::<()>().await;
-            refused("Unreachable", "")
-        }
-        Some(fault) => fault.answer(&action),
+    let answer = match struck(&inner, &action).await {
+        Some(answer) => answer,
         None => match action.split_once(':') {
             Some(("ecs", _)) if !is_signed => {
                 refused("MissingAuthenticationTokenException", "Missing Authentication Token")
