@@ -55,9 +55,6 @@ impl World {
 
     fn command(&self, arguments: &[&str]) -> std::process::Command {
         let mut command = self.project.command(arguments);
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
-            command.env_remove(name);
-        }
         command.envs(self.aws.environment());
         command
     }
@@ -69,7 +66,7 @@ impl World {
     /// What was asked since the last look.
     fn asked(&self) -> BTreeSet<Asked> {
         let mut asked: BTreeSet<Asked> =
-            self.aws.calls().iter().flat_map(|call| of_call(&call.action, &call.parameters)).collect();
+            self.aws.calls().iter().flat_map(|call| of_call(&call.action, &call.parameters, &call.path)).collect();
         asked.extend(
             self.registry.log().requests.iter().filter(|request| request.host == Host::Registry).flat_map(of_request),
         );
@@ -84,11 +81,20 @@ fn arn(repository: &str) -> String {
 }
 
 /// What a call needs. STS API reference: `GetCallerIdentity` and `AssumeRoleWithWebIdentity` need no permission.
-fn of_call(action: &str, parameters: &Value) -> Vec<Asked> {
+fn of_call(action: &str, parameters: &Value, path: &str) -> Vec<Asked> {
     if action.starts_with("sts:") {
         return Vec::new();
     }
     let on = |resource: String| vec![(action.to_owned(), resource)];
+    if action.starts_with("ecs:") {
+        return of_ecs(action, parameters);
+    }
+    if let Some(rest) = path.strip_prefix("/2015-03-31/functions/") {
+        let name = rest.split(['/', '?']).next().unwrap_or_default();
+        let version = rest.split_once("Qualifier=").map_or_else(String::new, |(_, version)| format!(":{version}"));
+        let function = format!("arn:aws:lambda:eu-west-1:123456789012:function:{name}{version}");
+        return on(if name.is_empty() { "*".to_owned() } else { function });
+    }
     if action.contains("CreationTemplate") {
         return on("*".to_owned());
     }
@@ -105,6 +111,36 @@ fn of_call(action: &str, parameters: &Value) -> Vec<Asked> {
         Some(stack) => on(format!("arn:aws:cloudformation:eu-west-1:123456789012:stack/{stack}/0f-1")),
         None => on("*".to_owned()),
     }
+}
+
+/// What a call to ECS needs (service authorization reference of Amazon ECS: its resource types; `RegisterTaskDefinition` passes
+/// the roles on, and tags need `TagResource`).
+fn of_ecs(action: &str, parameters: &Value) -> Vec<Asked> {
+    let on = |resource: String| (action.to_owned(), resource);
+    let (cluster, listed) = (&parameters["cluster"], |name: &str| parameters[name].as_array().cloned());
+    let service =
+        |name: &Value| on(format!("arn:aws:ecs:eu-west-1:123456789012:service/{}/{}", last(cluster), last(name)));
+    match action {
+        "ecs:DescribeServices" => listed("services").expect("services").iter().map(service).collect(),
+        "ecs:UpdateService" | "ecs:ListServiceDeployments" => vec![service(&parameters["service"])],
+        "ecs:DescribeServiceDeployments" | "ecs:DescribeServiceRevisions" => {
+            let arns = listed("serviceDeploymentArns").or_else(|| listed("serviceRevisionArns")).expect("ARNs");
+            arns.iter().map(|arn| on(text(arn))).collect()
+        }
+        "ecs:RegisterTaskDefinition" => {
+            let roles = ["taskRoleArn", "executionRoleArn"].into_iter().filter_map(|name| parameters[name].as_str());
+            let mut asked: Vec<Asked> = roles.map(|role| ("iam:PassRole".to_owned(), role.to_owned())).collect();
+            asked.extend(listed("tags").is_some().then(|| ("ecs:TagResource".to_owned(), "*".to_owned())));
+            asked.push(on("*".to_owned()));
+            asked
+        }
+        _ => vec![on("*".to_owned())],
+    }
+}
+
+/// The name at the end of an ARN, or a name.
+fn last(text_of: &Value) -> String {
+    text(text_of).rsplit('/').next().expect("a name").to_owned()
 }
 
 /// What ECR asks of a request by the distribution protocol (ECR user guide, "IAM permissions for pushing an image"; service
@@ -326,6 +362,74 @@ fn c7_commands_about_ecr_are_allowed_what_they_do() {
     world.project.repo.write("plan.json", &planned.stdout);
     world.asked();
     wrong.extend(check(&world, "ecr-gc-apply", &[(&["ecr", "gc", "apply", "plan.json"], 0)]));
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+/// A service of ECS with roles and tags, a function of Lambda, a gate of ECR, and both services asked what is in use.
+fn with_targets() -> World {
+    let world = World::with_repositories();
+    let definition = json!({
+        "family": "shop-docs", "taskRoleArn": "arn:aws:iam::123456789012:role/task",
+        "executionRoleArn": "arn:aws:iam::123456789012:role/service/execution",
+        "tags": [{"key": "team", "value": "shop"}], "requiresCompatibilities": ["FARGATE"],
+        "containerDefinitions": [{"name": "web", "image": "example.com/placeholder:1"}],
+    });
+    world.aws.set_service("shop", "docs", &definition);
+    world.aws.set_function("resize", "x86_64", &format!("example.com/placeholder@sha256:{:064}", 0), "live");
+    let targets = |environment: &str, scan: &str, alias: &str| {
+        format!(
+            "[env.{environment}]\n{scan}\n\
+             [[env.{environment}.deploy]]\n\
+             ecs = {{ cluster = 'shop', service = 'docs', container = 'web', image = 'docs' }}\n\
+             [[env.{environment}.deploy]]\nlambda = {{ function = 'resize', alias = '{alias}', image = 'site' }}\n"
+        )
+    };
+    let config = std::fs::read_to_string(world.project.path().join("shipper.toml")).expect("a configuration");
+    let config = config
+        .split("[env.")
+        .next()
+        .expect("a beginning")
+        .replace("\nregistry", "\nin-use = { aws = ['ecs', 'lambda'] }\nregistry");
+    let ready = "ready = { stack = 'ShopStack', output = 'Uri' }\nscan = 'high'";
+    world
+        .project
+        .repo
+        .write("shipper.toml", config + &targets("staging", "", "staged") + &targets("prod", ready, "live"));
+    world
+}
+
+#[test]
+fn c7_targets_are_allowed_what_changes_them() {
+    let mut wrong = Vec::new();
+    let world = with_targets();
+    world.aws.script_scans(&["IN_PROGRESS", "COMPLETE"], &json!({}));
+    let prod = ["deploy", "prod"];
+    wrong.extend(check(&world, "deploy", &[(&["deploy", "staging"], 0), (&prod, 0), (EDIT, 0), (&prod, 0)]));
+    wrong.extend(check(&world, "status", &[(&["status"], 0)]));
+    // These do to targets what `deploy` does, so that what none of their few runs needed is no fault here.
+    let mut shared = check(&world, "rollback", &[(&["rollback", "prod"], 0)]);
+    shared.extend(check(&world, "promote", &[(&["promote", "staging", "--to-env", "prod"], 0)]));
+    wrong.extend(shared.into_iter().filter(|wrong| wrong.ends_with("is not allowed")));
+    let docs = format!("{HOST}/demo/docs");
+    let digest = world.registry.manifest("demo/docs", "last-main").expect("an image").digest;
+    let job = world.aws.set_definition(&json!({"family": "job", "containerDefinitions": []}));
+    world.aws.run_task("shop", &job, &format!("{docs}:last-main"), &digest);
+    world.project.repo.write("policy.json", POLICY);
+    let on_docs = ["--repository", &docs, "--policy", "policy.json"];
+    wrong.extend(check(&world, "ecr-gc-plan", &[(&[&["ecr", "gc", "plan"], &on_docs[..]].concat(), 0)]));
+    let policy = world.run(&["iam", "deploy"]).ok().json();
+    // ARNs mean what names mean.
+    let config = std::fs::read_to_string(world.project.path().join("shipper.toml")).expect("reads");
+    let config = config
+        .replace("'shop', service", "'arn:aws:ecs:eu-west-1:123456789012:cluster/shop', service")
+        .replace("'resize'", "'arn:aws:lambda:eu-west-1:123456789012:function:resize'");
+    world.project.repo.write("shipper.toml", config);
+    assert_eq!(world.run(&["iam", "deploy"]).ok().json(), policy);
+    let roles = policy["Statement"].as_array().expect("statements").iter().find(|one| one["Sid"] == "TaskRoles");
+    assert_eq!(
+        roles.expect("roles")["Condition"],
+        json!({"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}})
+    );
     assert_eq!(wrong, Vec::<String>::new());
 }
 

@@ -13,8 +13,22 @@ pub enum On {
     Account,
     /// Repositories of Amazon ECR.
     Repositories,
+    /// Repositories whose images are asked about for vulnerabilities.
+    Scans,
     /// Stacks of CloudFormation.
     Stacks,
+    /// Services of Amazon ECS that get images, with their deployments and revisions.
+    Services,
+    /// Task definitions, where there are such services: AWS knows no smaller resource.
+    TaskDefinitions,
+    /// Roles that the tasks of such services take.
+    TaskRoles,
+    /// Functions of AWS Lambda that get images.
+    Functions,
+    /// All of Amazon ECS in the account, where it says what is in use.
+    EcsInUse,
+    /// All of AWS Lambda in the account, where it says what is in use.
+    LambdaInUse,
 }
 
 /// Permission for one call.
@@ -26,12 +40,16 @@ pub struct Permission {
     pub action: &'static str,
 }
 
+const fn on(on: On, action: &'static str) -> Permission {
+    Permission { on, action }
+}
+
 const fn account(action: &'static str) -> Permission {
-    Permission { on: On::Account, action }
+    on(On::Account, action)
 }
 
 const fn repository(action: &'static str) -> Permission {
-    Permission { on: On::Repositories, action }
+    on(On::Repositories, action)
 }
 
 /// A password for the registry.
@@ -54,18 +72,51 @@ const PUSH: &[Permission] = &[
 ];
 /// Names that environments give to what runs in them, and take away: `DELETE /v2/<name>/manifests/<tag>`.
 const PINS: &[Permission] = &[repository("ecr:BatchDeleteImage")];
-/// The records of deployments, which say what is in use.
+/// What says which images are in use: the records of deployments, and services of AWS.
 const IN_USE: &[Permission] = &[
     account("ecr:GetAuthorizationToken"),
     repository("ecr:ListImages"),
     repository("ecr:BatchGetImage"),
     repository("ecr:GetDownloadUrlForLayer"),
+    on(On::EcsInUse, "ecs:ListClusters"),
+    on(On::EcsInUse, "ecs:ListServices"),
+    on(On::EcsInUse, "ecs:DescribeServices"),
+    on(On::EcsInUse, "ecs:ListTasks"),
+    on(On::EcsInUse, "ecs:DescribeTasks"),
+    on(On::EcsInUse, "ecs:ListTaskDefinitionFamilies"),
+    on(On::EcsInUse, "ecs:ListTaskDefinitions"),
+    on(On::EcsInUse, "ecs:DescribeTaskDefinition"),
+    on(On::LambdaInUse, "lambda:ListFunctions"),
+    on(On::LambdaInUse, "lambda:GetFunction"),
 ];
+/// What a target runs.
+const LOOK: &[Permission] = &[
+    on(On::Services, "ecs:DescribeServices"),
+    on(On::TaskDefinitions, "ecs:DescribeTaskDefinition"),
+    on(On::Functions, "lambda:GetFunction"),
+    on(On::Functions, "lambda:GetAlias"),
+];
+/// Another image for it (Amazon ECS developer guide, "IAM roles for Amazon ECS": a task definition passes its roles on).
+const BRING: &[Permission] = &[
+    on(On::TaskDefinitions, "ecs:RegisterTaskDefinition"),
+    on(On::TaskDefinitions, "ecs:TagResource"),
+    on(On::TaskRoles, "iam:PassRole"),
+    on(On::Services, "ecs:UpdateService"),
+    on(On::Services, "ecs:ListServiceDeployments"),
+    on(On::Services, "ecs:DescribeServiceDeployments"),
+    on(On::Services, "ecs:DescribeServiceRevisions"),
+    on(On::Functions, "lambda:UpdateFunctionCode"),
+    on(On::Functions, "lambda:GetFunctionConfiguration"),
+    on(On::Functions, "lambda:PublishVersion"),
+    on(On::Functions, "lambda:CreateAlias"),
+    on(On::Functions, "lambda:UpdateAlias"),
+];
+/// What ECR found in an image.
+const SCAN: &[Permission] = &[on(On::Scans, "ecr:DescribeImageScanFindings"), on(On::Scans, "ecr:StartImageScan")];
 const DESCRIBE: &[Permission] = &[repository("ecr:DescribeRepositories")];
 const IMAGES: &[Permission] = &[repository("ecr:DescribeImages"), repository("ecr:BatchGetImage")];
 /// Whether an environment is there.
-const READY: &[Permission] =
-    &[repository("ecr:DescribeRepositories"), Permission { on: On::Stacks, action: "cloudformation:DescribeStacks" }];
+const READY: &[Permission] = &[repository("ecr:DescribeRepositories"), on(On::Stacks, "cloudformation:DescribeStacks")];
 const EXPORTS: &[Permission] = &[account("cloudformation:ListExports")];
 const DOCTOR: &[Permission] = &[
     repository("ecr:UploadLayerPart"),
@@ -97,15 +148,15 @@ const TABLE: &[Row] = &[
     ("plan", &[LOGIN, MANIFESTS, BLOBS]),
     ("why", &[LOGIN, MANIFESTS, BLOBS]),
     ("ship", &[LOGIN, MANIFESTS, BLOBS, PUSH, TAGS]),
-    ("deploy", &[LOGIN, MANIFESTS, BLOBS, PUSH, TAGS, PINS, READY]),
-    ("rollback", &[LOGIN, MANIFESTS, BLOBS, PUSH, TAGS, PINS]),
+    ("deploy", &[LOGIN, MANIFESTS, BLOBS, PUSH, TAGS, PINS, READY, SCAN, LOOK, BRING]),
+    ("rollback", &[LOGIN, MANIFESTS, BLOBS, PUSH, TAGS, PINS, LOOK, BRING]),
     ("undeploy", &[LOGIN, MANIFESTS, BLOBS, PUSH, TAGS, PINS]),
     ("history", &[LOGIN, MANIFESTS, BLOBS, TAGS]),
-    ("status", &[LOGIN, MANIFESTS, BLOBS, TAGS]),
+    ("status", &[LOGIN, MANIFESTS, BLOBS, TAGS, LOOK]),
     ("where", &[LOGIN, MANIFESTS, BLOBS, TAGS]),
     ("inspect", &[LOGIN, MANIFESTS, BLOBS]),
     ("copy", &[LOGIN, MANIFESTS, BLOBS, PUSH, REFERRERS]),
-    ("promote", &[LOGIN, MANIFESTS, BLOBS, PUSH, TAGS, PINS, REFERRERS, READY]),
+    ("promote", &[LOGIN, MANIFESTS, BLOBS, PUSH, TAGS, PINS, REFERRERS, READY, SCAN, LOOK, BRING]),
     ("sign", &[LOGIN, MANIFESTS, PUSH]),
     ("verify", &[LOGIN, MANIFESTS, BLOBS, REFERRERS]),
     ("release-notes", &[LOGIN, MANIFESTS, TAGS]),

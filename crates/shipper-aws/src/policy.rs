@@ -17,8 +17,9 @@ use crate::{AccountId, Region};
 /// Longest document of a managed policy, in characters without blanks (IAM quotas).
 pub const MAX_MANAGED_POLICY: usize = 6_144;
 
-/// Registry of one account in one region, and what of it is used.
+/// One account in one region, and what of it is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Scope {
     /// The account.
     pub account: AccountId,
@@ -26,30 +27,70 @@ pub struct Scope {
     pub region: Region,
     /// Names of repositories; a `*` stands for any text.
     pub repositories: BTreeSet<String>,
+    /// Names of those of them whose images are asked about for vulnerabilities.
+    pub scanned: BTreeSet<String>,
     /// Names of stacks.
     pub stacks: BTreeSet<String>,
+    /// Services of Amazon ECS that get images: name of the cluster, name of the service.
+    pub services: BTreeSet<(String, String)>,
+    /// Names of functions of AWS Lambda that get images.
+    pub functions: BTreeSet<String>,
+    /// Whether Amazon ECS is asked which images are in use.
+    pub ecs_in_use: bool,
+    /// Whether AWS Lambda is asked which images are in use.
+    pub lambda_in_use: bool,
 }
 
 impl Scope {
+    /// Nothing of it yet.
+    #[must_use]
+    pub fn new(account: AccountId, region: Region) -> Self {
+        Self {
+            account,
+            region,
+            repositories: BTreeSet::new(),
+            scanned: BTreeSet::new(),
+            stacks: BTreeSet::new(),
+            services: BTreeSet::new(),
+            functions: BTreeSet::new(),
+            ecs_in_use: false,
+            lambda_in_use: false,
+        }
+    }
+
     /// `aws`, or that of another partition (AWS General Reference, "ARN format").
     fn partition(&self) -> &'static str {
         partition(&self.region)
     }
 
     fn arns(&self, on: On) -> Vec<String> {
-        let (partition, region, account) = (self.partition(), &self.region, &self.account);
+        let (partition, account) = (self.partition(), &self.account);
+        let arn =
+            |service: &str, resource: String| format!("arn:{partition}:{service}:{}:{account}:{resource}", self.region);
+        let repository = |name: &String| arn("ecr", format!("repository/{name}"));
+        let everything = |is_used: bool| is_used.then(|| "*".to_owned()).into_iter().collect();
         match on {
-            On::Account => vec!["*".to_owned()],
-            On::Repositories => self
-                .repositories
-                .iter()
-                .map(|name| format!("arn:{partition}:ecr:{region}:{account}:repository/{name}"))
-                .collect(),
-            On::Stacks => self
-                .stacks
-                .iter()
-                .map(|name| format!("arn:{partition}:cloudformation:{region}:{account}:stack/{name}/*"))
-                .collect(),
+            On::Account => everything(true),
+            On::Repositories => self.repositories.iter().map(repository).collect(),
+            On::Scans => self.scanned.iter().map(repository).collect(),
+            On::Stacks => self.stacks.iter().map(|name| arn("cloudformation", format!("stack/{name}/*"))).collect(),
+            On::Services => {
+                let of = |(cluster, service): &(String, String)| {
+                    let name = format!("{cluster}/{service}");
+                    let kinds = [("service", ""), ("service-deployment", "/*"), ("service-revision", "/*")];
+                    kinds.map(|(kind, end)| arn("ecs", format!("{kind}/{name}{end}")))
+                };
+                self.services.iter().flat_map(of).collect()
+            }
+            On::TaskDefinitions => everything(!self.services.is_empty()),
+            On::TaskRoles if self.services.is_empty() => Vec::new(),
+            On::TaskRoles => vec![format!("arn:{partition}:iam::{account}:role/*")],
+            On::Functions => {
+                let of = |name: &String| ["", ":*"].map(|version| arn("lambda", format!("function:{name}{version}")));
+                self.functions.iter().flat_map(of).collect()
+            }
+            On::EcsInUse => everything(self.ecs_in_use),
+            On::LambdaInUse => everything(self.lambda_in_use),
         }
     }
 }
@@ -86,12 +127,8 @@ struct Statement {
 ///
 /// ```
 /// use shipper_aws::{Command, Scope, policy};
-/// let scope = Scope {
-///     account: "123456789012".parse()?,
-///     region: "eu-west-1".parse()?,
-///     repositories: ["shop/api".to_owned()].into(),
-///     stacks: Default::default(),
-/// };
+/// let mut scope = Scope::new("123456789012".parse()?, "eu-west-1".parse()?);
+/// scope.repositories.insert("shop/api".to_owned());
 /// let ship: Command = "ship".parse().expect("a command");
 /// let text = serde_json::to_string(&policy(ship.permissions(), &[scope])).expect("JSON");
 /// assert!(text.contains("arn:aws:ecr:eu-west-1:123456789012:repository/shop/api"));
@@ -106,13 +143,26 @@ pub fn policy(permissions: impl IntoIterator<Item = Permission>, scopes: &[Scope
         sid: match on {
             On::Account => "Account",
             On::Repositories => "Repositories",
+            On::Scans => "Scans",
             On::Stacks => "Stacks",
+            On::Services => "Services",
+            On::TaskDefinitions => "TaskDefinitions",
+            On::TaskRoles => "TaskRoles",
+            On::Functions => "Functions",
+            On::EcsInUse => "EcsInUse",
+            On::LambdaInUse => "LambdaInUse",
         },
         effect: "Allow",
         principal: None,
         action: actions.into_iter().collect(),
         resource: scopes.iter().flat_map(|scope| scope.arns(on)).collect::<BTreeSet<_>>().into_iter().collect(),
-        condition: BTreeMap::new(),
+        condition: match on {
+            On::TaskRoles => {
+                let tasks = ("iam:PassedToService".to_owned(), "ecs-tasks.amazonaws.com".to_owned());
+                BTreeMap::from([("StringEquals", BTreeMap::from([tasks]))])
+            }
+            _ => BTreeMap::new(),
+        },
     });
     let statement = statements.filter(|statement| !statement.resource.is_empty()).collect();
     PolicyDocument { version: "2012-10-17", statement }
@@ -303,12 +353,8 @@ mod tests {
     #[test]
     fn arns_are_of_the_regions_partition() {
         let arn = |region: &str| {
-            let scope = Scope {
-                account: "123456789012".parse().expect("an account"),
-                region: region.parse().expect("a region"),
-                repositories: BTreeSet::from(["a".to_owned()]),
-                stacks: BTreeSet::new(),
-            };
+            let mut scope = Scope::new("123456789012".parse().expect("an account"), region.parse().expect("a region"));
+            scope.repositories.insert("a".to_owned());
             scope.arns(On::Repositories).remove(0)
         };
         assert_eq!(arn("eu-west-1"), "arn:aws:ecr:eu-west-1:123456789012:repository/a");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use shipper_aws::{AccountId, Command, EcrRegistry, GithubTrust, PolicyDocument, Region, Scope};
-use shipper_plan::Origin;
+use shipper_plan::{InUseService, Origin, Scan, Target};
 
 use crate::{Error, Project};
 
@@ -61,12 +61,7 @@ struct Places(BTreeMap<(String, String), Scope>);
 impl Places {
     fn at(&mut self, (account, region): &Where) -> &mut Scope {
         let key = (account.to_string(), region.to_string());
-        self.0.entry(key).or_insert_with(|| Scope {
-            account: account.clone(),
-            region: region.clone(),
-            repositories: Default::default(),
-            stacks: Default::default(),
-        })
+        self.0.entry(key).or_insert_with(|| Scope::new(account.clone(), region.clone()))
     }
 
     /// The registry of the project.
@@ -89,27 +84,53 @@ impl Places {
             [] => scope.repositories.extend(names(project, prefix)),
             named => scope.repositories.extend(named.iter().cloned()),
         }
+        for service in project.config.in_use_services() {
+            match service {
+                InUseService::Ecs => scope.ecs_in_use = true,
+                InUseService::Lambda => scope.lambda_in_use = true,
+            }
+        }
         Ok(main)
     }
 
-    /// The registries of environments, and the stacks that say whether they are there.
+    /// The registries of environments, the stacks that say whether they are there, and what gets images in them.
     fn environments(&mut self, project: &Project, options: &IamOptions, main: &Where) -> Result<(), Error> {
         for name in project.config.env.keys() {
             let environment = project.config.environment(name)?;
-            let own = environment.registry.as_deref().map(parts);
+            let (host, prefix) = parts(environment.registry.as_deref().unwrap_or(&project.settings.registry.value));
+            let registry = host.parse::<EcrRegistry>().ok();
             let mut place = main.clone();
-            if let Some((host, prefix)) = own
-                && let Ok(registry) = host.parse::<EcrRegistry>()
-            {
-                place = (registry.account, registry.region);
+            if let Some(registry) = registry.as_ref().filter(|_| environment.registry.is_some()) {
+                place = (registry.account.clone(), registry.region.clone());
                 if options.repositories.is_empty() {
                     self.at(&place).repositories.extend(names(project, prefix));
                 }
             }
+            if matches!(environment.scan, Some(Scan::Findings(_))) {
+                let of_services = || services(project, prefix.filter(|_| registry.is_some())).collect();
+                let scanned = Some(&options.repositories).filter(|named| !named.is_empty());
+                self.at(&place).scanned.extend(scanned.cloned().unwrap_or_else(of_services));
+            }
+            let in_region = |region: Option<&str>| {
+                let region = region.and_then(|region| region.parse().ok());
+                (place.0.clone(), region.unwrap_or_else(|| place.1.clone()))
+            };
+            let region = environment.region.as_deref();
             if let Some(ready) = &environment.ready {
-                let region = environment.region.as_deref().and_then(|region| region.parse().ok());
-                let place = (place.0, region.unwrap_or(place.1));
-                self.at(&place).stacks.insert(ready.stack.clone());
+                self.at(&in_region(region)).stacks.insert(ready.stack.clone());
+            }
+            for target in environment.targets.iter().filter_map(|hand| hand.target.as_ref()) {
+                let scope = self.at(&in_region(target.region().or(region)));
+                match target {
+                    Target::Ecs(ecs) => {
+                        let cluster = ecs.cluster.rsplit('/').next().unwrap_or_default();
+                        scope.services.insert((cluster.to_owned(), ecs.service.clone()));
+                    }
+                    Target::Lambda(lambda) => {
+                        let function = lambda.function.rsplit(':').next().unwrap_or_default();
+                        scope.functions.insert(function.to_owned());
+                    }
+                }
             }
         }
         Ok(())
@@ -120,10 +141,17 @@ fn parts(registry: &str) -> (&str, Option<&str>) {
     registry.split_once('/').map_or((registry, None), |(host, prefix)| (host, Some(prefix)))
 }
 
+/// The repositories of services.
+fn services<'a>(project: &'a Project, prefix: Option<&'a str>) -> impl Iterator<Item = String> + 'a {
+    project.services.values().map(move |service| below(prefix, &service.repository))
+}
+
 /// The repositories of services, and the one that deployments are written down in.
 fn names(project: &Project, prefix: Option<&str>) -> Vec<String> {
-    let services = project.services.values().map(|service| service.repository.as_str());
-    let records = (!project.config.env.is_empty()).then_some(shipper_deploy::REPOSITORY);
-    let full = |name: &str| prefix.map_or_else(|| name.to_owned(), |prefix| format!("{prefix}/{name}"));
-    services.chain(records).map(full).collect()
+    let records = (!project.config.env.is_empty()).then(|| below(prefix, shipper_deploy::REPOSITORY));
+    services(project, prefix).chain(records).collect()
+}
+
+fn below(prefix: Option<&str>, name: &str) -> String {
+    prefix.map_or_else(|| name.to_owned(), |prefix| format!("{prefix}/{name}"))
 }
