@@ -68,13 +68,13 @@ impl TagGlob {
     }
 }
 
-/// What follows the first `literal`, which is not empty. Tags and literals are so short that preparing a search costs more
-/// than the search.
+/// What follows the first `literal`, which is not empty. Both are so short that a search for its first byte is all the
+/// preparation that pays.
 fn after<'t>(text: &'t [u8], literal: &[u8]) -> Option<&'t [u8]> {
     let (first, others) = literal.split_first()?;
     let last = text.len().checked_sub(literal.len())?;
-    let is_here = |&at: &usize| text[at] == *first && text[at + 1..].starts_with(others);
-    (0..=last).find(is_here).map(|at| &text[at + literal.len()..])
+    let mut candidates = memchr::memchr_iter(*first, &text[..=last]);
+    candidates.find(|&at| text[at + 1..].starts_with(others)).map(|at| &text[at + literal.len()..])
 }
 
 #[cfg(test)]
