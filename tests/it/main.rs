@@ -72,6 +72,7 @@ mod signed;
 #[cfg(unix)]
 mod size;
 mod sources;
+mod story;
 mod support;
 mod tags;
 mod trust;
