@@ -299,8 +299,7 @@ fn has_files(context: &Context, source: &str) -> bool {
     let below = |path: &[u8]| {
         path.strip_prefix(source.as_bytes()).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
     };
-    let mut paths = context.manifest().entries().iter().map(|entry| entry.path.as_bytes());
-    paths.any(|path| source == "." || below(path))
+    context.manifest().paths().any(|path| source == "." || below(path))
 }
 
 /// Why a named path gave no files: from a look at the disk, where files are from there.

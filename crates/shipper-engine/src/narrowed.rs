@@ -203,9 +203,9 @@ impl Narrowed {
             warnings.push(format!("line {}: the frontend {} {what}", frontend.line, frontend.image));
         }
         if let Some(closure) = &self.closure {
-            let entries = self.context.manifest().entries();
+            let manifest = self.context.manifest();
             for path in self.paths().filter(|path| path.via.is_none()) {
-                if !entries.iter().any(|entry| path.covers(entry.path.as_bytes())) {
+                if !manifest.paths().any(|inside| path.covers(inside)) {
                     let what = format!("finds nothing: the closure of `{}` does not have it", closure.package);
                     let cure = format!("`inputs = [\"{path}\"]` adds it");
                     warnings.push(format!("line {}: `{} {path}` {what}; {cure}", path.line, path.reader));

@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let context = context.finish()?;
     tree.save_cache()?;
     let manifest = context.manifest();
-    writeln!(std::io::stdout(), "{} {} files, {} bytes", context.hash(), manifest.entries().len(), manifest.bytes())?;
+    writeln!(std::io::stdout(), "{} {} files, {} bytes", context.hash(), manifest.len(), manifest.bytes())?;
     writeln!(std::io::stderr(), "{:?}", tree.stats())?;
     Ok(())
 }

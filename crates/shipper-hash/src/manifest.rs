@@ -14,8 +14,10 @@ use crate::{ContextHash, Error, FileDigest, RelPath};
 /// BLAKE3 key derivation context of a manifest; a new format version never re-uses a string.
 const CONTEXT: &str = "shipper 2026 context manifest v1";
 
-/// Shortest possible encoded entry: length, one path byte, kind, size, digest.
-const MIN_ENTRY: usize = 4 + 1 + 1 + 8 + 32;
+/// What follows the path of an entry: kind, size, digest.
+const TAIL: usize = 1 + 8 + 32;
+/// Shortest possible encoded entry: length, one path byte and what follows it.
+const MIN_ENTRY: usize = 4 + 1 + TAIL;
 /// Bytes of a path for which room is made at first.
 const TYPICAL_PATH: usize = 40;
 
@@ -143,6 +145,12 @@ impl Manifest {
             debug_assert_eq!(entries.len(), self.count);
             entries
         })
+    }
+
+    /// The paths of all entries, sorted by their bytes: read from the encoded form, one after the other.
+    pub fn paths(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = Reader(&self.body[8..]);
+        std::iter::from_fn(move || Some(rest.entry()?.0))
     }
 
     /// Number of entries.
@@ -305,9 +313,11 @@ impl Writer {
             return Err(invalid(format!("the empty directory `{path}` has content")));
         }
         self.open.push(before + 4..self.body.len());
-        self.body.push(kind as u8);
-        self.body.extend_from_slice(&size.to_le_bytes());
-        self.body.extend_from_slice(&digest.0);
+        let mut tail = [0; TAIL];
+        tail[0] = kind as u8;
+        tail[1..9].copy_from_slice(&size.to_le_bytes());
+        tail[9..].copy_from_slice(&digest.0);
+        self.body.extend_from_slice(&tail);
         self.count += 1;
         self.bytes = self.bytes.saturating_add(size);
         Ok(true)

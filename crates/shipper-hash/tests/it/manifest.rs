@@ -41,6 +41,8 @@ proptest! {
         prop_assert!(body.is_empty() || Manifest::decode(&body[..body.len() - 1]).is_err());
         let longer = [body.as_slice(), &[0]].concat();
         prop_assert!(Manifest::decode(&longer).is_err());
+        let paths: Vec<&[u8]> = manifest.entries().iter().map(|entry| entry.path.as_bytes()).collect();
+        prop_assert_eq!(manifest.paths().collect::<Vec<_>>(), paths);
     }
 
     #[test]
