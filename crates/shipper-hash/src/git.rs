@@ -27,22 +27,27 @@ pub(crate) fn read(
     remembered: &dyn Fn(&Stat) -> Option<Tracked>,
 ) -> Result<(Tracked, Settings, Option<Stat>), Error> {
     let failed = |source| Error::Git { path: top.to_owned(), source };
-    let (tracked, seen) = tracked(&top.join(".git"), remembered).map_err(failed)?;
+    let (tracked, seen) = tracked(&top.join(".git"), git_directory, remembered).map_err(failed)?;
     let settings = settings(git_directory, common).map_err(failed)?;
     Ok((tracked, settings, seen))
 }
 
-fn tracked(dot_git: &Path, remembered: &dyn Fn(&Stat) -> Option<Tracked>) -> Result<(Tracked, Option<Stat>), Failure> {
-    // `.git` itself is opened: given the top level, gix would also take a bare repository there.
-    let options = gix::open::Options::isolated().with(gix::sec::Trust::Reduced).open_path_as_is(true);
-    let repository = gix::open_opts(dot_git, options)?;
-    let seen = std::fs::metadata(repository.index_path()).ok().map(|metadata| stat_of(&metadata));
+fn tracked(
+    dot_git: &Path,
+    git_directory: &Path,
+    remembered: &dyn Fn(&Stat) -> Option<Tracked>,
+) -> Result<(Tracked, Option<Stat>), Failure> {
+    let path = git_directory.join("index");
+    let seen = std::fs::metadata(&path).ok().map(|metadata| stat_of(&metadata));
     if let Some(tracked) = seen.as_ref().and_then(remembered) {
         return Ok((tracked, seen));
     }
+    // `.git` itself is opened: given the top level, gix would also take a bare repository there.
+    let options = gix::open::Options::isolated().with(gix::sec::Trust::Reduced).open_path_as_is(true);
+    let repository = gix::open_opts(dot_git, options)?;
     // Not `Repository::index`: with reduced trust it refuses an index of more than some 170,000 entries.
     let options = gix::index::decode::Options { alloc_limit_bytes: Some(MAX_ALLOCATION), ..Default::default() };
-    let index = gix::index::File::at_or_default(repository.index_path(), repository.object_hash(), false, options)?;
+    let index = gix::index::File::at_or_default(path, repository.object_hash(), false, options)?;
     let entries = index.entries().iter().map(|entry| {
         let path: &[u8] = entry.path(&index);
         let sparse_directory = entry.mode.is_sparse();
