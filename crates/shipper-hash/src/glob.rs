@@ -94,42 +94,47 @@ impl Glob {
 
     /// Whether some text that begins with `directory` and `/` could match.
     pub(crate) fn may_match_below(&self, directory: &[u8]) -> bool {
-        directory.is_empty() || self.run(directory).and_then(|states| self.step(&states, b'/')).is_some()
+        directory.is_empty() || self.run(&[directory, b"/"].concat()).is_some()
     }
 
     /// The states after `text`; `None` if no text that begins so can match.
     fn run(&self, text: &[u8]) -> Option<States> {
         let mut states = States::new(self.tokens.len() + 1);
+        let mut next = States::new(self.tokens.len() + 1);
         self.enter(&mut states, 0);
         for &byte in text {
-            states = self.step(&states, byte)?;
+            self.step(&states, byte, &mut next);
+            if next.is_empty() {
+                return None;
+            }
+            std::mem::swap(&mut states, &mut next);
         }
         Some(states)
     }
 
-    fn step(&self, states: &States, byte: u8) -> Option<States> {
-        let mut next = States::new(self.tokens.len() + 1);
+    /// Makes `next` the states after one more byte.
+    fn step(&self, states: &States, byte: u8, next: &mut States) {
+        next.0.fill(0);
         let byte = if self.fold_case { byte.to_ascii_lowercase() } else { byte };
         for at in states.iter() {
             let Some(token) = self.tokens.get(at) else { continue };
             match token {
                 Token::Byte(wanted) if byte == if self.fold_case { wanted.to_ascii_lowercase() } else { *wanted } => {
-                    self.enter(&mut next, at + 1);
+                    self.enter(next, at + 1);
                 }
-                Token::One if byte != b'/' => self.enter(&mut next, at + 1),
-                Token::Class(set) if byte != b'/' && set[usize::from(byte)] => self.enter(&mut next, at + 1),
-                Token::Star if byte != b'/' => self.enter(&mut next, at),
-                Token::Any => self.enter(&mut next, at),
+                Token::One if byte != b'/' => self.enter(next, at + 1),
+                Token::Class(set) if byte != b'/' && set[usize::from(byte)] => self.enter(next, at + 1),
+                Token::Star if byte != b'/' => self.enter(next, at),
+                Token::Any => self.enter(next, at),
                 Token::Parts => {
-                    self.enter(&mut next, at);
+                    self.enter(next, at);
                     if byte == b'/' {
-                        self.enter(&mut next, at + 1);
+                        self.enter(next, at + 1);
                     }
                 }
                 _ => {}
             }
         }
-        (!next.is_empty()).then_some(next)
     }
 
     /// Adds state `at` and all that need no byte from there.
