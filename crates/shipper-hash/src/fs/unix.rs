@@ -11,6 +11,11 @@ use rustix::io::Errno;
 use super::{FileType, Name, Special, Stat, Time, link_in_path};
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+/// For directories that are opened for what is in them: where that can be said, the system does less.
+#[cfg(target_os = "linux")]
+const PLACE: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+#[cfg(not(target_os = "linux"))]
+const PLACE: OFlags = DIRECTORY;
 const FILE: OFlags =
     OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
@@ -68,7 +73,7 @@ impl Root {
 fn open_beneath(root: impl AsFd, path: &[u8]) -> Result<OwnedFd, Errno> {
     use rustix::fs::ResolveFlags;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    match rustix::fs::openat2(root.as_fd(), path, DIRECTORY, Mode::empty(), resolve) {
+    match rustix::fs::openat2(root.as_fd(), path, PLACE, Mode::empty(), resolve) {
         // Old kernels, system call filters, a rename in progress, a path longer than the kernel takes at once.
         Err(Errno::NOSYS | Errno::PERM | Errno::INVAL | Errno::AGAIN | Errno::NAMETOOLONG) => open_stepwise(root, path),
         result => result,
@@ -84,16 +89,17 @@ fn open_beneath(root: impl AsFd, path: &[u8]) -> Result<OwnedFd, Errno> {
 fn open_stepwise(root: impl AsFd, path: &[u8]) -> Result<OwnedFd, Errno> {
     let mut parts = path.split(|&byte| byte == b'/');
     let first = parts.next().unwrap_or(b".");
-    let mut descriptor = rustix::fs::openat(root, first, DIRECTORY, Mode::empty())?;
+    let mut descriptor = rustix::fs::openat(root, first, PLACE, Mode::empty())?;
     for part in parts {
-        descriptor = rustix::fs::openat(&descriptor, part, DIRECTORY, Mode::empty())?;
+        descriptor = rustix::fs::openat(&descriptor, part, PLACE, Mode::empty())?;
     }
     Ok(descriptor)
 }
 
 impl Directory {
-    /// All names but `.` and `..`, in the order of the system; to be asked for once.
+    /// All names but `.` and `..`, in the order of the system.
     pub(crate) fn list(&self) -> io::Result<Vec<Name>> {
+        let opened = rustix::fs::openat(&self.0, ".", DIRECTORY, Mode::empty())?;
         let mut names = Vec::new();
         let mut push = |name: &[u8], raw: rustix::fs::FileType| -> io::Result<()> {
             if name == b"." || name == b".." {
@@ -114,14 +120,14 @@ impl Directory {
         #[cfg(target_os = "linux")]
         {
             let mut buffer = Vec::with_capacity(LISTING_BUFFER);
-            let mut entries = rustix::fs::RawDir::new(&self.0, buffer.spare_capacity_mut());
+            let mut entries = rustix::fs::RawDir::new(&opened, buffer.spare_capacity_mut());
             while let Some(entry) = entries.next() {
                 let entry = entry?;
                 push(entry.file_name().to_bytes(), entry.file_type())?;
             }
         }
         #[cfg(not(target_os = "linux"))]
-        for entry in rustix::fs::Dir::read_from(&self.0)? {
+        for entry in rustix::fs::Dir::read_from(&opened)? {
             let entry = entry?;
             push(entry.file_name().to_bytes(), entry.file_type())?;
         }
