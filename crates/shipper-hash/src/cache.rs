@@ -20,21 +20,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::fs::{FileType, Names, Root, Special, Stat, Time, probe_time, stat_of};
+use crate::fs::{FileType, Root, Special, Stat, Time, probe_time, stat_of};
 use crate::path::platform_path;
 use crate::repository::Tracked;
 use crate::{Error, FileDigest};
 
 /// First bytes of the file; the version changes with the layout.
-const MAGIC: &[u8; 16] = b"shipper-files-3\n";
+const MAGIC: &[u8; 16] = b"shipper-files-4\n";
 pub(crate) const DIGEST: usize = 32;
-/// Times, device, inode, size, mode.
-pub(crate) const FIELDS: usize = 12 + 12 + 8 + 8 + 8 + 4;
-/// The same with flags and digest.
-const RECORD: usize = FIELDS + 1 + DIGEST;
+/// Both times, device, inode, size with mode: a number each.
+pub(crate) const FIELDS: usize = 5 * 8;
+/// The same with the digest.
+const RECORD: usize = FIELDS + DIGEST;
 /// Slack for file systems that count whole seconds.
 const COARSE_SLACK: i64 = 2;
-const LFS_POINTER: u8 = 1;
 /// What precedes the records of a directory: its names are complete, and were when it looked so.
 const LISTED: u8 = 1;
 /// What was tracked when the index of the repository whose top level it is looked so.
@@ -43,6 +42,8 @@ const INDEX: u8 = 2;
 const FOLDED: u8 = 4;
 /// A file whose digest is known; other kinds of names are in [`KINDS`].
 const DIGESTED: u8 = 0;
+/// The same for a Git LFS pointer.
+const LFS_POINTER: u8 = 9;
 /// Bytes for what a name stands for.
 const KINDS: [(u8, FileType); 8] = [
     (1, FileType::File),
@@ -109,29 +110,32 @@ pub(crate) struct StatCache {
     directories: HashMap<Vec<u8>, Range<usize>>,
 }
 
-/// What is stored about one directory; records are sorted by name, asked for in any order, fastest in theirs.
+/// What is stored about one directory.
 #[derive(Debug, Default)]
 pub(crate) struct DirRecords<'a> {
     listed: Option<&'a [u8; FIELDS]>,
     /// And where the file has what was tracked.
     index: Option<(&'a [u8; FIELDS], Range<usize>)>,
-    folded: bool,
-    records: Vec<Stored<'a>>,
+    /// Whether some of the names differ in case only.
+    pub(crate) folded: bool,
+    /// Sorted by name; asked for in any order, fastest in theirs.
+    pub(crate) names: Vec<Listed<'a>>,
     next: usize,
 }
 
+/// A name in a directory, what it stands for, and what is stored about its content.
 #[derive(Clone, Copy, Debug)]
-struct Stored<'a> {
-    name: &'a [u8],
-    file_type: FileType,
-    /// And where it lies in the file.
-    digest: Option<(u32, &'a [u8; RECORD])>,
+pub(crate) struct Listed<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) file_type: FileType,
+    pub(crate) digested: Option<Digested<'a>>,
 }
 
 /// A file whose digest is stored; whether it still counts is to be seen.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Digested<'a> {
     at: u32,
+    lfs_pointer: bool,
     record: &'a [u8; RECORD],
 }
 
@@ -164,7 +168,8 @@ pub(crate) struct DirRecord<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record<'a> {
     name: &'a [u8],
-    file_type: FileType,
+    /// For [`KINDS`] or one of the two besides.
+    kind: u8,
     digest: Option<[u8; RECORD]>,
 }
 
@@ -228,7 +233,7 @@ impl StatCache {
     /// The digest of a file that was found in this cache.
     pub(crate) fn digest(&self, file: Remembered) -> FileDigest {
         let mut digest = [0; DIGEST];
-        digest.copy_from_slice(&self.record(file)[FIELDS + 1..]);
+        digest.copy_from_slice(&self.record(file)[FIELDS..]);
         FileDigest(digest)
     }
 
@@ -287,36 +292,34 @@ impl<'a> DirRecords<'a> {
             let (tracked, after) = after.split_at_checked(u32::from_le_bytes(*length) as usize)?;
             (index, rest) = (Some((fields, at..at + tracked.len())), after);
         }
-        let mut records = Vec::with_capacity(rest.len() / (RECORD + 16));
+        let mut names = Vec::with_capacity(rest.len() / (RECORD + 16));
         while let Some((head, after)) = rest.split_first_chunk::<2>() {
             let (name, after) = after.split_at_checked(usize::from(u16::from_le_bytes(*head)))?;
             let (&kind, after) = after.split_first()?;
-            let (digest, after) = if kind == DIGESTED {
-                let (record, after) = after.split_first_chunk::<RECORD>()?;
-                let at = start + content.len() - after.len() - RECORD;
-                (Some((u32::try_from(at).ok()?, record)), after)
+            let (listed, after) = if kind == DIGESTED || kind == LFS_POINTER {
+                let (record, after) = after.split_first_chunk()?;
+                let at = u32::try_from(start + content.len() - after.len() - RECORD).ok()?;
+                let digested = Some(Digested { at, lfs_pointer: kind == LFS_POINTER, record });
+                (Listed { name, file_type: FileType::File, digested }, after)
             } else {
-                (None, after)
+                let file_type = KINDS.iter().find(|(byte, _)| *byte == kind)?.1;
+                (Listed { name, file_type, digested: None }, after)
             };
-            let file_type = match kind {
-                DIGESTED => FileType::File,
-                other => KINDS.iter().find(|(byte, _)| *byte == other)?.1,
-            };
-            records.push(Stored { name, file_type, digest });
+            names.push(listed);
             rest = after;
         }
-        Some(Self { listed, index, folded: flags & FOLDED != 0, records, next: 0 })
+        Some(Self { listed, index, folded: flags & FOLDED != 0, names, next: 0 })
     }
 
-    /// All names in the directory, if it looks exactly as it did when they were stored.
-    pub(crate) fn names(&self, own: &Stat) -> Option<Names> {
-        let names = || self.records.iter().map(|record| (record.name.into(), record.file_type)).collect();
-        (*self.listed? == fields_of(own)).then(|| Names { names: names(), folded: self.folded })
+    /// Whether `names` are all names in the directory: it looks exactly as it did when they were stored.
+    pub(crate) fn are_complete(&self, own: &Stat) -> bool {
+        self.listed.is_some_and(|listed| looks_like(listed, own))
     }
 
     /// Where the file has what was tracked when the index of the directory's repository looked exactly like `stat`.
     pub(crate) fn tracked(&self, stat: &Stat) -> Option<Range<usize>> {
-        self.index.as_ref().filter(|(index, _)| **index == fields_of(stat)).map(|(_, tracked)| tracked.clone())
+        let (_, tracked) = self.index.as_ref().filter(|(index, _)| looks_like(index, stat))?;
+        Some(tracked.clone())
     }
 
     /// The file `name`, if it looks exactly as it did when its digest was stored.
@@ -324,47 +327,54 @@ impl<'a> DirRecords<'a> {
         self.digested(name)?.matches(stat)
     }
 
-    /// What the file `name` looked like when its digest was stored, if one is.
-    pub(crate) fn digested(&mut self, name: &[u8]) -> Option<Digested<'a>> {
-        let (at, record) = self.get(name)?.digest?;
-        Some(Digested { at, record })
-    }
-
     /// What is stored about the file `name`, unseen.
     pub(crate) fn keep(&mut self, name: &'a [u8]) -> Record<'a> {
-        let digest = self.get(name).and_then(|stored| stored.digest).map(|(_, record)| *record);
-        Record { name, file_type: FileType::File, digest }
+        match self.digested(name) {
+            Some(digested) => Record::digested(name, *digested.record, digested.lfs_pointer),
+            None => Record::new(name, FileType::File),
+        }
     }
 
-    fn get(&mut self, name: &[u8]) -> Option<Stored<'a>> {
-        if self.records.get(self.next).is_none_or(|next| next.name != name) {
-            self.next = self.records.binary_search_by(|other| other.name.cmp(name)).ok()?;
+    /// A name that the disk has, with what is stored about it.
+    pub(crate) fn joined<'n>(&mut self, (name, file_type): (&'n [u8], FileType)) -> Listed<'n>
+    where
+        'a: 'n,
+    {
+        Listed { name, file_type, digested: self.digested(name) }
+    }
+
+    /// What the file `name` looked like when its digest was stored, if one is.
+    pub(crate) fn digested(&mut self, name: &[u8]) -> Option<Digested<'a>> {
+        if self.names.get(self.next).is_none_or(|next| next.name != name) {
+            self.next = self.names.binary_search_by(|other| other.name.cmp(name)).ok()?;
         }
         self.next += 1;
-        self.records.get(self.next - 1).copied()
+        self.names.get(self.next - 1)?.digested
     }
 }
 
 impl Digested<'_> {
     /// The file, if it looks exactly as it did when its digest was stored.
     pub(crate) fn matches(self, stat: &Stat) -> Option<Remembered> {
-        let (fields, rest) = self.record.split_at(FIELDS);
-        let lfs_pointer = rest[0] & LFS_POINTER != 0;
-        let remembered = Remembered { at: self.at, size: stat.size, executable: stat.is_executable(), lfs_pointer };
-        (stat.file_type == FileType::File && fields == fields_of(stat)).then_some(remembered)
+        let Self { at, lfs_pointer, record } = self;
+        let remembered = Remembered { at, size: stat.size, executable: stat.is_executable(), lfs_pointer };
+        let looks = record.first_chunk().is_some_and(|fields| looks_like(fields, stat));
+        (looks && stat.file_type == FileType::File).then_some(remembered)
     }
 }
 
 impl DirRecord<'_> {
     fn encode(&self) -> Vec<u8> {
         let mut content = vec![if self.folded { FOLDED } else { 0 }];
-        if let Some(stat) = &self.listed {
+        if let Some(fields) = self.listed.as_ref().and_then(fields_of) {
             content[0] |= LISTED;
-            content.extend_from_slice(&fields_of(stat));
+            content.extend_from_slice(&fields);
         }
-        if let Some((stat, tracked)) = &self.index {
+        if let Some((stat, tracked)) = &self.index
+            && let Some(fields) = fields_of(stat)
+        {
             content[0] |= INDEX;
-            content.extend_from_slice(&fields_of(stat));
+            content.extend_from_slice(&fields);
             put_length(&mut content, tracked.len());
             content.extend_from_slice(tracked);
         }
@@ -378,22 +388,29 @@ impl DirRecord<'_> {
 impl<'a> Record<'a> {
     /// A name of which nothing but its kind is known.
     pub(crate) fn new(name: &'a [u8], file_type: FileType) -> Self {
-        Self { name, file_type, digest: None }
+        let kind = KINDS.iter().find(|(_, known)| *known == file_type);
+        Self { name, kind: kind.expect("because the table has every kind").0, digest: None }
+    }
+
+    fn digested(name: &'a [u8], digest: [u8; RECORD], lfs_pointer: bool) -> Self {
+        Self { name, kind: if lfs_pointer { LFS_POINTER } else { DIGESTED }, digest: Some(digest) }
     }
 
     /// A file that was read.
     pub(crate) fn of_file(name: &'a [u8], stat: &Stat, digest: FileDigest, lfs_pointer: bool) -> Self {
+        let Some(fields) = fields_of(stat) else { return Self::new(name, FileType::File) };
         let mut bytes = [0; RECORD];
-        let (fields, rest) = bytes.split_at_mut(FIELDS);
-        fields.copy_from_slice(&fields_of(stat));
-        rest[0] = if lfs_pointer { LFS_POINTER } else { 0 };
-        rest[1..].copy_from_slice(&digest.0);
-        Self { name, file_type: FileType::File, digest: Some(bytes) }
+        bytes[..FIELDS].copy_from_slice(&fields);
+        bytes[FIELDS..].copy_from_slice(&digest.0);
+        Self::digested(name, bytes, lfs_pointer)
     }
 
     /// A file that was not read, because it looks as `cache` says.
     pub(crate) fn of_remembered(name: &'a [u8], cache: &StatCache, file: Remembered) -> Self {
-        Self { name, file_type: FileType::File, digest: cache.record(file).try_into().ok() }
+        match cache.record(file).try_into() {
+            Ok(bytes) => Self::digested(name, bytes, file.lfs_pointer),
+            Err(_) => Self::new(name, FileType::File),
+        }
     }
 
     pub(crate) fn name(&self) -> &'a [u8] {
@@ -404,35 +421,29 @@ impl<'a> Record<'a> {
         let length = u16::try_from(self.name.len()).expect("because a path of a tree has less than 64 KiB");
         content.extend_from_slice(&length.to_le_bytes());
         content.extend_from_slice(self.name);
-        match &self.digest {
-            Some(digest) => {
-                content.push(DIGESTED);
-                content.extend_from_slice(digest);
-            }
-            None => {
-                let kind = KINDS.iter().find(|(_, file_type)| *file_type == self.file_type);
-                content.push(kind.expect("because the table has every kind").0);
-            }
-        }
+        content.push(self.kind);
+        content.extend(self.digest.iter().flatten());
     }
 }
 
-pub(crate) fn fields_of(stat: &Stat) -> [u8; FIELDS] {
-    let mut bytes = [0; FIELDS];
-    let mut at = 0;
-    let mut put = |field: &[u8]| {
-        bytes[at..at + field.len()].copy_from_slice(field);
-        at += field.len();
+/// What a file looks like, in a form that is equal only if every field is. `None` for what the form has no room for (times
+/// before 1970 or after 2513, 256 TiB): that is never remembered.
+pub(crate) fn fields_of(stat: &Stat) -> Option<[u8; FIELDS]> {
+    let time = |(seconds, nanoseconds): Time| {
+        let seconds = u64::try_from(seconds).ok().filter(|seconds| *seconds < 1 << 34)?;
+        (nanoseconds < 1 << 30).then_some(seconds << 30 | u64::from(nanoseconds))
     };
-    for time in [stat.modified, stat.changed] {
-        put(&time.0.to_le_bytes());
-        put(&time.1.to_le_bytes());
+    let size = (stat.size < 1 << 48 && stat.mode < 1 << 16).then_some(stat.size << 16 | u64::from(stat.mode))?;
+    let fields = [time(stat.modified)?, time(stat.changed)?, stat.device, stat.inode, size];
+    let mut bytes = [0; FIELDS];
+    for (place, field) in bytes.chunks_exact_mut(8).zip(fields) {
+        place.copy_from_slice(&field.to_le_bytes());
     }
-    for field in [stat.device, stat.inode, stat.size] {
-        put(&field.to_le_bytes());
-    }
-    put(&stat.mode.to_le_bytes());
-    bytes
+    Some(bytes)
+}
+
+fn looks_like(fields: &[u8; FIELDS], stat: &Stat) -> bool {
+    fields_of(stat).is_some_and(|now| now == *fields)
 }
 
 fn put_length(content: &mut Vec<u8>, length: usize) {
@@ -538,5 +549,32 @@ mod tests {
     fn without_a_probe_nothing_is_settled() {
         assert!(!Settled::default().holds(&stat((0, 0), (0, 0), 0)));
         assert!(!Settled::default().holds_names(&stat((0, 0), (0, 0), 0)));
+    }
+
+    #[test]
+    fn looks_are_equal_only_if_every_field_is() {
+        let base = Stat { size: 1 << 47, modified: (1 << 33, 7), changed: (9, 999_999_999), ..stat((0, 0), (0, 0), 3) };
+        let others = [
+            Stat { mode: 0o755, ..base },
+            Stat { size: base.size + 1, ..base },
+            Stat { modified: (base.modified.0, 8), ..base },
+            Stat { modified: (base.modified.0 + 1, 7), ..base },
+            Stat { changed: (9, 999_999_998), ..base },
+            Stat { changed: (10, 999_999_999), ..base },
+            Stat { device: 4, ..base },
+            Stat { inode: 2, ..base },
+        ];
+        let fields = fields_of(&base).unwrap();
+        assert!(looks_like(&fields, &base));
+        for (at, other) in others.iter().enumerate() {
+            assert!(!looks_like(&fields, other), "{other:?}");
+            assert!(others[..at].iter().all(|earlier| fields_of(earlier) != fields_of(other)), "{other:?}");
+        }
+        for beyond in
+            [Stat { modified: (-1, 0), ..base }, Stat { changed: (1 << 34, 0), ..base }, Stat { size: 1 << 48, ..base }]
+        {
+            assert_eq!(fields_of(&beyond), None, "{beyond:?}");
+            assert!(!looks_like(&fields, &beyond));
+        }
     }
 }

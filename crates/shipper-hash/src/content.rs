@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::cache::{DirRecords, Remembered, Settled, StatCache};
 use crate::commit::Commit;
 use crate::fs::{Directory, FileType, Root, Stat, is_absent, stat_of_file};
-use crate::listing::{Dir, Lister, Node, NodeKind};
+use crate::listing::{Dir, Lister, Node, NodeKind, StatAtOnce};
 use crate::path::{join, platform_path};
 use crate::{Error, FileDigest, RelPath};
 
@@ -108,14 +108,14 @@ impl Reader<'_> {
     /// # Errors
     /// One of the errors that occurred, if any did: the first in the order of `wanted`.
     pub(crate) fn look(&self, wanted: &[Wanted<'_>]) -> Result<(), Error> {
-        let unknown = |wanted: &&Wanted<'_>| wanted.nodes.iter().any(|node| node.known.get().is_none());
+        let unknown = |wanted: &&Wanted<'_>| wanted.nodes.iter().any(|node| node.known().is_none());
         let wanted: Vec<&Wanted<'_>> = wanted.iter().filter(unknown).collect();
         let files = wanted.iter().map(|wanted| wanted.nodes.len()).sum();
         in_parallel(&wanted, files, |wanted, buffer| self.look_in(wanted, buffer))
     }
 
     /// Lists directories for a caller that will look at the files for which `stat` holds.
-    pub(crate) fn lister(&self, stat: fn(&Node) -> bool) -> Lister<'_> {
+    pub(crate) fn lister(&self, stat: StatAtOnce) -> Lister<'_> {
         Lister {
             root: self.root,
             commit: self.commit,
@@ -130,16 +130,15 @@ impl Reader<'_> {
         let path = &wanted.directory.path;
         if let Some(commit) = self.commit {
             for node in &wanted.nodes {
-                if node.known.get().is_some() {
+                if node.known().is_some() {
                     continue;
                 }
-                let earlier =
-                    node.object.as_ref().filter(|_| node.kind == NodeKind::File).and_then(|id| commit.known(id));
+                let earlier = node.object().filter(|_| node.kind == NodeKind::File).and_then(|id| commit.known(id));
                 let known = match earlier {
                     Some(file) => Known::File(Box::new(file)),
                     None => self.look_in_commit(commit, path, node)?.1,
                 };
-                node.known.get_or_init(|| known);
+                node.learn(known);
             }
             return Ok(());
         }
@@ -147,10 +146,10 @@ impl Reader<'_> {
         // Opened when the first file needs it; in a warm run none does.
         let mut directory = None;
         for node in &wanted.nodes {
-            if node.known.get().is_some() {
+            if node.known().is_some() {
                 continue;
             }
-            let seen = node.seen.as_ref().filter(|stat| stat.file_type == FileType::File);
+            let seen = node.stat().filter(|stat| stat.file_type == FileType::File);
             let remembered = seen.and_then(|stat| records.find(&node.name, stat)).map(Known::Remembered);
             let known = match (remembered, &directory) {
                 (Some(known), _) => {
@@ -166,7 +165,7 @@ impl Reader<'_> {
                     }
                 },
             };
-            node.known.get_or_init(|| known);
+            node.learn(known);
         }
         Ok(())
     }
@@ -174,7 +173,7 @@ impl Reader<'_> {
     /// What a commit has under a name, and its bytes.
     fn look_in_commit(&self, commit: &Commit, path: &[u8], node: &Node) -> Result<(Vec<u8>, Known), Error> {
         let path = join(path, &node.name);
-        let Some(object) = &node.object else { return Err(Error::OnlyInCommit) };
+        let Some(object) = node.object() else { return Err(Error::OnlyInCommit) };
         let bytes = commit.blob(object, &path)?;
         let digest = FileDigest::of(&bytes);
         if node.kind == NodeKind::Symlink {
@@ -203,7 +202,7 @@ impl Reader<'_> {
             Err(error) => error,
         };
         // What is not in the cache is read whatever it looks like, if it is still the file that was listed.
-        let is_new = node.seen.is_none() && node.kind == NodeKind::File && records.digested(&node.name).is_none();
+        let is_new = node.stat().is_none() && node.kind == NodeKind::File && records.digested(&node.name).is_none();
         if is_new
             && let Ok(file) = directory.open(&node.name)
             && let Ok(Some(known)) = self.read(file, buffer, |_| {})
@@ -211,8 +210,8 @@ impl Reader<'_> {
             self.counters.stats.fetch_add(1, Ordering::Relaxed);
             return Ok(known);
         }
-        let stat = match &node.seen {
-            Some(stat) => **stat,
+        let stat = match node.stat() {
+            Some(stat) => *stat,
             None => {
                 self.counters.stats.fetch_add(1, Ordering::Relaxed);
                 match directory.stat(&node.name) {
@@ -266,7 +265,7 @@ impl Reader<'_> {
     pub(crate) fn content(&self, directory: &Dir, node: &Node) -> Result<Option<Vec<u8>>, Error> {
         if let Some(commit) = self.commit {
             let (bytes, known) = self.look_in_commit(commit, &directory.path, node)?;
-            node.known.get_or_init(|| known);
+            node.learn(known);
             return Ok(Some(bytes));
         }
         let path = RelPath::trusted(join(&directory.path, &node.name));
@@ -283,7 +282,7 @@ impl Reader<'_> {
                 self.read(file, &mut Vec::new(), |piece| content.extend_from_slice(piece)).map_err(failed)?
             {
                 let Some(digest) = known.file_digest(self.cache) else { return Ok(None) };
-                let first = node.known.get_or_init(|| known).file_digest(self.cache);
+                let first = node.learn(known).file_digest(self.cache);
                 return match first {
                     None => Ok(None),
                     Some(first) if first == digest => Ok(Some(content)),

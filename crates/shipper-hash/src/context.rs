@@ -263,7 +263,7 @@ impl<'t> ContextBuilder<'t> {
     /// What is probably not meant about a link or file.
     fn warning(&self, directory: &Dir, node: &Node) -> Option<Warning> {
         let path = || RelPath::trusted(join(self.in_context(&directory.path), &node.name));
-        match node.known.get()? {
+        match node.known()? {
             Known::Link(link) if leaves(path().as_bytes(), &link.target) => {
                 Some(Warning::LinkLeavesContext { path: path(), target: escape(&link.target) })
             }

@@ -33,7 +33,7 @@ impl Found {
         });
         let file = (narrow(at), narrow(node));
         self.files.push(file);
-        if directory.nodes[node].known.get().is_none() {
+        if directory.nodes[node].known().is_none() {
             self.unknown.push(file);
         }
     }
@@ -80,7 +80,7 @@ impl Found {
         for of_directory in self.unknown.chunk_by(|a, b| a.0 == b.0) {
             let directory = &*self.directories[of_directory[0].0 as usize];
             let nodes = of_directory.iter().map(|&(_, node)| &directory.nodes[node as usize]);
-            let nodes: Vec<&Node> = nodes.filter(|node| node.known.get().is_none()).collect();
+            let nodes: Vec<&Node> = nodes.filter(|node| node.known().is_none()).collect();
             groups.push(Wanted { directory, nodes });
         }
         groups

@@ -50,14 +50,6 @@ impl Special {
 /// A name in a directory and what it stands for.
 pub(crate) type Name = (FileName, FileType);
 
-/// All names in a directory, sorted.
-#[derive(Debug, Default)]
-pub(crate) struct Names {
-    pub(crate) names: Vec<Name>,
-    /// Whether some of them differ in case only.
-    pub(crate) folded: bool,
-}
-
 /// Bytes of a name that needs no allocation.
 const SHORT: usize = 22;
 

@@ -24,6 +24,7 @@ pub mod fuzzing;
 mod git;
 mod gitignore;
 mod glob;
+mod ignores;
 mod key;
 mod leaks;
 mod listing;

@@ -4,20 +4,18 @@
 //! and that are not there. Directories are never reached through a link. `.git` never appears. Nodes are sorted by
 //! name with `/` after the names of directories, so that a walk in their order yields paths in bytewise order.
 
-use std::io::Read as _;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::cache::{DirRecords, Settled, StatCache};
+use crate::cache::{DirRecords, Listed, Settled, StatCache};
 use crate::commit::{Commit, InTree, ObjectName};
 use crate::content::{Counters, Known};
 use crate::fold;
-use crate::fs::{Directory, FileName, FileType, Name, Names, Root, Special, Stat, is_absent};
+use crate::fs::{Directory, FileName, FileType, Name, Root, Special, Stat, is_absent};
 use crate::gitignore::Rules;
+use crate::ignores::{IGNORE_FILE, Ignores};
 use crate::path::{escape, join, platform_path};
-use crate::repository::{
-    Child, Flags, MAX_IGNORE_FILE, Repository, is_nested_repository, is_work_tree, read_ignore_file,
-};
+use crate::repository::{Child, Flags, Repository, is_nested_repository, is_work_tree, read_ignore_file};
 use crate::{Error, FileDigest, Kind};
 
 /// Longest path of a tree, in bytes (`PATH_MAX` on Linux): nothing deeper can be opened by a builder.
@@ -52,13 +50,10 @@ struct Place {
     path: Vec<u8>,
     /// Where the index has what is tracked in it.
     tracked: u32,
-    /// Rules that its own names are judged by; its own `.gitignore` included.
-    rules: Option<Arc<Rules>>,
-    /// Whether everything untracked in it is ignored, as far as it was judged.
-    ignored: bool,
-    /// The bytes of `path` that were judged, if not all were: that of a directory with tracked files waits until there
-    /// is something in it that depends on it.
-    judged: Option<usize>,
+    /// What its own names are judged by; its own `.gitignore` included.
+    ignores: Arc<Ignores>,
+    /// Whether everything untracked in it is ignored; `None` until something untracked in it asks.
+    ignored: Option<bool>,
     /// Whether it may be missing on disk: the index expects it.
     expected: bool,
 }
@@ -76,16 +71,29 @@ pub(crate) struct Node {
     pub(crate) on_disk: Option<FileType>,
     /// The index, or the commit, says that it is executable.
     executable: bool,
-    /// In a commit: the blob or tree behind the name.
-    pub(crate) object: Option<Box<ObjectName>>,
     submodule: bool,
+    found: NodeState,
+}
+
+/// What there is to be found of a name. Nearly all are files that the stat cache knows, so these are what is kept small.
+#[derive(Debug)]
+enum NodeState {
+    /// Became known when its directory was listed.
+    Known(Known),
+    Other(Box<Other>),
+}
+
+#[derive(Debug, Default)]
+struct Other {
+    /// In a commit: the blob or tree behind the name.
+    object: Option<ObjectName>,
     /// For a directory: where the index has what is tracked in it.
     entries: u32,
     child: OnceLock<Arc<Dir>>,
-    /// `lstat` at the time of the listing, if that alone did not make it known.
-    pub(crate) seen: Option<Box<Stat>>,
-    /// For files and links: what was found when it was last looked at.
-    pub(crate) known: OnceLock<Known>,
+    /// For a file or link: what `lstat` said when its directory was listed, if it was asked.
+    stat: Option<Stat>,
+    /// For files and links: what was found when it was looked at.
+    known: OnceLock<Known>,
 }
 
 /// What a name stands for.
@@ -105,6 +113,9 @@ pub(crate) enum NodeKind {
     CommittedSubmodule,
 }
 
+/// Of a file that is tracked, or ignored, or neither: whether it is as good as certain to be wanted.
+pub(crate) type StatAtOnce = fn(bool, bool) -> bool;
+
 /// Who asks for a listing: what is to be counted, and which files will be looked at anyway.
 #[derive(Clone, Copy)]
 pub(crate) struct Lister<'a> {
@@ -114,8 +125,24 @@ pub(crate) struct Lister<'a> {
     pub(crate) cache: &'a StatCache,
     pub(crate) settled: &'a Settled,
     pub(crate) counters: &'a Counters,
-    /// Whether `lstat` is done for a file while its directory is open.
-    pub(crate) stat: fn(&Node) -> bool,
+    /// Whether `lstat` is done for a file, which is tracked or may be ignored, while its directory is open.
+    pub(crate) stat: StatAtOnce,
+}
+
+/// A directory that was opened.
+struct Opened {
+    directory: Directory,
+    /// What it looked like before its names were read, if the stat cache may remember them.
+    own: Option<Stat>,
+    /// Sorted; `None` if they are those that the stat cache has.
+    names: Option<Vec<Name>>,
+}
+
+/// How often files of a directory were looked at, and how often the cache had them.
+#[derive(Default)]
+struct Looked {
+    stats: usize,
+    cached: usize,
 }
 
 impl Dir {
@@ -141,15 +168,16 @@ impl Dir {
 
     /// The listing of a directory in this one; read at the first call.
     pub(crate) fn child(&self, node: &Node, lister: Lister<'_>) -> Result<Arc<Self>, Error> {
-        if let Some(child) = node.child.get() {
+        let found = node.other().expect("because the stat cache makes only files known");
+        if let Some(child) = found.child.get() {
             return Ok(child.clone());
         }
         let path = join(&self.path, &node.name);
-        if let (Some(commit), Some(tree)) = (lister.commit, &node.object) {
+        if let (Some(commit), Some(tree)) = (lister.commit, &found.object) {
             let mut child = Self::in_commit(commit, path, tree, self.place.clone())?;
             child.below_folded |= self.below_folded;
             let child = Arc::new(child);
-            return Ok(node.child.get_or_init(|| child).clone());
+            return Ok(found.child.get_or_init(|| child).clone());
         }
         let (place, index) = if node.submodule {
             lister.open_repository(&lister.root.path().join(platform_path(&path)?), &path)?
@@ -158,10 +186,9 @@ impl Dir {
             let place = Place {
                 repository: parent.repository.clone(),
                 path: join(&parent.path, &node.name),
-                tracked: node.entries,
-                rules: parent.rules.clone(),
-                ignored: parent.ignored || node.ignored,
-                judged: node.tracked.then(|| parent.judged.unwrap_or(parent.path.len())),
+                tracked: found.entries,
+                ignores: parent.ignores.clone(),
+                ignored: (!node.tracked).then_some(node.ignored),
                 expected: node.tracked,
             };
             (place, None)
@@ -170,7 +197,7 @@ impl Dir {
         child.below_folded |= self.below_folded;
         let child = Arc::new(child);
         // Another thread may have been faster; what is known about files must have one home.
-        Ok(node.child.get_or_init(|| child).clone())
+        Ok(found.child.get_or_init(|| child).clone())
     }
 
     /// The file, link or other thing in this directory that is called `name` and is not a directory.
@@ -202,7 +229,8 @@ impl Dir {
                 InTree::Directory => (NodeKind::Directory, false),
                 InTree::Submodule => (NodeKind::CommittedSubmodule, false),
             };
-            Node { tracked: true, executable, object: Some(Box::new(object)), ..Node::new((&*name).into(), kind) }
+            let other = Other { object: Some(object), ..Other::default() };
+            Node { executable, ..Node::expected(&name, kind, other) }
         });
         let nodes: Vec<Node> = nodes.collect();
         let folded = fold::any(nodes.iter().map(|node| &*node.name));
@@ -229,43 +257,57 @@ impl Dir {
             Err(error) => error,
         };
         let mut records = lister.cache.directory(&path);
-        let (directory, listed, Names { mut names, folded }) = match open(lister, &path, &records) {
-            Ok((directory, listed, names)) => (Some(directory), listed, names),
+        let opened = match open(lister, &path, &records) {
+            Ok(opened) => Some(opened),
             // Deleted meanwhile, or expected by the index and not there.
-            Err(error) if is_absent(&error) && (place.expected || !path.is_empty()) => (None, None, Names::default()),
+            Err(error) if is_absent(&error) && (place.expected || !path.is_empty()) => None,
             Err(error) => return Err(failed(error)),
         };
-        lister.counters.directories.fetch_add(1, Ordering::Relaxed);
-        lister.counters.names.fetch_add(names.len(), Ordering::Relaxed);
-        let find = |names: &[Name], name: &[u8]| names.binary_search_by(|(other, _)| (**other).cmp(name)).ok();
-        let git = find(&names, b".git").map(|at| names.remove(at).1);
+        let found = opened.as_ref().map(|opened| &opened.names);
+        let (mut names, folded) = match found {
+            Some(None) => (std::mem::take(&mut records.names), records.folded),
+            Some(Some(found)) => {
+                let names = found.iter().map(|(name, file_type)| (&**name, *file_type));
+                let folded = fold::any(names.clone().map(|(name, _)| name));
+                (names.map(|name| records.joined(name)).collect(), folded)
+            }
+            None => (Vec::new(), false),
+        };
+        let find = |names: &[Listed<'_>], name: &[u8]| names.binary_search_by(|other| other.name.cmp(name)).ok();
+        let git = find(&names, b".git").map(|at| names.remove(at).file_type);
         if git.is_some() {
             let top = place.path.is_empty();
             if !top && place.tracked == 0 && is_nested_repository(&root.path().join(platform_path(&path)?)) {
-                place.ignored = true;
+                place.ignored = Some(true);
             }
         }
-        if let Some(directory) = &directory {
-            let has_rules = find(&names, b".gitignore").is_some_and(|at| names[at].1 == FileType::File);
-            // The rules of an ignored directory do not count.
-            if has_rules
-                && !place.judge()
-                && let Some(content) = read_rules(directory).map_err(failed)?
-            {
-                let fold_case = place.repository.fold_case;
-                place.rules = Some(Rules::parse(&content, &place.path, fold_case, place.rules.take()));
-            }
+        // The rules of an ignored directory do not count.
+        if place.ignored != Some(true)
+            && find(&names, IGNORE_FILE).is_some_and(|at| names[at].file_type == FileType::File)
+        {
+            place.ignores = place.ignores.with_file(&place.path, &path);
         }
-        let mut nodes = place.nodes(names, |name| {
+        let directory = opened.as_ref().map(|opened| &opened.directory);
+        let has_checkout = |name: &[u8]| {
             platform_path(&join(&path, name)).is_ok_and(|relative| is_work_tree(&root.path().join(relative)))
-        });
-        // In the order of the records, too.
-        if let Some(directory) = &directory {
-            for node in &mut nodes {
-                if matches!(node.kind, NodeKind::File | NodeKind::Symlink) && (lister.stat)(node) {
-                    lister.look(directory, node, &mut records);
-                }
-            }
+        };
+        let mut looked = Looked::default();
+        let look = |listed: &Listed<'_>, tracked, ignored| match directory {
+            Some(directory) if (lister.stat)(tracked, ignored) => looked.look(directory, listed),
+            _ => NodeState::Other(Box::default()),
+        };
+        let mut nodes = place.nodes(root, &names, has_checkout, look)?;
+        // Once for a directory: what several threads write to is slow.
+        let add = |counter: &AtomicUsize, count| counter.fetch_add(count, Ordering::Relaxed);
+        let counters = lister.counters;
+        add(&counters.directories, 1);
+        add(&counters.names, names.len() + usize::from(git.is_some()));
+        add(&counters.stats, looked.stats);
+        add(&counters.cached, looked.cached);
+        if let Some(opened) = &opened {
+            let is_new = opened.names.is_some();
+            add(&counters.recalled, usize::from(!is_new));
+            add(&counters.storable, usize::from(is_new && opened.own.is_some()));
         }
         let order = |a: &Node, b: &Node| compare((&a.name, a.is_directory()), (&b.name, b.is_directory()));
         // Names of directories, and what is missing, are the few that are out of place.
@@ -273,29 +315,12 @@ impl Dir {
             nodes.sort_by(order);
         }
         let exists = directory.is_some();
+        let listed = opened.and_then(|opened| opened.own);
         Ok(Self { path, nodes, exists, listed, index: None, folded, below_folded: folded, git, place })
     }
 }
 
 impl Lister<'_> {
-    /// `lstat` of a file or link in an open directory, and its digest if the cache has it.
-    fn look(self, directory: &Directory, node: &mut Node, records: &mut DirRecords<'_>) {
-        let digested = records.digested(&node.name);
-        // It will be opened in any case, and looked at then.
-        if digested.is_none() && node.kind == NodeKind::File {
-            return;
-        }
-        self.counters.stats.fetch_add(1, Ordering::Relaxed);
-        // Whatever fails here is tried again when the file is looked at.
-        let Ok(stat) = directory.stat(&node.name) else { return };
-        if let Some(remembered) = digested.and_then(|digested| digested.matches(&stat)) {
-            self.counters.cached.fetch_add(1, Ordering::Relaxed);
-            node.known = OnceLock::from(Known::Remembered(remembered));
-        } else {
-            node.seen = Some(Box::new(stat));
-        }
-    }
-
     /// Opens the repository with the top level `top` for the directory `path` of the tree; and what its index looked
     /// like, if the cache may remember what is in it.
     fn open_repository(self, top: &std::path::Path, path: &[u8]) -> Result<(Place, Option<Stat>), Error> {
@@ -309,27 +334,43 @@ impl Lister<'_> {
     }
 }
 
+impl Looked {
+    /// `lstat` of a file or link in an open directory, and its digest if the cache has it.
+    fn look(&mut self, directory: &Directory, listed: &Listed<'_>) -> NodeState {
+        let mut other = Other::default();
+        // A file that the cache does not have is opened in any case, and looked at then.
+        if listed.file_type == FileType::Symlink || listed.digested.is_some() {
+            self.stats += 1;
+            // Whatever fails here is tried again when the file is looked at.
+            other.stat = directory.stat(listed.name).ok();
+            let remembered = other.stat.as_ref().and_then(|stat| listed.digested?.matches(stat));
+            if let Some(remembered) = remembered {
+                self.cached += 1;
+                return NodeState::Known(Known::Remembered(remembered));
+            }
+        }
+        NodeState::Other(Box::new(other))
+    }
+}
+
 impl Node {
-    fn new(name: FileName, kind: NodeKind) -> Self {
+    /// One that only the index or a commit has.
+    fn expected(name: &[u8], kind: NodeKind, other: Other) -> Self {
         Self {
-            name,
+            name: name.into(),
             kind,
-            tracked: false,
+            tracked: true,
             ignored: false,
             on_disk: None,
             executable: false,
-            object: None,
             submodule: false,
-            entries: 0,
-            child: OnceLock::new(),
-            seen: None,
-            known: OnceLock::new(),
+            found: NodeState::Other(Box::new(other)),
         }
     }
 
     /// The listing of this directory, if it was read already.
     pub(crate) fn listed_child(&self) -> Option<&Arc<Dir>> {
-        self.child.get()
+        self.other()?.child.get()
     }
 
     pub(crate) fn is_directory(&self) -> bool {
@@ -338,16 +379,46 @@ impl Node {
 
     /// The size of a file in bytes, if it was looked at.
     pub(crate) fn size(&self) -> Option<u64> {
-        match self.known.get() {
+        match self.known() {
             Some(Known::File(file)) => Some(file.stat.size),
             Some(Known::Remembered(file)) => Some(file.size),
-            _ => self.seen.as_ref().map(|stat| stat.size),
+            _ => self.stat().map(|stat| stat.size),
+        }
+    }
+
+    fn other(&self) -> Option<&Other> {
+        if let NodeState::Other(other) = &self.found { Some(other) } else { None }
+    }
+
+    /// In a commit: the blob or tree behind the name.
+    pub(crate) fn object(&self) -> Option<&ObjectName> {
+        self.other()?.object.as_ref()
+    }
+
+    /// What `lstat` said when the directory was listed, if that alone did not make it known.
+    pub(crate) fn stat(&self) -> Option<&Stat> {
+        self.other()?.stat.as_ref()
+    }
+
+    /// What this file or link turned out to be.
+    pub(crate) fn known(&self) -> Option<&Known> {
+        match &self.found {
+            NodeState::Known(known) => Some(known),
+            NodeState::Other(other) => other.known.get(),
+        }
+    }
+
+    /// Makes it known; the first to say so is right.
+    pub(crate) fn learn(&self, known: Known) -> &Known {
+        match &self.found {
+            NodeState::Known(first) => first,
+            NodeState::Other(other) => other.known.get_or_init(|| known),
         }
     }
 
     /// What a manifest says about this file or link: kind, size in bytes, digest. `None` if it is gone, or not known yet.
     pub(crate) fn facts(&self, repository: &Repository, cache: &StatCache) -> Option<(Kind, u64, FileDigest)> {
-        let (executable, size, digest) = match self.known.get()? {
+        let (executable, size, digest) = match self.known()? {
             Known::Gone => return None,
             Known::Link(link) => return Some((Kind::Symlink, link.target.len() as u64, link.digest)),
             Known::File(file) => (file.stat.is_executable(), file.stat.size, file.digest),
@@ -361,14 +432,14 @@ impl Node {
 
 impl Place {
     fn top(repository: Repository) -> Self {
-        let (tracked, rules) = (repository.tracked.top(), repository.rules.clone());
+        let tracked = repository.tracked.top();
+        let ignores = Ignores::known(Vec::new(), repository.fold_case, repository.rules.clone(), false);
         Self {
             repository: Arc::new(repository),
             path: Vec::new(),
             tracked,
-            rules,
-            ignored: false,
-            judged: None,
+            ignores,
+            ignored: Some(false),
             expected: false,
         }
     }
@@ -378,95 +449,95 @@ impl Place {
         let root = lister.root.path();
         let (mut place, index) = lister.open_repository(top, b"")?;
         let below = root.strip_prefix(top).unwrap_or(std::path::Path::new(""));
+        let fold_case = place.repository.fold_case;
+        let (mut rules, mut ignored) = (place.repository.rules.clone(), false);
         let mut directory = top.to_owned();
         for part in below.components() {
-            if !place.ignored
-                && let Some(content) = read_ignore_file(&directory.join(".gitignore"))?
-            {
-                let fold_case = place.repository.fold_case;
-                place.rules = Some(Rules::parse(&content, &place.path, fold_case, place.rules.take()));
+            if !ignored && let Some(content) = read_ignore_file(&directory.join(".gitignore"))? {
+                rules = Some(Rules::parse(&content, &place.path, fold_case, rules));
             }
             directory.push(part);
             let name = crate::path::platform_bytes(part.as_ref()).unwrap_or_default();
             place.path = join(&place.path, &name);
-            place.ignored |= place.rules.as_ref().is_some_and(|rules| rules.ignores(&place.path, true));
+            ignored |= rules.as_ref().is_some_and(|rules| rules.ignores(&place.path, true));
         }
+        place.ignores = Ignores::known(place.path.clone(), fold_case, rules, ignored);
+        place.ignored = Some(ignored);
         place.tracked = place.repository.tracked.below(&place.path);
         Ok((place, index))
     }
 
-    /// Whether everything untracked in this directory is ignored. To be asked while `rules` are those that its own name
-    /// is judged by.
-    fn judge(&mut self) -> bool {
-        if let (Some(judged), false, Some(rules)) = (self.judged.take(), self.ignored, &self.rules) {
-            // No directory in between has rules of its own: it would have been judged because of them.
-            let ends = (judged + 1..self.path.len()).filter(|&at| self.path[at] == b'/').chain([self.path.len()]);
-            self.ignored = ends.into_iter().any(|end| rules.ignores(&self.path[..end], true));
-        }
-        self.ignored
+    /// Whether git ignores something untracked in this directory.
+    fn ignore(&mut self, root: &Root, name: &[u8], is_directory: bool) -> Result<bool, Error> {
+        let all = match self.ignored {
+            Some(all) => all,
+            None => self.ignores.ignore_all(root, &self.path)?,
+        };
+        self.ignored = Some(all);
+        Ok(all || self.ignores.ignore(root, &join(&self.path, name), is_directory)?)
     }
 
-    /// Joins what the disk has (`names`, sorted) with what the index expects.
-    fn nodes(&mut self, names: Vec<Name>, has_checkout: impl Fn(&[u8]) -> bool) -> Vec<Node> {
+    /// Joins what the disk has (`names`, sorted) with what the index expects; `look` finds what there is to be found of a
+    /// file or link that is tracked, or ignored.
+    fn nodes(
+        &mut self,
+        root: &Root,
+        names: &[Listed<'_>],
+        has_checkout: impl Fn(&[u8]) -> bool,
+        mut look: impl FnMut(&Listed<'_>, bool, bool) -> NodeState,
+    ) -> Result<Vec<Node>, Error> {
         let repository = self.repository.clone();
-        let children = repository.tracked.children(self.tracked);
-        let mut files: Vec<Option<Flags>> = vec![None; names.len()];
-        let mut directories: Vec<u32> = vec![0; names.len()];
+        // An index with a conflict may have both a file and a directory of one name.
+        let mut expected: Vec<(Option<Flags>, u32)> = vec![(None, 0); names.len()];
         let mut nodes = Vec::with_capacity(names.len());
         // Both are sorted, but for what follows the names of directories.
         let mut next = 0;
-        for (name, child) in children {
+        for (name, child) in repository.tracked.children(self.tracked) {
             let at = match names.get(next) {
-                Some((other, _)) if **other == *name => Some(next),
-                _ => names.binary_search_by(|(other, _)| (**other).cmp(name)).ok(),
+                Some(listed) if listed.name == name => Some(next),
+                _ => names.binary_search_by(|listed| listed.name.cmp(name)).ok(),
             };
             next = at.map_or(next, |at| at + 1);
             match (child, at) {
-                (Child::File(flags), Some(at)) => files[at] = Some(flags),
-                (Child::Directory { at: entries, .. }, Some(at)) => directories[at] = entries,
+                (Child::File(flags), Some(at)) => expected[at].0 = Some(flags),
+                (Child::Directory { at: entries, .. }, Some(at)) => expected[at].1 = entries,
                 (Child::File(flags), None) if flags.submodule => nodes.push(missing(name, NodeKind::Submodule)),
                 (Child::File(flags), None) if flags.sparse => nodes.push(missing(name, sparse(flags))),
                 // A directory that is gone matters only for what must not be missing in it.
                 (Child::Directory { at: entries, needed: true }, None) => {
-                    nodes.push(Node { entries, ..missing(name, NodeKind::Directory) });
+                    let other = Other { entries, ..Other::default() };
+                    nodes.push(Node::expected(name, NodeKind::Directory, other));
                 }
                 (_, None) => {}
             }
         }
-        for (((name, file_type), flags), entries) in names.into_iter().zip(files).zip(directories) {
-            let mut node = match (file_type, flags) {
-                (FileType::Directory, Some(flags)) if flags.submodule => {
-                    let populated = has_checkout(&name);
-                    let kind = if populated { NodeKind::Directory } else { NodeKind::Submodule };
-                    Node { tracked: true, submodule: true, ..Node::new(name, kind) }
-                }
-                (FileType::Directory, flags) => {
-                    // Something may be in the way of what the checkout leaves out.
-                    if let Some(flags) = flags.filter(|flags| flags.sparse) {
-                        nodes.push(missing(&name, sparse(flags)));
-                    }
-                    Node { tracked: entries != 0, entries, ..Node::new(name, NodeKind::Directory) }
-                }
-                (other, flags) => {
-                    let kind = match other {
-                        FileType::Symlink => NodeKind::Symlink,
-                        FileType::Special(special) => NodeKind::Special(special),
-                        _ => NodeKind::File,
-                    };
-                    let executable = flags.is_some_and(|flags| flags.executable);
-                    Node { tracked: flags.is_some(), executable, ..Node::new(name, kind) }
-                }
+        for (listed, (flags, entries)) in names.iter().zip(expected) {
+            let name = listed.name;
+            let is_directory = listed.file_type == FileType::Directory;
+            let submodule = is_directory && flags.is_some_and(|flags| flags.submodule);
+            let kind = match listed.file_type {
+                FileType::Directory if submodule && !has_checkout(name) => NodeKind::Submodule,
+                FileType::Directory => NodeKind::Directory,
+                FileType::File => NodeKind::File,
+                FileType::Symlink => NodeKind::Symlink,
+                FileType::Special(special) => NodeKind::Special(special),
             };
-            node.on_disk = Some(file_type);
-            node.ignored = !node.tracked && (self.judge() || self.ignores(&node));
-            nodes.push(node);
+            // Something may be in the way of what the checkout leaves out.
+            if is_directory && let Some(flags) = flags.filter(|flags| flags.sparse && !flags.submodule) {
+                nodes.push(missing(name, sparse(flags)));
+            }
+            let tracked = if is_directory { submodule || entries != 0 } else { flags.is_some() };
+            let executable = !is_directory && flags.is_some_and(|flags| flags.executable);
+            let ignored = !tracked && self.ignore(root, name, is_directory)?;
+            let found = if matches!(kind, NodeKind::File | NodeKind::Symlink) {
+                look(listed, tracked, ignored)
+            } else {
+                NodeState::Other(Box::new(Other { entries: if submodule { 0 } else { entries }, ..Other::default() }))
+            };
+            let on_disk = Some(listed.file_type);
+            nodes.push(Node { name: name.into(), kind, tracked, ignored, on_disk, executable, submodule, found });
         }
-        nodes
-    }
-
-    fn ignores(&self, node: &Node) -> bool {
-        let Some(rules) = &self.rules else { return false };
-        rules.ignores(&join(&self.path, &node.name), node.is_directory())
+        Ok(nodes)
     }
 }
 
@@ -479,41 +550,19 @@ fn sparse(flags: Flags) -> NodeKind {
 }
 
 fn missing(name: &[u8], kind: NodeKind) -> Node {
-    Node { tracked: true, ..Node::new(name.into(), kind) }
+    Node::expected(name, kind, Other::default())
 }
 
-/// Opens a directory; its names, and what it looked like before they were read, if they may be remembered.
-fn open(
-    lister: Lister<'_>,
-    path: &[u8],
-    records: &DirRecords<'_>,
-) -> std::io::Result<(Directory, Option<Stat>, Names)> {
+/// Opens a directory, and lists it if `records` may not have all its names.
+fn open(lister: Lister<'_>, path: &[u8], records: &DirRecords<'_>) -> std::io::Result<Opened> {
     let directory = lister.root.directory(path)?;
     let own = directory.own_stat().ok().filter(|stat| lister.settled.holds_names(stat));
-    if let Some(names) = own.as_ref().and_then(|own| records.names(own)) {
-        lister.counters.recalled.fetch_add(1, Ordering::Relaxed);
-        return Ok((directory, own, names));
+    if own.as_ref().is_some_and(|own| records.are_complete(own)) {
+        return Ok(Opened { directory, own, names: None });
     }
     let mut names = directory.list()?;
     names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    lister.counters.storable.fetch_add(usize::from(own.is_some()), Ordering::Relaxed);
-    let folded = fold::any(names.iter().map(|(name, _)| &**name));
-    Ok((directory, own, Names { names, folded }))
-}
-
-/// The `.gitignore` of an open directory. A link is none (as in git since 2.32), nor is anything but a file.
-fn read_rules(directory: &Directory) -> std::io::Result<Option<Vec<u8>>> {
-    let file = match directory.open(b".gitignore") {
-        Err(error) if is_absent(&error) => return Ok(None),
-        result => result?,
-    };
-    let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.len() > MAX_IGNORE_FILE {
-        return Ok(None);
-    }
-    let mut content = Vec::new();
-    file.take(MAX_IGNORE_FILE).read_to_end(&mut content)?;
-    Ok(Some(content))
+    Ok(Opened { directory, own, names: Some(names) })
 }
 
 /// The order of full paths: bytewise, with `/` after the name of a directory.

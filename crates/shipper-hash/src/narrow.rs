@@ -98,11 +98,11 @@ fn links_on_the_way(base: &Arc<Dir>, paths: &[ContextPath], reader: Reader<'_>) 
                 continue;
             }
             if !is_link {
-                waiting.push(directory.child(node, reader.lister(|_| false))?);
+                waiting.push(directory.child(node, reader.lister(|_, _| false))?);
                 continue;
             }
             reader.look(&[Wanted { directory: &directory, nodes: vec![node] }])?;
-            if let Some(Known::Link(link)) = node.known.get() {
+            if let Some(Known::Link(link)) = node.known() {
                 links.push((path, link.target.to_vec()));
             }
         }

@@ -123,7 +123,7 @@ impl Tree {
             cache: &cache,
             settled: &settled,
             counters: &counters,
-            stat: |_| false,
+            stat: |_, _| false,
         };
         let listing = Dir::root(lister, top_level(root.path()))?;
         Ok(Self {
@@ -296,7 +296,7 @@ impl Tree {
     fn record<'a>(&'a self, directory: &'a Dir) -> DirRecord<'a> {
         let mut old = self.cache.directory(&directory.path);
         let on_disk = directory.nodes.iter().filter_map(|node| Some((node, node.on_disk?)));
-        let record = |(node, file_type): (&'a Node, FileType)| match node.known.get() {
+        let record = |(node, file_type): (&'a Node, FileType)| match node.known() {
             Some(Known::File(file)) if file.settled => {
                 Record::of_file(&node.name, &file.stat, file.digest, file.lfs_pointer)
             }
@@ -332,7 +332,7 @@ impl Tree {
         let mut directory = self.listing.clone();
         for part in path.split(|&byte| byte == b'/').filter(|part| !part.is_empty()) {
             let Some(node) = directory.subdirectory(part) else { return Ok(None) };
-            directory = directory.child(node, self.reader().lister(|_| false))?;
+            directory = directory.child(node, self.reader().lister(|_, _| false))?;
         }
         Ok(Some(directory))
     }
@@ -369,7 +369,7 @@ impl Tree {
         let directory = self.directory(parent.unwrap_or_default())?.ok_or_else(missing)?;
         let node = directory.node(name).filter(|node| node.kind == NodeKind::Symlink).ok_or_else(missing)?;
         self.reader().look(&[crate::content::Wanted { directory: &directory, nodes: vec![node] }])?;
-        match node.known.get() {
+        match node.known() {
             Some(Known::Link(link)) => Ok(link.target.to_vec()),
             _ => Err(missing()),
         }

@@ -10,7 +10,7 @@ use shipper_dockerfile::{DirMatch, IgnoreFile};
 
 use crate::content::{Reader, threads};
 use crate::found::Found;
-use crate::listing::{Dir, Node, NodeKind};
+use crate::listing::{Dir, Node, NodeKind, StatAtOnce};
 use crate::path::{is_within, join, join_into};
 use crate::pattern::Pattern;
 use crate::{Error, FileSet, Narrow, RelPath, Selection, Untracked};
@@ -34,6 +34,8 @@ pub(crate) struct Filter<'a> {
     only: Option<Vec<Narrow>>,
     inputs: Vec<Pattern>,
     exclude: Vec<Pattern>,
+    /// Whether nothing but the set decides.
+    is_plain: bool,
 }
 
 enum Set {
@@ -139,7 +141,7 @@ impl<'a> Filter<'a> {
         only: Option<Vec<Narrow>>,
         untracked: Untracked,
     ) -> Result<Self, Error> {
-        Ok(Self {
+        let mut filter = Self {
             base: base.map(|base| base.as_bytes().to_vec()).unwrap_or_default(),
             set: match &selection.files {
                 FileSet::Tracked => Set::Tracked,
@@ -152,7 +154,11 @@ impl<'a> Filter<'a> {
             only,
             inputs: Pattern::parse_all(&selection.inputs)?,
             exclude: Pattern::parse_all(&selection.exclude)?,
-        })
+            is_plain: false,
+        };
+        let has_patterns = !filter.inputs.is_empty() || !filter.exclude.is_empty();
+        filter.is_plain = !has_patterns && filter.base.is_empty() && filter.ignore.is_none() && filter.only.is_none();
+        Ok(filter)
     }
 
     /// Everything that a builder is sent which is given the directory `base` and walks it by itself.
@@ -244,12 +250,12 @@ impl<'a> Filter<'a> {
     }
 
     /// Which files of a directory that is entered are as good as certain to be wanted.
-    fn stat_at_once(&self) -> fn(&Node) -> bool {
+    fn stat_at_once(&self) -> StatAtOnce {
         match (&self.set, &self.only) {
-            (Set::Tracked, None) if self.untracked == Untracked::Ignore => |node| node.tracked,
-            (Set::Tracked, None) => |node| node.tracked || !node.ignored,
-            (Set::Worktree, None) => |_| true,
-            _ => |_| false,
+            (Set::Tracked, None) if self.untracked == Untracked::Ignore => |tracked, _| tracked,
+            (Set::Tracked, None) => |tracked, ignored| tracked || !ignored,
+            (Set::Worktree, None) => |_, _| true,
+            _ => |_, _| false,
         }
     }
 
@@ -318,6 +324,18 @@ impl<'a> Filter<'a> {
         in_set && !verdict.ignored && verdict.inside.is_some_and(covers)
     }
 
+    /// Whether a name is wanted whatever its path is: most names of most trees, and no other rule has to be asked.
+    fn takes(&self, directory: &Dir, node: &Node) -> bool {
+        let in_set = match self.set {
+            Set::Tracked => node.tracked,
+            Set::Worktree => true,
+            Set::Explicit(_) => false,
+        };
+        // Names of shipper's own are at the root.
+        let is_plain = self.is_plain && !directory.path.is_empty();
+        is_plain && in_set && matches!(node.kind, NodeKind::File | NodeKind::Symlink)
+    }
+
     /// The policy on untracked files; without git there is nothing that could be tracked.
     fn untracked_in(&self, directory: &Dir) -> Untracked {
         if directory.repository().is_git { self.untracked } else { Untracked::Include }
@@ -381,36 +399,51 @@ impl Walk<'_, '_> {
         // One buffer for all paths.
         let mut path = Vec::new();
         while let Some(level) = levels.last_mut() {
-            let at = level.next;
-            level.next += 1;
-            let directory = level.directory.clone();
-            let Some(node) = directory.nodes.get(at) else {
+            if let Some(below) = self.next(level, &mut path)? {
+                levels.push(below);
+            } else {
                 if level.counts_when_empty && self.found.len() == level.before {
-                    self.found.empty.push(directory.path.clone());
+                    self.found.empty.push(level.directory.path.clone());
                 }
                 levels.pop();
-                continue;
-            };
-            join_into(&mut path, &directory.path, &node.name);
-            if self.filter.is_left_out(&directory, node, &path) {
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on in a directory up to the next one below it that is to be entered; `None` at its end.
+    fn next(&mut self, level: &mut Level, path: &mut Vec<u8>) -> Result<Option<Level>, Error> {
+        let directory = level.directory.clone();
+        while let Some(node) = directory.nodes.get(level.next) {
+            level.next += 1;
+            if self.filter.takes(&directory, node) {
+                self.found.push(&directory, &mut level.place, level.next - 1);
                 continue;
             }
-            let verdict = self.filter.judge(&path, &level.above, &mut |pattern| self.matched[pattern] = true);
+            join_into(path, &directory.path, &node.name);
+            if self.filter.is_left_out(&directory, node, path) {
+                continue;
+            }
+            let verdict = self.filter.judge(path, &level.above, &mut |pattern| self.matched[pattern] = true);
             match node.kind {
-                NodeKind::Directory => levels.extend(self.enter(&directory, node, &path, verdict)?),
+                NodeKind::Directory => {
+                    if let Some(below) = self.enter(&directory, node, path, verdict)? {
+                        return Ok(Some(below));
+                    }
+                }
                 NodeKind::File | NodeKind::Symlink | NodeKind::Special(_) | NodeKind::Sparse => {
-                    self.file(&directory, at, &path, &verdict, &mut level.place)?;
+                    self.file(&directory, level.next - 1, path, &verdict, &mut level.place)?;
                 }
                 // What is missing may be all that was wanted.
                 NodeKind::SparseDirectory | NodeKind::Submodule | NodeKind::CommittedSubmodule => {
                     let on_disk = matches!(self.filter.set, Set::Worktree) && node.kind == NodeKind::SparseDirectory;
-                    if !on_disk && self.filter.may_enter(&directory, node, &path, &verdict) {
-                        self.refuse(node.kind, &path)?;
+                    if !on_disk && self.filter.may_enter(&directory, node, path, &verdict) {
+                        self.refuse(node.kind, path)?;
                     }
                 }
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn enter(&self, directory: &Dir, node: &Node, path: &[u8], verdict: Verdict<'_>) -> Result<Option<Level>, Error> {

@@ -10,7 +10,7 @@ use crate::cache::{DIGEST, FIELDS, fields_of, write_atomically};
 use crate::fs::Stat;
 use crate::{Entry, Error, FileDigest};
 
-const MAGIC: &[u8; 16] = b"shipper-stage-1\n";
+const MAGIC: &[u8; 16] = b"shipper-stage-2\n";
 
 /// The record of a stage.
 #[derive(Debug, Default)]
@@ -47,11 +47,12 @@ impl Record {
     pub(crate) fn save<'a>(path: &Path, files: impl Iterator<Item = (&'a Entry, &'a Stat)>) -> Result<(), Error> {
         let mut content = [MAGIC.as_slice(), &boot()].concat();
         for (entry, stat) in files {
+            let Some(fields) = fields_of(stat) else { continue };
             let name = entry.path.as_bytes();
             let length = u32::try_from(name.len()).expect("because a manifest refuses longer paths");
             content.extend_from_slice(&length.to_le_bytes());
             content.extend_from_slice(name);
-            content.extend_from_slice(&fields_of(stat));
+            content.extend_from_slice(&fields);
             content.extend_from_slice(&entry.digest.0);
         }
         let checksum = blake3::hash(&content);
@@ -61,7 +62,8 @@ impl Record {
 
     /// Whether the file at `path` looks exactly as it was left, and was left with this content.
     pub(crate) fn holds(&self, path: &[u8], stat: &Stat, digest: FileDigest) -> bool {
-        self.files.get(path).is_some_and(|(fields, recorded)| *recorded == digest.0 && *fields == fields_of(stat))
+        let looks = fields_of(stat);
+        self.files.get(path).is_some_and(|(fields, recorded)| *recorded == digest.0 && looks == Some(*fields))
     }
 }
 

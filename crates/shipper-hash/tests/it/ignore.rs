@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use shipper_hash::{Tree, TreeOptions};
 
 use crate::project::Project;
 
@@ -69,4 +70,27 @@ fn project() -> Project {
     }
     project.run(&["add", "-f", "a/b/c.o", "b/ab", "b/a/b/b"]);
     project
+}
+
+/// Ignore files are read when something untracked asks, all of those above it at once.
+#[test]
+fn many_ignore_files_decide_about_one_name() {
+    let project = Project::git();
+    let mut directory = String::new();
+    for depth in 0..200 {
+        // The last word is that of the deepest file that has one; every other one takes the name back.
+        let rule = if depth % 2 == 0 { "*.x\n" } else { "!*.x\n" };
+        project.write(&format!("{directory}.gitignore"), if depth < 198 { rule } else { "\n" });
+        directory.push_str("d/");
+    }
+    project.write(&format!("{directory}tracked"), "t").run(&["add", "-A"]);
+    project.write(&format!("{directory}a.x"), "1").write(&format!("{directory}a.y"), "2");
+    project.assert_like_git();
+    // The same once the directory itself is ignored further up.
+    project.write("d/d/.gitignore", "d/\n");
+    project.assert_like_git();
+    let tree = Tree::open(project.path(), &TreeOptions::default()).unwrap();
+    let listed = tree.tracked().unwrap();
+    assert!(listed.iter().any(|path| path.file_name() == b"tracked"));
+    assert!(listed.iter().all(|path| path.file_name() != b"a.y"), "it is ignored now");
 }
