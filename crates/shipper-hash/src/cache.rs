@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::buffer::Buffer;
 use crate::fs::{FileType, Root, Special, Stat, Time, probe_time, stat_of};
 use crate::path::platform_path;
 use crate::repository::Tracked;
@@ -105,7 +106,7 @@ fn probe_beside(cache: &Path) -> Option<(u64, Time)> {
 /// Digests by directory and name.
 #[derive(Debug, Default)]
 pub(crate) struct StatCache {
-    content: Arc<Vec<u8>>,
+    content: Arc<Buffer>,
     /// For each directory, where its part of `content` lies.
     directories: HashMap<Vec<u8>, Range<usize>>,
 }
@@ -181,12 +182,13 @@ impl StatCache {
             if !metadata.is_file() {
                 return None;
             }
-            Self::parse(std::fs::read(path).ok()?, &tree_id(root))
+            let size = usize::try_from(metadata.len()).ok()?;
+            Self::parse(Buffer::read(File::open(path).ok()?, size).ok()?, &tree_id(root))
         };
         load().unwrap_or_default()
     }
 
-    pub(crate) fn parse(content: Vec<u8>, tree: &[u8; DIGEST]) -> Option<Self> {
+    pub(crate) fn parse(content: Buffer, tree: &[u8; DIGEST]) -> Option<Self> {
         let end = content.len().checked_sub(DIGEST)?;
         let (body, checksum) = content.split_at(end);
         if !body.starts_with(MAGIC) || blake3::hash(body).as_bytes() != checksum {

@@ -15,12 +15,12 @@ use crate::repository::{Child, Flags, Tracked};
 pub fn cache_file(bytes: &[u8]) {
     let tree = [7; cache::DIGEST];
     // As good as never a cache, and then a whole one.
-    if let Some(cache) = StatCache::parse(bytes.to_vec(), &tree) {
+    if let Some(cache) = StatCache::parse(bytes.to_vec().into(), &tree) {
         contents(&cache, bytes);
     }
     let framed = cache::framed(&tree, bytes);
-    assert!(StatCache::parse(framed.clone(), &[8; cache::DIGEST]).is_none(), "the cache of another tree");
-    if let Some(cache) = StatCache::parse(framed, &tree) {
+    assert!(StatCache::parse(framed.clone().into(), &[8; cache::DIGEST]).is_none(), "the cache of another tree");
+    if let Some(cache) = StatCache::parse(framed.into(), &tree) {
         contents(&cache, bytes);
     }
 }
@@ -193,7 +193,7 @@ mod tests {
         let mut runner = proptest::test_runner::TestRunner::deterministic();
         for _ in 0..300 {
             let bytes = proptest::strategy::ValueTree::current(&cache().new_tree(&mut runner).expect("a tree"));
-            if let Some(cache) = StatCache::parse(cache::framed(&tree, &bytes), &tree) {
+            if let Some(cache) = StatCache::parse(cache::framed(&tree, &bytes).into(), &tree) {
                 used += usize::from(cache.directory(b"d").find(b"a", &looks).is_some());
             }
         }

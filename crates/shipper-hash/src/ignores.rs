@@ -106,7 +106,8 @@ fn read_file(root: &Root, directory: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         if !metadata.is_file() || metadata.len() > MAX_IGNORE_FILE {
             return Ok(None);
         }
-        let mut content = Vec::new();
+        // Room for all of it at once: most are small and read by the hundred.
+        let mut content = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default() + 1);
         file.take(MAX_IGNORE_FILE).read_to_end(&mut content)?;
         Ok(Some(content))
     };

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod archive;
+mod buffer;
 mod cache;
 #[cfg(feature = "cargo")]
 mod cargo;

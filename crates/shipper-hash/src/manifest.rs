@@ -8,6 +8,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use crate::buffer::Buffer;
 use crate::path::{escape_into, is_within};
 use crate::{ContextHash, Error, FileDigest, RelPath};
 
@@ -105,7 +106,7 @@ impl Entry {
 #[derive(Clone)]
 pub struct Manifest {
     /// The v1 body: what is hashed and kept; most contexts are never asked for more.
-    body: Vec<u8>,
+    body: Buffer,
     count: usize,
     bytes: u64,
     /// The same, read from `body` when somebody asks.
@@ -190,7 +191,7 @@ impl Manifest {
     /// The v1 body: `u64le` count, then for each entry `u32le` path length, path, kind byte, `u64le` size, digest.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        self.body.clone()
+        self.body.to_vec()
     }
 
     /// Reads a v1 body. Memory stays proportional to `body`, whatever the count in it says.
@@ -245,7 +246,7 @@ impl fmt::Debug for Manifest {
 
 impl PartialEq for Manifest {
     fn eq(&self, other: &Self) -> bool {
-        self.body == other.body
+        *self.body == *other.body
     }
 }
 
@@ -259,7 +260,7 @@ impl Default for Manifest {
 
 /// A manifest in the making; entries come in their order.
 pub(crate) struct Writer {
-    body: Vec<u8>,
+    body: Buffer,
     count: usize,
     bytes: u64,
     /// Paths, by their places in `body`, of which the last one may be a part: a later path may lie below an earlier one
@@ -270,8 +271,8 @@ pub(crate) struct Writer {
 impl Writer {
     /// An empty one, with room for `entries`.
     pub(crate) fn new(entries: usize) -> Self {
-        let mut body = Vec::with_capacity(8 + entries * (MIN_ENTRY + TYPICAL_PATH));
-        body.extend_from_slice(&[0; 8]);
+        let mut body = Buffer::with_capacity(8 + entries * (MIN_ENTRY + TYPICAL_PATH));
+        body.grow(8);
         Self { body, count: 0, bytes: 0, open: Vec::new() }
     }
 
@@ -289,17 +290,26 @@ impl Writer {
         let length = directory.len() + usize::from(!directory.is_empty()) + name.len();
         let head = u32::try_from(length).map_err(|_| invalid(format!("a path has {length} bytes")))?;
         let before = self.body.len();
-        self.body.extend_from_slice(&head.to_le_bytes());
-        self.body.extend_from_slice(directory);
-        if !directory.is_empty() {
-            self.body.push(b'/');
+        let place = self.body.grow(4 + length + TAIL);
+        let (start, rest) = place.split_at_mut(4);
+        let (path, tail) = rest.split_at_mut(length);
+        start.copy_from_slice(&head.to_le_bytes());
+        let (parent, last) = path.split_at_mut(length - name.len());
+        last.copy_from_slice(name);
+        if let Some((slash, parent)) = parent.split_last_mut() {
+            parent.copy_from_slice(directory);
+            *slash = b'/';
         }
-        self.body.extend_from_slice(name);
-        let (earlier, path) = self.body.split_at(before + 4);
-        if self.open.last().is_some_and(|last| &earlier[last.clone()] >= path) {
+        tail[0] = kind as u8;
+        tail[1..9].copy_from_slice(&size.to_le_bytes());
+        tail[9..].copy_from_slice(&digest.0);
+        let path = before + 4..before + 4 + length;
+        let is_after = |last: &Range<usize>| self.body[last.clone()] < self.body[path.clone()];
+        if !self.open.last().is_none_or(is_after) {
             self.body.truncate(before);
             return Ok(false);
         }
+        let (earlier, path) = (&self.body[..before], &self.body[path]);
         while self.open.last().is_some_and(|last| !path.starts_with(&earlier[last.clone()])) {
             self.open.pop();
         }
@@ -312,19 +322,14 @@ impl Writer {
             let path = RelPath::trusted(path.to_vec());
             return Err(invalid(format!("the empty directory `{path}` has content")));
         }
-        self.open.push(before + 4..self.body.len());
-        let mut tail = [0; TAIL];
-        tail[0] = kind as u8;
-        tail[1..9].copy_from_slice(&size.to_le_bytes());
-        tail[9..].copy_from_slice(&digest.0);
-        self.body.extend_from_slice(&tail);
+        self.open.push(before + 4..before + 4 + length);
         self.count += 1;
         self.bytes = self.bytes.saturating_add(size);
         Ok(true)
     }
 
     pub(crate) fn finish(mut self) -> Manifest {
-        self.body[..8].copy_from_slice(&(self.count as u64).to_le_bytes());
+        self.body.as_mut()[..8].copy_from_slice(&(self.count as u64).to_le_bytes());
         Manifest { body: self.body, count: self.count, bytes: self.bytes, entries: OnceLock::new() }
     }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::Error;
+use crate::buffer::Buffer;
 use crate::fs::Stat;
 use crate::gitignore::Rules;
 use crate::path::fault;
@@ -197,7 +198,7 @@ impl Flags {
 /// hold ends a block.
 #[derive(Default)]
 pub(crate) struct Tracked {
-    content: Arc<Vec<u8>>,
+    content: Arc<Buffer>,
     /// Where in `content`, which may be the whole stat cache.
     at: Range<usize>,
 }
@@ -260,11 +261,11 @@ impl Tracked {
             let at = put_block(&mut bytes, &top.children).ok_or_else(large)?;
             bytes[..4].copy_from_slice(&at.to_le_bytes());
         }
-        Ok(Self { at: 0..bytes.len(), content: Arc::new(bytes) })
+        Ok(Self { at: 0..bytes.len(), content: Arc::new(bytes.into()) })
     }
 
     /// What [`bytes`](Self::bytes) gave and is now at a place in `content`.
-    pub(crate) fn remembered(content: Arc<Vec<u8>>, at: Range<usize>) -> Self {
+    pub(crate) fn remembered(content: Arc<Buffer>, at: Range<usize>) -> Self {
         Self { content, at }
     }
 
