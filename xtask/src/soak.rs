@@ -11,6 +11,9 @@ const SOAKED: &[Soaked] = &[
     ("shipper-hash", Some("it"), "model::", ("SHIPPER_MODEL_STEPS", 100_000)),
     ("shipper-hash", None, "fuzzing::", ("SHIPPER_FUZZ_CASES", 10_000_000)),
     ("shipper-oci", None, "fuzzing::", ("SHIPPER_FUZZ_CASES", 10_000_000)),
+    ("shipper-oci", Some("hostile"), "", ("SHIPPER_SOAK", 1)),
+    ("shipper-oci", Some("layout"), "", ("SHIPPER_SOAK", 1)),
+    ("shipper-engine", None, "damaged::", ("SHIPPER_FUZZ_CASES", 1_000_000)),
     ("shipper-dockerfile", Some("parsers"), "", ("SHIPPER_FUZZ_CASES", 10_000_000)),
     ("cargo-shipper", Some("it"), "deploy_kill::", ("SHIPPER_DEPLOY_KILLS", 50)),
 ];

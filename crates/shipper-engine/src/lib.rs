@@ -16,6 +16,8 @@ mod caches;
 mod ci;
 mod claim;
 mod contexts;
+#[cfg(test)]
+mod damaged;
 mod deploy;
 mod discover;
 mod doctor;

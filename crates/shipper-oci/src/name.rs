@@ -342,7 +342,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(50_000))]
+        #![proptest_config(ProptestConfig::with_cases(100_000))]
 
         /// What is accepted follows the grammar, is printed as it was, and stays one path in a URL.
         #[test]

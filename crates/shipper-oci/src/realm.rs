@@ -162,7 +162,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(50_000))]
+        #![proptest_config(ProptestConfig::with_cases(100_000))]
 
         /// Whatever both are called: a password goes to the registry's own host, to a pair of the table, or to a public name
         /// with the same last two labels at least, and always over https unless the registry itself is plain.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod aws;
+mod damage;
 #[cfg(unix)]
 pub mod docker_engine;
 pub mod docker_registry;
@@ -20,6 +21,7 @@ pub mod umoci;
 pub mod webhook;
 
 pub use aws::{ApiFault, Call, FakeAws};
+pub use damage::damaged;
 #[cfg(unix)]
 pub use docker_engine::{DockerEngine, ImageStore, Suite, require_docker_client};
 pub use docker_registry::DockerRegistry;
