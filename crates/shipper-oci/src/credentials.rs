@@ -344,11 +344,13 @@ impl AuthFile {
     }
 
     fn helper_for(&self, registry: &RegistryHost) -> Option<&str> {
-        let own = self.cred_helpers.iter().flatten().find(|(host, _)| names(host, registry).is_some_and(str::is_empty));
+        let named =
+            self.cred_helpers.iter().flatten().filter_map(|(key, helper)| Some((names(key, registry)?, helper)));
+        let own = named.filter(|(found, _)| found.path.is_empty()).max_by_key(|(found, _)| found.exact);
         own.map(|(_, helper)| helper.as_str()).or(self.creds_store.as_deref()).filter(|helper| !helper.is_empty())
     }
 
-    /// The entry with the longest path that leads to the repository.
+    /// The entry with the longest path that leads to the repository; of a wildcard only where none names the host.
     fn entry_for(&self, registry: &RegistryHost, repository: &RepositoryName) -> Option<&Entry> {
         let leads = |path: &str| {
             path.is_empty()
@@ -357,22 +359,68 @@ impl AuthFile {
         self.auths
             .iter()
             .flatten()
-            .filter_map(|(key, entry)| names(key, registry).filter(|path| leads(path)).map(|path| (path.len(), entry)))
+            .filter_map(|(key, entry)| Some((names(key, registry).filter(|found| leads(found.path))?, entry)))
             .filter(|(_, entry)| !entry.is_empty())
-            .max_by_key(|(length, _)| *length)
+            .max_by_key(|(found, _)| (found.exact, found.path.len()))
             .map(|(_, entry)| entry)
     }
 }
 
-/// Whether a key names the registry, and the path after the host. Keys are hosts, hosts with a path, or URLs whose path
-/// is a version of the API (`https://index.docker.io/v1/`).
-fn names<'a>(key: &'a str, registry: &RegistryHost) -> Option<&'a str> {
+/// How a key names a registry.
+struct Named<'a> {
+    /// Not by a wildcard.
+    exact: bool,
+    /// What stands after the host.
+    path: &'a str,
+}
+
+/// Whether a key names the registry. Keys are hosts, hosts with a path, or URLs whose path is a version of the API
+/// (`https://index.docker.io/v1/`); labels of a host may be wildcards, as Kubernetes has it (`*.dkr.ecr.eu-west-1.amazonaws.com`).
+fn names<'a>(key: &'a str, registry: &RegistryHost) -> Option<Named<'a>> {
     let key = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
     let (host, path) = key.split_once('/').unwrap_or((key, ""));
     let path = path.trim_end_matches('/');
     let path = if matches!(path, "v1" | "v2") { "" } else { path };
+    if host.contains('*') {
+        return covers(&host.to_ascii_lowercase(), registry).then_some(Named { exact: false, path });
+    }
     let host = host.to_ascii_lowercase().parse::<RegistryHost>().ok()?;
-    (host == *registry || (is_docker_hub(&host) && is_docker_hub(registry))).then_some(path)
+    (host == *registry || (is_docker_hub(&host) && is_docker_hub(registry))).then_some(Named { exact: true, path })
+}
+
+/// Whether a host with wildcards is meant for a registry: label by label, with the same port. The last two labels must be
+/// written out, because a password is nobody's who happens to have a name below a top-level domain.
+///
+/// Source: Kubernetes, "Images", section "Interpretation of config.json".
+fn covers(pattern: &str, registry: &RegistryHost) -> bool {
+    let (name, port) = match pattern.rsplit_once(':') {
+        Some((name, port)) => match port.parse::<u16>() {
+            Ok(port) => (name, Some(port)),
+            Err(_) => return false,
+        },
+        None => (pattern, None),
+    };
+    let (wanted, labels): (Vec<&str>, Vec<&str>) = (name.split('.').collect(), registry.name().split('.').collect());
+    let written_out = wanted.iter().rev().take(2).all(|label| !label.contains('*'));
+    port == registry.port()
+        && wanted.len() == labels.len()
+        && wanted.len() > 2
+        && written_out
+        && wanted.iter().zip(labels).all(|(wanted, label)| matches(wanted, label))
+}
+
+/// Whether a label is of a pattern in which `*` stands for any characters.
+fn matches(pattern: &str, label: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = label.strip_prefix(first) else { return false };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
 }
 
 #[derive(Deserialize)]

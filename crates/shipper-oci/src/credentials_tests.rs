@@ -55,6 +55,45 @@ async fn entries_are_found_by_host_and_longest_path() {
 }
 
 #[tokio::test]
+async fn labels_of_a_host_may_be_wildcards_and_a_name_wins_over_them() {
+    let file = format!(
+        r#"{{"auths":{{"*.dkr.ecr.eu-west-1.amazonaws.com":{{"auth":"{}"}},"1.dkr.ecr.eu-west-1.amazonaws.com":{{"auth":"{}"}},
+            "https://*.example.com/acme":{{"auth":"{}"}},"reg-*-x.example.com:5000":{{"auth":"{}"}},"*":{{"auth":"{}"}},
+            "*.com":{{"auth":"{4}"}},"a.*.com":{{"auth":"{4}"}},"*:*.example.org":{{"auth":"{4}"}}}}}}"#,
+        auth("any:1"),
+        auth("one:2"),
+        auth("acme:3"),
+        auth("port:4"),
+        auth("never:5"),
+    );
+    for (registry, repository, expected) in [
+        ("2.dkr.ecr.eu-west-1.amazonaws.com", "a", Some(basic("any", "1"))),
+        ("1.dkr.ecr.eu-west-1.amazonaws.com", "a", Some(basic("one", "2"))),
+        ("2.dkr.ecr.us-east-1.amazonaws.com", "a", None),
+        ("a.2.dkr.ecr.eu-west-1.amazonaws.com", "a", None),
+        ("2.dkr.ecr.eu-west-1.amazonaws.com.example.net", "a", None),
+        ("2.dkr.ecr.eu-west-1.amazonaws.com:5000", "a", None),
+        ("x.example.com", "acme/api", Some(basic("acme", "3"))),
+        ("x.example.com", "other", None),
+        ("example.com", "acme/api", None),
+        ("reg-eu-x.example.com:5000", "a", Some(basic("port", "4"))),
+        ("reg-eu-y.example.com:5000", "a", None),
+        ("reg-eu-x.example.com", "a", None),
+        ("evil.com", "a", None),
+        ("a.evil.com", "a", None),
+        ("evil.example.org", "a", None),
+        ("ghcr.io", "a", None),
+    ] {
+        assert_eq!(find(&file, registry, repository).await.unwrap(), expected, "{registry}/{repository}");
+    }
+    for (pattern, label, expected) in
+        [("a*b", "ab", true), ("a*b", "axxb", true), ("a*b*c", "abc", true), ("aa*a", "aa", false)]
+    {
+        assert_eq!(matches(pattern, label), expected, "{pattern} {label}");
+    }
+}
+
+#[tokio::test]
 async fn tokens_win_over_passwords() {
     let file = format!(
         r#"{{"auths":{{"a.test":{{"auth":"{0}","identitytoken":"i"}},"b.test":{{"auth":"{0}","registrytoken":"r"}}}}}}"#,
