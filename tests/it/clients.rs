@@ -79,6 +79,10 @@ fn what_refers_to_an_image_is_found_by_oras_and_what_oras_brings_is_found_here()
     shipper_testkit::run(oras.command(&attach).arg("note.txt:text/plain").current_dir(project.path()));
     let all = discovered(&oras, &["--plain-http", &there]);
     assert_eq!(all.len(), 2, "{all:?}");
+    let note = all.iter().find(|digest| **digest != signature).expect("the note");
+    let shown = project.run(["inspect", &format!("{}/demo/docs@{note}", docker.host())]).ok().stdout;
+    assert!(shown.contains("application/vnd.example.note") && shown.contains(&signature), "{shown}");
+    assert!(!shown.contains("platform"), "{shown}");
 
     // Copied by shipper, to a registry with and one without a list of its own, and to a layout.
     let layout = project.path().join("ours");

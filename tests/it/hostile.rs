@@ -9,7 +9,7 @@ use base64::Engine as _;
 use bytes::Bytes;
 use shipper_testkit::evil::{Act, Evil, Seen, answer, challenge};
 use shipper_testkit::secret::{canary, forms_in};
-use shipper_testkit::{Auth, FakeRegistry, Fault, Rule};
+use shipper_testkit::{Auth, FakeRegistry, Fault, Rule, need, require_tool};
 
 use crate::support::{Project, Ran, text};
 
@@ -213,6 +213,116 @@ fn a_disk_that_is_full_while_an_image_is_pulled_leaves_nothing() {
     let left = crate::support::tree(&world.project.path().join("out/.tmp"));
     assert!(left.is_empty(), "{:?}", left.keys());
     world.assert_nothing_left("a full disk");
+}
+
+/// A file system of its own that is full in the middle, and large enough later.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_system_that_is_full_while_an_image_is_pulled_has_no_image_and_takes_it_later() {
+    let unshare = need!(require_tool("unshare"));
+    let may_mount = "mount -t tmpfs -o size=4k tmpfs /mnt";
+    let tried = Command::new(&unshare).args(["--mount", "sh", "-c", may_mount]).stderr(Stdio::null()).status();
+    if !tried.is_ok_and(|status| status.success()) {
+        shipper_testkit::skip!("mount", "needs the right to mount a file system");
+    }
+    let world = World::new(Auth::basic("user", PASSWORD));
+    let mut random = Random(7);
+    let bytes: Vec<u8> = (0..400_000).map(|_| u8::try_from(random.below(256)).expect("small")).collect();
+    world.project.repo.write("docs/large.bin", bytes);
+    world.project.ship();
+    let tag = text(&world.project.plan()["services"][0]["tag"]);
+    let source = format!("oci:{}:{tag}", world.project.layout("demo/docs").display());
+    world.project.run(["push", &source, &world.reference()]).ok();
+    let inner = world.project.command(["copy", &world.reference(), "oci:/mnt/out:1"]);
+    let script = "mount -t tmpfs -o size=256k tmpfs /mnt; \"$@\"; echo \"full $?\"; \
+                  \"$1\" inspect oci:/mnt/out:1; echo \"inspected $?\"; find /mnt -type f | sed 's/^/file /'; \
+                  mount -o remount,size=64m tmpfs /mnt; \"$@\"; echo \"larger $?\"; \
+                  \"$1\" verify oci:/mnt/out:1; echo \"verified $?\"";
+    let mut command = Command::new(&unshare);
+    command.args(["--mount", "sh", "-c", script, "sh"]).arg(inner.get_program()).args(inner.get_args());
+    command.current_dir(world.project.path());
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let ran = Ran::of(&command.output().expect("starts")).ok().says("caused by: No space left on device");
+    let told = |word: &str| -> Vec<&str> {
+        ran.stdout.lines().filter_map(|line| line.strip_prefix(word)?.strip_prefix(' ')).collect()
+    };
+    let codes = ["full", "inspected", "larger", "verified"].map(|word| told(word).concat());
+    assert_eq!(codes, ["5", "1", "0", "0"], "{}{}", ran.stdout, ran.stderr);
+    // Complete blobs are of use for the next run; nothing is half there.
+    assert!(told("file").iter().all(|file| !file.contains("/.tmp/")), "{}", ran.stdout);
+}
+
+/// The registry answers so many requests, and then nobody listens any more.
+#[test]
+fn a_registry_that_goes_away_in_the_middle_leaves_no_name() {
+    let world = World::new(Auth::basic("user", PASSWORD));
+    let tag = text(&world.project.plan()["services"][0]["tag"]);
+    let source = format!("oci:{}:{tag}", world.project.layout("demo/docs").display());
+    let pushed = format!("{}/other/docs:1", world.registry.host());
+    world.registry.create_repository("other/docs");
+    world.project.run(["copy", &world.reference(), &world.to()]).ok();
+    let pulling = world.registry.log().requests.len();
+    std::fs::remove_dir_all(world.project.path().join("out")).expect("removes");
+    for answered in [1, pulling / 2, pulling - 1] {
+        world.registry.fault(Rule::new(Fault::Reset).skip(answered as u64));
+        world.project.run(["copy", &world.reference(), &world.to()]).exits(3).says("could not be reached");
+        world.assert_nothing_left(&format!("{answered} requests of a pull"));
+    }
+    for answered in [1, 4, 8] {
+        world.registry.fault(Rule::new(Fault::Reset).skip(answered));
+        world.project.run(["push", &source, &pushed]).exits(3).says("could not be reached");
+        world.registry.clear_faults();
+        assert!(world.registry.tags("other/docs").iter().all(|(name, _)| name != "1"), "{answered}");
+    }
+    world.project.run(["push", &source, &pushed]).ok();
+    world.project.run(["verify", &pushed]).ok();
+}
+
+#[test]
+fn what_is_no_reference_is_usage_and_a_password_in_it_is_not_repeated() {
+    let project = Project::two_services();
+    let out = format!("oci:{}:1", project.path().join("out").display());
+    for (reference, says) in [
+        ("", "it is empty"),
+        ("127.0.0.1:1/", "is not a valid repository name"),
+        ("127.0.0.1:1/a:", "is not a valid tag"),
+        ("127.0.0.1:1/a:-x", "is not a valid tag"),
+        ("127.0.0.1:1/a@", "is not a valid digest"),
+        ("127.0.0.1:1/a@sha256:zz", "is not a valid digest"),
+        ("127.0.0.1:1/A:1", "upper-case letters are not allowed"),
+        ("127.0.0.1:1//a:1", "is not a valid repository name"),
+        ("127.0.0.1:1/a/../b:1", "is not a valid repository name"),
+        ("127.0.0.1:99999/a:1", "the port is not a number"),
+        ("https://127.0.0.1:1/a:1", "it has a URL scheme"),
+        ("user:canary-secret@127.0.0.1:1/a:1", "it holds a user name"),
+        ("user:canary/secret@127.0.0.1:1/a:1", "it holds a user name"),
+        ("https://user:canary-secret@127.0.0.1:1/a:1", "it has a URL scheme"),
+    ] {
+        let commands: [&[&str]; 4] = [
+            &["inspect", reference],
+            &["copy", reference, &out],
+            &["promote", &out, reference],
+            &["verify", reference],
+        ];
+        for command in commands {
+            let ran = project.run(command);
+            assert!(!ran.stderr.contains("canary") && !ran.stdout.contains("canary"), "{command:?}: {}", ran.stderr);
+            if command[0] != "verify" || !reference.is_empty() {
+                assert_eq!(ran.code, Some(2), "{command:?}: {}", ran.stderr);
+                assert!(ran.stderr.contains(says), "{command:?}: {}", ran.stderr);
+            }
+        }
+    }
+    for registry in ["https://user:canary-secret@127.0.0.1:1", "user:canary-secret@127.0.0.1:1", "https://127.0.0.1:1"]
+    {
+        let ran = project.run(["plan", "--registry", registry]).exits(2);
+        assert!(!ran.says("cannot use registry").stderr.contains("canary"), "{registry}");
+    }
 }
 
 /// The most memory that a process had, in KiB, while it ran, and what it returned.

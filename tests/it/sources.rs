@@ -81,6 +81,59 @@ fn what_is_no_archive_is_named_and_leaves_nothing() {
     project.run(["copy", &format!("docker-archive:{}", at("absent")), &format!("oci:{}", at("x"))]).exits(3);
 }
 
+/// A download that broke off, at any place: refused, or as whole as the image is.
+#[test]
+fn an_archive_that_is_cut_short_is_refused_or_whole() {
+    let skopeo = need!(Skopeo::find());
+    let project = Project::two_services();
+    project.ship();
+    let at = |name: &str| project.path().join(name).display().to_string();
+    let to = format!("oci:{}:x", at("out"));
+    for kind in ["docker-archive", "oci-archive"] {
+        let whole = at(&format!("{kind}.tar"));
+        match kind {
+            "docker-archive" => docker_archive(&skopeo, &docs(&project), &whole),
+            _ => skopeo.copy(&docs(&project), &format!("{kind}:{whole}:x")),
+        }
+        let bytes = std::fs::read(&whole).expect("skopeo wrote it");
+        let places =
+            (0..bytes.len()).step_by(bytes.len() / 24).chain([1, 511, 513, bytes.len() - 1025, bytes.len() - 1]);
+        for place in places {
+            std::fs::write(at("cut.tar"), &bytes[..place]).expect("writes");
+            let ran = project.run(["copy", &format!("{kind}:{}", at("cut.tar")), &to]);
+            let whole = project.run(["verify", &to]).code;
+            match ran.code {
+                // What ends an archive may be missing.
+                Some(0) => assert_eq!(whole, Some(0), "{kind} {place}"),
+                code => {
+                    assert_eq!((code, whole), (Some(3), Some(1)), "{kind} {place}: {}", ran.stderr);
+                    ran.says("is not a usable image archive");
+                }
+            }
+            let _ = std::fs::remove_dir_all(at("out"));
+        }
+    }
+}
+
+/// Who waits for a writer that never comes waits for ever.
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_no_image() {
+    let project = Project::two_services();
+    project.ship();
+    let at = |name: &str| project.path().join(name).display().to_string();
+    let pipe = |place: &str| shipper_testkit::run(std::process::Command::new("mkfifo").arg(place));
+    pipe(&at("pipe"));
+    std::fs::create_dir(at("layout")).expect("creates");
+    pipe(&at("layout/index.json"));
+    for from in [format!("docker-archive:{}", at("pipe")), format!("oci-archive:{}", at("pipe"))] {
+        project.run(["copy", &from, &format!("oci:{}:x", at("out"))]).exits(3).says("it is not a regular file");
+    }
+    let from = format!("oci:{}:x", at("layout"));
+    project.run(["inspect", &from]).exits(3).says("it is not a regular file");
+    project.run(["copy", &docs(&project), &from]).exits(5).says("it is not a regular file");
+}
+
 fn loads(engine: &DockerEngine) {
     let project = Project::two_services();
     let run = |arguments: &[&str]| {

@@ -23,7 +23,7 @@ pub(crate) struct Place {
 }
 
 fn failed(text: &str) -> impl Fn(shipper_oci::Error) -> Error + '_ {
-    move |source| Error::Store { action: format!("use `{text}`"), source }
+    move |source| Error::Store { action: format!("use `{}`", shipper_oci::without_user(text)), source }
 }
 
 /// Reads `oci:DIR[:TAG|@DIGEST]`, an archive, or a registry reference; a missing tag is `latest`, of an archive its only
@@ -285,6 +285,12 @@ pub async fn inspect(options: &Options, text: &str) -> Result<Inspected, Error> 
             properties = config_properties(&config);
         }
     }
+    // Of what is no image, its type; and what it is about.
+    let named = [
+        ("artifact", manifest.artifact_type().map(str::to_owned)),
+        ("subject", manifest.subject().map(|subject| subject.digest.to_string())),
+    ];
+    properties.extend(named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     properties.extend(manifest.annotations().iter().map(|(name, value)| (name.clone(), value.clone())));
     Ok(Inspected {
         reference: match &place.archive {
@@ -317,8 +323,12 @@ fn config_properties(config: &serde_json::Value) -> Vec<(String, String)> {
         serde_json::Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let platform = format!("{}/{}", text(&config["os"]), text(&config["architecture"]));
-    let mut properties = vec![("platform".to_owned(), platform)];
+    let mut properties = Vec::new();
+    let platform: Vec<&str> =
+        ["os", "architecture", "variant"].iter().filter_map(|part| config[*part].as_str()).collect();
+    if !platform.is_empty() {
+        properties.push(("platform".to_owned(), platform.join("/")));
+    }
     if !config["created"].is_null() {
         properties.push(("created".to_owned(), text(&config["created"])));
     }

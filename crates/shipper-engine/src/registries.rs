@@ -88,8 +88,10 @@ async fn open_at(
     stack: Option<&StackConfig>,
     progress: Option<ProgressSink>,
 ) -> Result<Opened, Error> {
-    let failed =
-        |source| Error::Store { action: format!("use registry `{}` ({})", registry.value, registry.origin), source };
+    let failed = |source| {
+        let value = shipper_oci::without_user(&registry.value);
+        Error::Store { action: format!("use registry `{value}` ({})", registry.origin), source }
+    };
     let mut options = client_options(&project.environment, &project.logins).map_err(failed)?;
     options.progress = progress;
     if let Some(directory) = registry.value.strip_prefix("oci:").filter(|directory| !directory.is_empty()) {

@@ -130,6 +130,10 @@ impl Entries {
     fn list(path: &Path) -> Result<Entries> {
         let read = |error| Error::io("read", path)(error);
         let bad = |reason: String| Error::Archive { path: path.to_owned(), reason };
+        // Opening a pipe waits for a writer, and what comes out of one can not be read twice.
+        if !std::fs::metadata(path).map_err(read)?.is_file() {
+            return Err(bad("it is not a regular file".to_owned()));
+        }
         let mut file = File::open(path).map_err(read)?;
         let length = file.metadata().map_err(read)?.len();
         let mut start = [0; 4];
@@ -141,7 +145,13 @@ impl Entries {
         let mut places = BTreeMap::new();
         let mut archive = ::tar::Archive::new(&file);
         for entry in archive.entries_with_seek().map_err(|error| bad(shown(&error)))? {
-            let entry = entry.map_err(|error| bad(shown(&error)))?;
+            // The library quotes what it took for a number.
+            let entry = entry.map_err(|_| {
+                bad(match places.is_empty() {
+                    true => "it is no tar archive".to_owned(),
+                    false => "it is cut short or damaged".to_owned(),
+                })
+            })?;
             let name = plain(&entry.path_bytes());
             let place = match entry.header().entry_type() {
                 kind if kind.is_file() => {

@@ -3,6 +3,7 @@
 //! Invariants: no variant holds a credential, a query string or unescaped text of a peer; every message fits after
 //! "cannot ..." and leaves its source to the error chain.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -306,7 +307,7 @@ impl From<shipper_tag::InvalidTag> for Error {
 
 impl Error {
     pub(crate) fn invalid(what: &'static str, input: &str, reason: &'static str) -> Error {
-        Error::InvalidReference { what, input: shown(input), reason }
+        Error::InvalidReference { what, input: shown(&without_user(input)), reason }
     }
 
     /// A file error with its path.
@@ -435,6 +436,28 @@ pub(crate) fn is_retryable_status(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 499 | 500 | 502 | 503 | 504 | 522)
 }
 
+/// A reference or registry as it was given, without a user name and a password: what stands before the `@` of its first part,
+/// where no digest follows. They do not belong there, and whoever wrote them there must not find them in a log.
+///
+/// ```
+/// use shipper_oci::without_user;
+/// assert_eq!(without_user("user:secret@ghcr.io/acme/api:v1"), "***@ghcr.io/acme/api:v1");
+/// assert_eq!(without_user("ghcr.io/acme/api@sha256:00"), "ghcr.io/acme/api@sha256:00");
+/// ```
+#[must_use]
+pub fn without_user(text: &str) -> Cow<'_, str> {
+    let start = text.find("://").map_or(0, |at| at + 3);
+    let (scheme, rest) = text.split_at(start);
+    let Some((user, host)) = rest.rsplit_once('@') else { return Cow::Borrowed(text) };
+    // A password may have a slash; a port has digits only.
+    let first = rest.split('/').next().unwrap_or_default();
+    let is_user = first.contains('@') || first.split_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_err());
+    if !is_user || user.is_empty() || host.is_empty() || host.starts_with("sha256") || host.starts_with("sha512") {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("{scheme}***@{host}"))
+}
+
 /// Foreign text made fit for a terminal and a log: control characters escaped, at most 200 characters.
 pub(crate) fn shown(text: &str) -> String {
     const LIMIT: usize = 200;
@@ -462,6 +485,27 @@ fn is_unprintable(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn user_names_are_hidden_and_digests_are_not() {
+        for (text, expected) in [
+            ("user:secret@ghcr.io/a:1", "***@ghcr.io/a:1"),
+            ("https://user:secret@ghcr.io", "https://***@ghcr.io"),
+            ("token@ghcr.io/a", "***@ghcr.io/a"),
+            ("user:se/cr@et@ghcr.io/a:1", "***@ghcr.io/a:1"),
+            ("user:secret@127.0.0.1:5000/a", "***@127.0.0.1:5000/a"),
+            ("user:secret@localhost:5000", "***@localhost:5000"),
+            ("ubuntu@sha256:ab", "ubuntu@sha256:ab"),
+            ("ghcr.io/a@sha256:zz", "ghcr.io/a@sha256:zz"),
+            ("ghcr.io/a@", "ghcr.io/a@"),
+            ("ghcr.io/a:1@sha256:ab", "ghcr.io/a:1@sha256:ab"),
+            ("ghcr.io/a:1@md5:ab", "ghcr.io/a:1@md5:ab"),
+            ("127.0.0.1:5000/a@md5:ab", "127.0.0.1:5000/a@md5:ab"),
+            ("ghcr.io/a:1", "ghcr.io/a:1"),
+        ] {
+            assert_eq!(without_user(text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn foreign_text_is_escaped_and_shortened() {

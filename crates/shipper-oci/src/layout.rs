@@ -473,6 +473,10 @@ impl Layout {
 
     fn index(&self) -> Result<Index> {
         let path = self.root.join("index.json");
+        // Opening a pipe waits for a writer.
+        if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(Error::Layout { path, reason: "it is not a regular file".to_owned() });
+        }
         let file = match fs::File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Index::new(path)),

@@ -61,7 +61,7 @@ pub use credentials::{Credential, CredentialFuture, CredentialProvider, Credenti
 pub use daemon::{Engine, Extent, Loaded};
 pub use descriptor::{Descriptor, media_type};
 pub use digest::{Algorithm, Digest, DigestHasher};
-pub use error::{Access, Error, Result, Source};
+pub use error::{Access, Error, Result, Source, without_user};
 pub use image::{Artifact, BaseImage, Image, ImageBuilder, artifact, index};
 pub use layer::{Compression, Layer, LayerBuilder, LayerOptions, LayerSource};
 pub use manifest::{

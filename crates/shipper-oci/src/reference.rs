@@ -10,7 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::name::deserialize_parsed;
-use crate::{Digest, Error, RegistryHost, RepositoryName, Tag};
+use crate::{Digest, Error, RegistryHost, RepositoryName, Tag, without_user};
 
 /// What names a manifest inside one repository.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -147,6 +147,9 @@ impl<'a> Parts<'a> {
         }
         if input.contains("://") {
             return Err(Error::invalid("reference", input, "it has a URL scheme; leave everything up to `://` away"));
+        }
+        if without_user(input) != input {
+            return Err(Error::invalid("reference", input, "it holds a user name; log in to the registry instead"));
         }
         let (rest, digest) = match input.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest)),

@@ -16,7 +16,7 @@ use crate::registry::{Registry, Seen};
 use crate::upload::{Origin, Presence};
 use crate::{
     ClientOptions, Descriptor, Digest, Error, Manifest, RegistryHost, RepositoryName, Result, Selector, Stats, Tag,
-    verify,
+    verify, without_user,
 };
 
 /// Where images are kept: a registry, or a directory of OCI layouts. Cheap to clone; nothing is opened or connected before
@@ -71,6 +71,12 @@ impl Store {
             } else {
                 Ok(Store::layout(dir))
             };
+        }
+        if text.contains("://") {
+            return Err(Error::invalid("store", text, "it has a URL scheme; leave everything up to `://` away"));
+        }
+        if without_user(text) != text {
+            return Err(Error::invalid("store", text, "it holds a user name; log in to the registry instead"));
         }
         let (host, prefix) = match text.split_once('/') {
             Some((host, prefix)) => (host, Some(prefix)),
