@@ -2,7 +2,7 @@
 
 use shipper_testkit::{Auth, DockerRegistry, FakeRegistry, need, require_tool};
 
-use crate::support::Project;
+use crate::support::{Project, program, text, tree};
 
 /// Methods that change a registry.
 fn writes(registry: &DockerRegistry) -> Vec<String> {
@@ -112,4 +112,115 @@ fn an_identity_that_something_else_has_written_is_not_called_irreproducible() {
     let refused = ship(&[]).exits(5).says("says nothing of these inputs: something else has written it");
     assert!(!refused.stderr.contains("reproducible"), "{}", refused.stderr);
     ship(&["--refresh", "docs"]).ok().says("1 built");
+}
+
+/// A service of large files and of a program beside them.
+const LARGE: &str = "[project]\nname = 'demo'\n[service.app]\nfiles = { '/srv' = 'assets' }\n\
+                     binary = { 'linux/amd64' = 'dist/app' }\n";
+
+fn large(config: &str) -> Project {
+    let project = Project::new(config);
+    let mut state = 7_u64;
+    let random = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_be_bytes()[0]
+    });
+    project.repo.write("assets/large.bin", random.take(3 << 20).collect::<Vec<u8>>());
+    build(&project, 0);
+    project
+}
+
+/// Another program.
+fn build(project: &Project, number: u8) {
+    let program = [program(62), vec![number]].concat();
+    project.repo.write_executable("dist/app", program);
+}
+
+/// How many large layers the last build has written.
+fn written(project: &Project) -> usize {
+    let files = [project.path().join(".shipper"), project.cache().to_owned()].map(|directory| tree(&directory));
+    let is_large = |(name, bytes): &(String, Vec<u8>)| name.ends_with(".tar.gz") && bytes.len() > 1 << 20;
+    files.into_iter().flatten().filter(is_large).count()
+}
+
+#[test]
+fn a_layer_that_the_registry_has_is_not_made_again() {
+    let registry = need!(DockerRegistry::start());
+    let mut project = large(LARGE);
+    project.repo.commit("start");
+    let ship = |project: &Project, more: &[&str]| {
+        let ran = project.run(["ship", "--json", "--registry", registry.host()].iter().chain(more)).ok();
+        text(&ran.events().pop().expect("events")["images"]["app"]["digest"])
+    };
+    ship(&project, &[]);
+    assert_eq!(written(&project), 1, "the first time it is made");
+    build(&project, 1);
+    let second = ship(&project, &[]);
+    assert_eq!(written(&project), 0, "the same files are in the registry");
+    project.run(["verify", "--registry", registry.host()]).ok();
+    // Made anew it is the same image; who asks for that compares everything.
+    assert_eq!(ship(&project, &["--force"]), second);
+    assert_eq!(written(&project), 1);
+
+    // Nor on a machine that never built.
+    let machine = project.clone_to();
+    build(&machine, 2);
+    ship(&machine, &[]);
+    assert_eq!(written(&machine), 0);
+    machine.run(["verify", "--registry", registry.host()]).ok();
+
+    // Other content, another mode, another place, another compression.
+    let mut number = 3;
+    let mut changed = |change: &dyn Fn(&Project)| {
+        build(&machine, number);
+        number += 1;
+        change(&machine);
+        ship(&machine, &[]);
+        written(&machine)
+    };
+    assert_eq!(changed(&|machine| drop(machine.repo.write("assets/small", "x"))), 1);
+    assert_eq!(changed(&|_| {}), 0);
+    assert_eq!(changed(&|machine| drop(machine.repo.write_executable("assets/small", "x"))), 1);
+    assert_eq!(changed(&|machine| drop(machine.repo.write("shipper.toml", LARGE.replace("/srv", "/opt")))), 1);
+    assert_eq!(changed(&|_| {}), 0);
+    machine.run(["verify", "--registry", registry.host()]).ok();
+    // What nobody ships is made all the same.
+    machine.repo.write("dist/app", [program(62), vec![99]].concat());
+    machine.run(["ship", "--no-push", "--registry", registry.host()]).ok();
+    assert_eq!(written(&machine), 1);
+}
+
+#[test]
+fn a_layer_is_made_where_the_registry_lost_it_or_nobody_signed_its_image() {
+    let registry = FakeRegistry::start();
+    let project = large(LARGE);
+    let ship = |project: &Project| project.run(["ship", "--registry", registry.host()]).ok();
+    ship(&project);
+    let size = |digest: &String| registry.blob("demo/app", digest).map(|bytes| bytes.len());
+    let digest = registry.blobs("demo/app").into_iter().max_by_key(size).expect("blobs");
+    registry.delete_blob("demo/app", &digest);
+    build(&project, 1);
+    ship(&project);
+    assert_eq!(written(&project), 1);
+    assert!(registry.blob("demo/app", &digest).is_some(), "it is there again");
+    project.run(["verify", "--registry", registry.host()]).ok();
+    // In a layout it must be whole.
+    let local = large(LARGE);
+    local.ship();
+    build(&local, 1);
+    local.ship();
+    assert_eq!(written(&local), 0);
+    let file = local.layout("demo/app").join("blobs").join(digest.replace(':', "/"));
+    std::fs::remove_file(&file).expect("removes");
+    std::fs::write(&file, "damaged").expect("writes");
+    build(&local, 2);
+    local.ship();
+    assert_eq!(written(&local), 1);
+    local.run(["verify"]).ok();
+
+    let keys = concat!(env!("CARGO_MANIFEST_DIR"), "/../shipper-attest/tests/keys/p256.pub.pem");
+    let trusting = large(&format!("{LARGE}[trust]\nkeys = ['{keys}']\n"));
+    build(&trusting, 7);
+    ship(&trusting);
+    assert_eq!(written(&trusting), 1, "nobody signed the last image");
 }

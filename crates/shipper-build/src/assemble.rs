@@ -28,6 +28,9 @@ use crate::target::{LinkMode, Machine};
 /// inputs give other bytes, this changes.
 pub const ASSEMBLY: &str = "1";
 
+/// What the layer of files is called in the history of an image.
+pub const FILES_LAYER: &str = "shipper: files";
+
 /// The directory of binaries in an image.
 pub const BIN_DIR: &str = "/usr/local/bin";
 
@@ -51,6 +54,9 @@ pub struct AssembleRequest {
     pub files: Vec<(String, String)>,
     /// How the image is to be run.
     pub image: ImageOptions,
+    /// Layers that need not be written, because they are where the image goes: each stands for the one that the history
+    /// calls the same, which holds the same content.
+    pub present: Vec<Layer>,
     /// The image below; `None` builds from scratch.
     pub base: Option<BaseImage>,
     /// The caller's environment, from which child processes get what they need.
@@ -111,6 +117,7 @@ pub async fn assemble(request: &AssembleRequest, log: &dyn BuildLog) -> Result<I
         libraries: libraries(request, machine, &binaries)?,
         binaries,
         options: LayerOptions::new(request.image.compression, request.image.created),
+        present: request.present.clone(),
     };
     let layers = tokio::task::spawn_blocking(move || plan.write());
     let layers = layers.await.map_err(|error| BuildError::Io {
@@ -230,6 +237,7 @@ struct Plan {
     libraries: Vec<SharedFile>,
     binaries: Vec<(String, PathBuf)>,
     options: LayerOptions,
+    present: Vec<Layer>,
 }
 
 impl Plan {
@@ -250,10 +258,10 @@ impl Plan {
             let mode = if file.executable { 0o755 } else { 0o644 };
             libraries.add_file(&file.image_path, LayerSource::Path(file.source.clone()), mode)?;
         }
-        let mut files = LayerBuilder::new("shipper: files");
+        let mut files = LayerBuilder::new(FILES_LAYER);
         files::add(&mut files, &self.stage, &self.files)?;
         let names: Vec<&str> = self.binaries.iter().map(|(name, _)| name.as_str()).collect();
-        let mut binaries = LayerBuilder::new(format!("shipper: {BIN_DIR}/{}", names.join(" ")));
+        let mut binaries = LayerBuilder::new(binaries_layer(&names));
         for (name, path) in &self.binaries {
             binaries.add_file(format!("{BIN_DIR}/{name}"), LayerSource::Path(path.clone()), 0o755)?;
         }
@@ -265,8 +273,19 @@ impl Plan {
         fs::create_dir_all(&self.layers).map_err(BuildError::io("create", &self.layers))?;
         remove_old(&self.layers)?;
         let layers = layers.into_iter().filter(|layer| !layer.is_empty());
-        layers.map(|layer| Ok(layer.write(&self.options, &self.layers)?)).collect()
+        let present = |layer: &LayerBuilder| self.present.iter().find(|one| one.created_by == layer.created_by());
+        let written = |layer: LayerBuilder| match present(&layer) {
+            Some(present) => Ok(present.clone()),
+            None => Ok(layer.write(&self.options, &self.layers)?),
+        };
+        layers.map(written).collect()
     }
+}
+
+/// What the layer of these binaries is called in the history of an image.
+#[must_use]
+pub fn binaries_layer(names: &[&str]) -> String {
+    format!("shipper: {BIN_DIR}/{}", names.join(" "))
 }
 
 /// Removes the layers of the last build, which nobody refers to any more.

@@ -22,7 +22,7 @@ mod target;
 mod toolchain;
 mod work;
 
-pub use assemble::{ASSEMBLY, AssembleRequest, BIN_DIR, ImageOptions, assemble};
+pub use assemble::{ASSEMBLY, AssembleRequest, BIN_DIR, FILES_LAYER, ImageOptions, assemble, binaries_layer};
 pub use buildah::{buildah, refuse_mounts};
 pub use builder::{Builder, BuilderChoice};
 pub use buildx::Buildx;

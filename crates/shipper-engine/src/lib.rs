@@ -45,6 +45,7 @@ mod naming;
 mod narrowed;
 mod outdated;
 mod phases;
+mod present;
 mod probe;
 mod project;
 mod promote;

@@ -56,10 +56,10 @@ impl PlatformImage {
                 let base = base.iter().flat_map(|base| {
                     image.base_layers.iter().map(|layer| (layer.clone(), BlobOrigin::Repository(base.clone())))
                 });
-                let own = image
-                    .layers
-                    .iter()
-                    .map(|layer| (layer.descriptor.clone(), BlobOrigin::Local(BlobSource::File(layer.path.clone()))));
+                let own =
+                    image.layers.iter().filter(|layer| layer.is_written()).map(|layer| {
+                        (layer.descriptor.clone(), BlobOrigin::Local(BlobSource::File(layer.path.clone())))
+                    });
                 let config = (image.config.clone(), in_memory(&image.config_bytes));
                 base.chain(own).chain([config]).collect()
             }

@@ -27,6 +27,7 @@ use crate::measured;
 use crate::names::{KEY, SERVICE, tag};
 use crate::naming::Naming;
 use crate::phases::Phases;
+use crate::present::{Last, layers};
 use crate::probe::existing;
 use crate::publish::{PlatformImage, Publication, name_existing, publish, remember};
 use crate::sign::Signer;
@@ -298,6 +299,13 @@ async fn build(job: &Job, platform: &Platform, directory: &Path) -> Result<(Plat
                 locked: locked(&compiled.closure),
             });
             let base = base_image(job, platform).await?;
+            let last = Last {
+                repository: &job.repository,
+                trust: &job.trust,
+                branches: [job.branch.as_deref(), job.default_branch.as_deref()],
+            };
+            let present =
+                if job.force || !job.push { Vec::new() } else { layers(&last, &service.recipe, platform).await };
             let request = AssembleRequest {
                 service: service.name.clone(),
                 platform: parsed(job, platform)?,
@@ -307,6 +315,7 @@ async fn build(job: &Job, platform: &Platform, directory: &Path) -> Result<(Plat
                 binary: binary.get(&platform.inputs.platform).map(PathBuf::from),
                 files: files.iter().map(|(target, source)| (target.clone(), source.clone())).collect(),
                 image: image_options(job, platform),
+                present,
                 base: base.as_ref().map(|(_, base)| base.clone()),
                 environment: environment(&job.project.environment),
             };

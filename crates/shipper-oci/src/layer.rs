@@ -76,17 +76,25 @@ impl LayerOptions {
     }
 }
 
-/// A layer that is written, as a file.
+/// A layer that is written, as a file; or one that need not be, because it is where the image goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layer {
     /// Media type, digest and size of the compressed file.
     pub descriptor: Descriptor,
     /// Digest of the uncompressed archive, as the image configuration lists it.
     pub diff_id: Digest,
-    /// The compressed file.
+    /// The compressed file; empty for a layer that was not written.
     pub path: PathBuf,
     /// What the layer holds, in the words of the image's history.
     pub created_by: String,
+}
+
+impl Layer {
+    /// Whether there is a file of it here.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        !self.path.as_os_str().is_empty()
+    }
 }
 
 /// What one entry is.
@@ -242,6 +250,12 @@ impl LayerBuilder {
         let below = [path, b"/"].concat();
         let (other, _) = self.entries.range(below.clone()..).next()?;
         other.starts_with(&below).then_some(other)
+    }
+
+    /// What the layer holds, in the words of the image's history.
+    #[must_use]
+    pub fn created_by(&self) -> &str {
+        &self.created_by
     }
 
     /// Writes the layer into `dir`, which must exist, as `sha256-<hex>.tar.gz` (or `.tar.zst`). Blocks.

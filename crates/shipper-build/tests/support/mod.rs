@@ -92,6 +92,7 @@ impl Place {
             binary: None,
             files: Vec::new(),
             image: ImageOptions::default(),
+            present: Vec::new(),
             base: None,
             environment: self.environment.clone(),
         }
