@@ -29,7 +29,7 @@ usage: cargo xtask TASK
   conformance [--check]         what each change does to the key, against a real builder where there is one; writes
                                 docs/conformance.md, --check compares
   threat-coverage               every threat of docs/threat-model.md has tests, and they exist
-  bench [hash|ship|registry|ecr] [--rounds N]
+  bench [hash|ship|registry|ecr|deploy] [--rounds N]
                                 release build against git, b3sum, skopeo and crane, side by side; prints medians, ratios
                                 and goals
   soak                          model and parser tests with 20 to 100 times the cases; takes hours";

@@ -31,7 +31,7 @@ pub(super) fn run(bench: &Bench, below: &Path) -> anyhow::Result<()> {
     write("none.json", policy(RULES, |rule| format!("*{:x}*{:x}*0*{rule:02}-", rule % 16, rule * 7 % 16)))?;
     write("many.json", policy(RULES, |rule| format!("*{:x}*{:x}*", rule % 16, rule / 16)))?;
     let budget = format!("at most {MOST_MILLISECONDS} ms, {MOST_MEBIBYTES} MiB");
-    say(&format!("\n`shipper ecr lifecycle simulate`, {IMAGES} images ({budget})\n"));
+    say(&format!("\n`shipper ecr lifecycle simulate`, {IMAGES} images ({budget})"));
     let policies =
         [("one rule", "one.json"), ("50 rules, none matches", "none.json"), ("50 rules, most match", "many.json")];
     for (title, file) in policies {
@@ -44,7 +44,7 @@ pub(super) fn run(bench: &Bench, below: &Path) -> anyhow::Result<()> {
         let memory = runs.iter().map(|used| used.memory).max().unwrap_or(0) >> 20;
         let (wall, cpu) = (median.wall.as_millis(), median.cpu.as_millis());
         let verdict = if wall <= MOST_MILLISECONDS && memory <= MOST_MEBIBYTES { "within" } else { "OVER" };
-        say(&format!("  {title:<24} {wall:>5} ms  {cpu:>5} ms CPU  {memory:>4} MiB  {verdict}\n"));
+        say(&format!("  {title:<24} {wall:>5} ms  {cpu:>5} ms CPU  {memory:>4} MiB  {verdict}"));
     }
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! `cargo xtask bench`: shipper's release build against git and against registry clients, in one run, as ratios. What has no
-//! peer (`ecr`) is printed as it is, with its budget.
+//! peer (`ecr`, `deploy`) is printed as it is, with its budget.
 //!
 //! Invariant: the two commands alternate and change places each round, so that a slow minute of the machine hits both;
 //! absolute times are printed but mean little, ratios are what is compared.
 
 pub(crate) mod child;
+mod deploy;
 mod ecr;
 mod hash;
 mod measure;
@@ -29,6 +30,7 @@ pub(crate) struct Options {
     ship: bool,
     registry: bool,
     ecr: bool,
+    deploy: bool,
     rounds: Option<usize>,
 }
 
@@ -39,7 +41,7 @@ impl Options {
             [names @ .., "--rounds", count] => (names, Some(count.parse().ok().filter(|count| *count > 0)?)),
             names => (names, None),
         };
-        let is_known = |name: &&str| ["hash", "ship", "registry", "ecr"].contains(name);
+        let is_known = |name: &&str| ["hash", "ship", "registry", "ecr", "deploy"].contains(name);
         let one = match names {
             [] => None,
             [name] if is_known(name) => Some(*name),
@@ -51,6 +53,7 @@ impl Options {
             ship: wanted("ship"),
             registry: wanted("registry"),
             ecr: wanted("ecr"),
+            deploy: wanted("deploy"),
             rounds,
         })
     }
@@ -73,6 +76,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     if options.ecr {
         ecr::run(&bench, &target.join("bench"))?;
+    }
+    if options.deploy {
+        deploy::run(&bench, &target.join("bench"))?;
     }
     if options.registry {
         let bench = Bench { rounds: options.rounds.unwrap_or(registry::ROUNDS), ..bench };
@@ -149,9 +155,9 @@ mod tests {
     #[test]
     fn names_and_rounds_are_read() {
         let all = Options::parse(&[]).expect("a legal call");
-        assert!(all.hash && all.ship && all.registry && all.ecr && all.rounds.is_none());
+        assert!(all.hash && all.ship && all.registry && all.ecr && all.deploy && all.rounds.is_none());
         let one = Options::parse(&["ship", "--rounds", "3"]).expect("a legal call");
-        assert!(!one.hash && one.ship && !one.registry && !one.ecr && one.rounds == Some(3));
+        assert!(!one.hash && one.ship && !one.registry && !one.ecr && !one.deploy && one.rounds == Some(3));
         assert!(Options::parse(&["nothing"]).is_none());
         assert!(Options::parse(&["hash", "--rounds", "0"]).is_none());
     }
