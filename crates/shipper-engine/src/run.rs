@@ -3,12 +3,23 @@
 //! Invariants: the last event is told whatever happened; a record that cannot be written keeps no run from being made.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use shipper_report::{Event, ExitCode, FORMAT, Outcome, ShippedImage};
 
 use crate::record::Recorder;
 use crate::{Error, Events, Project, Tee, git};
+
+/// What ends a run early when it is ready. It is of one type, whoever brings it: what is generic over it would be compiled once
+/// more for each program that embeds the engine.
+pub(crate) type Stop<'a> = Pin<&'a mut (dyn Future<Output = ()> + Send + 'a)>;
+
+/// The same, owned.
+pub(crate) type OwnedStop<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// A run that has not begun. Behind a pointer its code is compiled here, and not again where it is polled.
+pub(crate) type Running<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
 /// What the last event of a run says.
 pub(crate) struct Ending {

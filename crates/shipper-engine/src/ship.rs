@@ -3,7 +3,6 @@
 mod execute;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::Pin;
 
 use shipper_oci::{Digest, Extent, ProgressSink, Repository, Selector};
 use shipper_plan::{Existing, Origin, PlatformFacts, Service, ServiceFacts};
@@ -18,7 +17,7 @@ use crate::naming::{Due, Naming};
 use crate::outdated::{self, LockedBase};
 use crate::record::estimates;
 use crate::registries::{self, Opened};
-use crate::run::{Ending, recorded, tell};
+use crate::run::{Ending, OwnedStop, Running, Stop, recorded, tell};
 use crate::trust::Trust;
 use crate::uploads::Uploads;
 use crate::{Error, Events, Project, images, probe};
@@ -116,7 +115,11 @@ impl Shipped {
 /// # Errors
 /// Whatever keeps the facts from being known; the plan is then not made at all.
 pub async fn plan(project: &Project, options: &ShipOptions, events: &Events) -> Result<Planned, Error> {
-    planned(project, options, events, Purpose::Plan).await
+    planning(project, options, events).await
+}
+
+fn planning<'a>(project: &'a Project, options: &'a ShipOptions, events: &'a Events) -> Running<'a, Planned> {
+    Box::pin(planned(project, options, events, Purpose::Plan))
 }
 
 /// What a plan is made for.
@@ -334,21 +337,32 @@ pub async fn ship_until(
     project: &Project,
     options: &ShipOptions,
     events: &Events,
-    stop: impl Future<Output = ()>,
+    stop: impl Future<Output = ()> + Send,
 ) -> Result<Shipped, Error> {
-    tokio::pin!(stop);
-    // Boxed: the compiler computes the layout of a caller's future to a depth that the parts of this one use up.
-    recorded(project, "ship", events, async |events| match Box::pin(shipped(project, options, &events, stop)).await {
-        Ok((shipped, _, saved_ms)) => {
-            let (code, images) = (shipped.exit_code(), shipped.images.clone());
-            (Ok(shipped), Ending { code, images, saved_ms })
-        }
-        Err(error) => {
-            let code = error.exit_code();
-            (Err(error), Ending { code, images: BTreeMap::new(), saved_ms: 0 })
-        }
+    shipping(project, options, events, Box::pin(stop)).await
+}
+
+fn shipping<'a>(
+    project: &'a Project,
+    options: &'a ShipOptions,
+    events: &'a Events,
+    mut stop: OwnedStop<'a>,
+) -> Running<'a, Shipped> {
+    Box::pin(async move {
+        recorded(project, "ship", events, async |events| {
+            match shipped(project, options, &events, stop.as_mut()).await {
+                Ok((shipped, _, saved_ms)) => {
+                    let (code, images) = (shipped.exit_code(), shipped.images.clone());
+                    (Ok(shipped), Ending { code, images, saved_ms })
+                }
+                Err(error) => {
+                    let code = error.exit_code();
+                    (Err(error), Ending { code, images: BTreeMap::new(), saved_ms: 0 })
+                }
+            }
+        })
+        .await
     })
-    .await
 }
 
 /// Plans, and builds and pushes what is due, until `stop`: the images, where each of them is, and the build time that was
@@ -357,7 +371,7 @@ pub(crate) async fn shipped(
     project: &Project,
     options: &ShipOptions,
     events: &Events,
-    mut stop: Pin<&mut impl Future<Output = ()>>,
+    mut stop: Stop<'_>,
 ) -> Result<(Shipped, BTreeMap<String, Repository>, u64), Error> {
     let planned = tokio::select! {
         planned = planned(project, options, events, Purpose::Ship) => planned?,

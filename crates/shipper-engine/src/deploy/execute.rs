@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -23,6 +22,7 @@ use tokio::task::JoinSet;
 use super::wanted::Wanted;
 use super::{Places, WhileHeld, native};
 use crate::events::now;
+use crate::run::Stop;
 use crate::{Error, Events, Project};
 
 /// Between two looks at another deployment, or at a target that does not run its image yet.
@@ -57,7 +57,7 @@ pub(crate) async fn standing(
     environment: &str,
     lock: WhileHeld,
     events: &Events,
-    mut stop: Pin<&mut impl Future<Output = ()>>,
+    mut stop: Stop<'_>,
 ) -> Result<Option<Standing>, Error> {
     let mut told = false;
     loop {
@@ -214,7 +214,7 @@ impl<'a> Work<'a> {
         begun: Begun<'_>,
         standing: &Standing,
         places: &Places,
-        stop: Pin<&mut impl Future<Output = ()>>,
+        stop: Stop<'_>,
     ) -> Result<Finish, Error> {
         let handover = self.handover(begun.environment, &begun.images)?;
         // Whatever a command lacks is known before anything is changed.
@@ -343,7 +343,7 @@ impl<'a> Work<'a> {
         record: &mut Record,
         places: &Places,
         handover: &Handover,
-        mut stop: Pin<&mut impl Future<Output = ()>>,
+        mut stop: Stop<'_>,
     ) -> Result<(), Error> {
         let environment = record.id.environment().to_owned();
         for (service, image) in &record.images {
@@ -379,7 +379,7 @@ impl<'a> Work<'a> {
         place: usize,
         places: &Places,
         handover: &Handover,
-        stop: Pin<&mut impl Future<Output = ()>>,
+        stop: Stop<'_>,
     ) -> Result<Effect, Error> {
         let name = record.steps[place].name.clone();
         self.events.emit(Event::StepStarted { step: name.clone() });
@@ -448,7 +448,7 @@ impl<'a> Work<'a> {
         record: &mut Record,
         place: usize,
         handover: &Handover,
-        mut stop: Pin<&mut impl Future<Output = ()>>,
+        mut stop: Stop<'_>,
     ) -> Result<(), Error> {
         let step = &record.steps[place];
         let name = step.name.clone();

@@ -29,7 +29,6 @@ mod undeploy;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::Pin;
 
 use shipper_deploy::{Image, Kind, Ledger, Path, Record, State};
 use shipper_oci::Repository;
@@ -39,7 +38,7 @@ use shipper_tag::Facts;
 
 use crate::facts::{FactsOverrides, facts_for_names};
 use crate::gather::selection;
-use crate::run::{Ending, recorded};
+use crate::run::{Ending, OwnedStop, Running, Stop, recorded};
 use crate::{Error, Events, Project, registries};
 
 #[cfg(feature = "aws")]
@@ -148,14 +147,24 @@ pub async fn deploy_until(
     project: &Project,
     options: &DeployOptions,
     events: &Events,
-    stop: impl Future<Output = ()>,
+    stop: impl Future<Output = ()> + Send,
 ) -> Result<Deployed, Error> {
-    tokio::pin!(stop);
-    let told = (!options.dry_run).then_some(project);
-    recorded_deployment(project, "deploy", &options.environment, told, events, async |events, saved_ms| {
-        Box::pin(deploy(project, options, events, stop, saved_ms)).await
+    deploying(project, options, events, Box::pin(stop)).await
+}
+
+fn deploying<'a>(
+    project: &'a Project,
+    options: &'a DeployOptions,
+    events: &'a Events,
+    mut stop: OwnedStop<'a>,
+) -> Running<'a, Deployed> {
+    Box::pin(async move {
+        let told = (!options.dry_run).then_some(project);
+        recorded_deployment(project, "deploy", &options.environment, told, events, async |events, saved_ms| {
+            deploy(project, options, events, stop.as_mut(), saved_ms).await
+        })
+        .await
     })
-    .await
 }
 
 /// Runs `work` as a recorded run whose end is told as that of a deployment, to the webhook of `told` too. `work` gets where to
@@ -199,7 +208,7 @@ async fn deploy(
     project: &Project,
     options: &DeployOptions,
     events: &Events,
-    mut stop: Pin<&mut impl Future<Output = ()>>,
+    mut stop: Stop<'_>,
     saved_ms: &mut u64,
 ) -> Result<Deployed, Error> {
     project.config.notify()?;

@@ -4,7 +4,6 @@
 //! can hold records before it, it runs under an intent as every deployment does, and each of its ends is written down.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 
 use shipper_build::Environment as Variables;
 use shipper_deploy::{Handover, Hook, Kind, Ledger, Listing, Path, Record, State};
@@ -15,6 +14,7 @@ use shipper_tag::Facts;
 use super::execute::{Standing, StepLog, standing, visible};
 use super::ready::{Answer, ask};
 use super::{Begun, DeployOptions, DeployPath, ROUNDS, WhileHeld, Work, hands, store_of};
+use crate::run::Stop;
 use crate::{Error, Events, Project};
 
 /// What was found out.
@@ -45,7 +45,7 @@ impl Way<'_> {
     /// # Errors
     /// [`Error::NoBootstrap`], [`Error::NoVerdict`]; [`Error::Step`] and [`Error::StillNotReady`] where setting it up failed;
     /// [`shipper_deploy::Error::Held`] where another deployment is not done.
-    pub(super) async fn approach(&self, mut stop: Pin<&mut impl Future<Output = ()>>) -> Result<Approach, Error> {
+    pub(super) async fn approach(&self, mut stop: Stop<'_>) -> Result<Approach, Error> {
         match self.options.path {
             DeployPath::Inline => return Ok(Approach::Ready(Path::Inline)),
             DeployPath::Fast => return Ok(Approach::Ready(Path::Fast)),
@@ -119,12 +119,7 @@ impl Way<'_> {
     }
 
     /// Sets it up under an intent that is in the registry.
-    async fn locked(
-        &self,
-        work: &Work<'_>,
-        mut record: Record,
-        stop: Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<Approach, Error> {
+    async fn locked(&self, work: &Work<'_>, mut record: Record, stop: Stop<'_>) -> Result<Approach, Error> {
         work.started(&record);
         let result = match self.set_up(work.commit.as_deref(), stop).await {
             Ok(true) => work.reach(&mut record, State::Observed).await,
@@ -138,7 +133,7 @@ impl Way<'_> {
     }
 
     /// Sets it up without one, because there is no place for it yet. If it fails and there is one then, that is written down.
-    async fn unlocked(&self, why: &str, stop: Pin<&mut impl Future<Output = ()>>) -> Result<Approach, Error> {
+    async fn unlocked(&self, why: &str, stop: Stop<'_>) -> Result<Approach, Error> {
         self.events.warn(None, format!("nothing keeps another deployment away while `{BOOTSTRAP}` runs: {why}"));
         let commit = crate::git::head(&self.project.root).commit;
         match self.set_up(commit.as_deref(), stop).await {
@@ -174,7 +169,7 @@ impl Way<'_> {
     }
 
     /// Runs the command and asks again; `false` where the run was asked to stop.
-    async fn set_up(&self, commit: Option<&str>, stop: Pin<&mut impl Future<Output = ()>>) -> Result<bool, Error> {
+    async fn set_up(&self, commit: Option<&str>, stop: Stop<'_>) -> Result<bool, Error> {
         let environment = self.environment;
         let failed = |source| Error::Write { path: std::env::temp_dir(), source };
         let handover = Handover::new(&environment.name, BTreeMap::new(), commit).map_err(failed)?;

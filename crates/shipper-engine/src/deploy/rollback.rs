@@ -2,7 +2,6 @@
 //! to be whole before anything is changed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::Pin;
 
 use shipper_deploy::{Kind, Ledger, Path, Record, RecordId, Role, State, StepOutcome};
 use shipper_report::{DeployResult, Event, PlannedStep};
@@ -13,6 +12,7 @@ use super::{
     reached, recorded_deployment, references,
 };
 use crate::facts::facts_for_names;
+use crate::run::{OwnedStop, Running, Stop};
 use crate::trust::Trust;
 use crate::{Error, Events, Project};
 
@@ -40,21 +40,31 @@ pub async fn rollback_until(
     project: &Project,
     options: &RollbackOptions,
     events: &Events,
-    stop: impl Future<Output = ()>,
+    stop: impl Future<Output = ()> + Send,
 ) -> Result<Deployed, Error> {
-    tokio::pin!(stop);
-    let told = (!options.dry_run).then_some(project);
-    recorded_deployment(project, "rollback", &options.environment, told, events, async |events, _| {
-        Box::pin(rollback(project, options, events, stop)).await
+    rolling_back(project, options, events, Box::pin(stop)).await
+}
+
+fn rolling_back<'a>(
+    project: &'a Project,
+    options: &'a RollbackOptions,
+    events: &'a Events,
+    mut stop: OwnedStop<'a>,
+) -> Running<'a, Deployed> {
+    Box::pin(async move {
+        let told = (!options.dry_run).then_some(project);
+        recorded_deployment(project, "rollback", &options.environment, told, events, async |events, _| {
+            rollback(project, options, events, stop.as_mut()).await
+        })
+        .await
     })
-    .await
 }
 
 async fn rollback(
     project: &Project,
     options: &RollbackOptions,
     events: &Events,
-    mut stop: Pin<&mut impl Future<Output = ()>>,
+    mut stop: Stop<'_>,
 ) -> Result<Deployed, Error> {
     let name = &options.environment;
     project.config.notify()?;

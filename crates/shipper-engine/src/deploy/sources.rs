@@ -1,7 +1,6 @@
 //! Which images are deployed, and where they have to be: in the registry of the environment, under the same digest.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::Pin;
 
 use shipper_deploy::{Image, Ledger, State};
 use shipper_oci::{Digest, Repository, Selector, Store, Tag};
@@ -12,6 +11,7 @@ use super::{DeployOptions, ImageSource, Places};
 use crate::facts::facts_for_names;
 use crate::gather::selection;
 use crate::images::stored;
+use crate::run::Stop;
 use crate::ship::{self, ShipOptions};
 use crate::trust::Trust;
 use crate::{Error, Events, Options, Project, probe, registries};
@@ -58,7 +58,7 @@ pub(super) async fn locate(
     project: &Project,
     options: &DeployOptions,
     events: &Events,
-    stop: Pin<&mut impl Future<Output = ()>>,
+    stop: Stop<'_>,
 ) -> Result<Option<Located>, Error> {
     let wanted = ShipOptions {
         services: options.services.clone(),

@@ -2,7 +2,6 @@
 //! retention.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::time::Duration;
 
 use shipper_deploy::{Handover, Image, Kind, Ledger, Path, Pins, Record, Role, State, Step, StepOutcome};
@@ -14,6 +13,7 @@ use super::{
     Begun, Deployed, Places, ROUNDS, WhileHeld, Work, admitted, ended, recorded_deployment, sources, store_of,
 };
 use crate::facts::facts_for_names;
+use crate::run::{OwnedStop, Running, Stop};
 use crate::{Error, Events, Project};
 
 /// What to remove.
@@ -38,21 +38,31 @@ pub async fn undeploy_until(
     project: &Project,
     options: &UndeployOptions,
     events: &Events,
-    stop: impl Future<Output = ()>,
+    stop: impl Future<Output = ()> + Send,
 ) -> Result<Deployed, Error> {
-    tokio::pin!(stop);
-    let told = (!options.dry_run).then_some(project);
-    recorded_deployment(project, "undeploy", &options.environment, told, events, async |events, _| {
-        Box::pin(undeploy(project, options, events, stop)).await
+    undeploying(project, options, events, Box::pin(stop)).await
+}
+
+fn undeploying<'a>(
+    project: &'a Project,
+    options: &'a UndeployOptions,
+    events: &'a Events,
+    mut stop: OwnedStop<'a>,
+) -> Running<'a, Deployed> {
+    Box::pin(async move {
+        let told = (!options.dry_run).then_some(project);
+        recorded_deployment(project, "undeploy", &options.environment, told, events, async |events, _| {
+            undeploy(project, options, events, stop.as_mut()).await
+        })
+        .await
     })
-    .await
 }
 
 async fn undeploy(
     project: &Project,
     options: &UndeployOptions,
     events: &Events,
-    mut stop: Pin<&mut impl Future<Output = ()>>,
+    mut stop: Stop<'_>,
 ) -> Result<Deployed, Error> {
     let environment = project.config.environment(&options.environment)?;
     let (run, _) = facts_for_names(project, &crate::FactsOverrides::default())?;
@@ -97,7 +107,7 @@ impl Work<'_> {
         standing: &Standing,
         images: &BTreeMap<String, Image>,
         places: &Places,
-        stop: Pin<&mut impl Future<Output = ()>>,
+        stop: Stop<'_>,
     ) -> Result<Option<Record>, Error> {
         let step = step(environment);
         let handover = self.handover(&environment.name, images)?;
@@ -127,7 +137,7 @@ impl Work<'_> {
         record: &mut Record,
         handover: &Handover,
         places: &Places,
-        stop: Pin<&mut impl Future<Output = ()>>,
+        stop: Stop<'_>,
     ) -> Result<(), Error> {
         self.step(record, 0, places, handover, stop).await?;
         self.reach(record, State::Applied).await?;

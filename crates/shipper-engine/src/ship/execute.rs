@@ -3,7 +3,6 @@
 //! Invariants: each result is persisted as soon as it exists; a service that fails stops only those that are built on it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::Pin;
 use std::sync::Arc;
 
 use shipper_oci::Repository;
@@ -13,7 +12,7 @@ use tokio::task::JoinSet;
 use super::{Planned, ShipOptions, Shipped, digest_in, shipped_image};
 use crate::phases::Phases;
 use crate::publish::remember;
-use crate::run::tell;
+use crate::run::{Stop, tell};
 use crate::sign::Signer;
 use crate::{Error, Events, Project, registries, work};
 
@@ -35,7 +34,7 @@ pub(super) async fn run(
     options: &ShipOptions,
     planned: &Planned,
     events: &Events,
-    mut stop: Pin<&mut impl Future<Output = ()>>,
+    mut stop: Stop<'_>,
 ) -> Result<Shipped, Error> {
     // A key that is not there must not cost a build.
     let signer = if planned.pushes(options) { Signer::of(project)? } else { None };
