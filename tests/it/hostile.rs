@@ -289,6 +289,8 @@ fn what_is_no_reference_is_usage_and_a_password_in_it_is_not_repeated() {
     let out = format!("oci:{}:1", project.path().join("out").display());
     for (reference, says) in [
         ("", "it is empty"),
+        ("127.0.0.1:1", "no repository there"),
+        ("localhost:5000", "no repository there"),
         ("127.0.0.1:1/", "is not a valid repository name"),
         ("127.0.0.1:1/a:", "is not a valid tag"),
         ("127.0.0.1:1/a:-x", "is not a valid tag"),

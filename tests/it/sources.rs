@@ -115,6 +115,129 @@ fn an_archive_that_is_cut_short_is_refused_or_whole() {
     }
 }
 
+/// What somebody may put into a layout that is handed over.
+#[cfg(unix)]
+#[test]
+fn hostile_layouts_are_named_and_give_nothing() {
+    use shipper_testkit::registry::digest_of;
+    type Harm = fn(&Path, &mut serde_json::Value, &Path);
+    let write = |path: &Path, bytes: &[u8]| {
+        std::fs::remove_file(path).expect("removes");
+        std::fs::write(path, bytes).expect("writes");
+    };
+    let cases: [(&str, Harm, &str); 11] = [
+        (
+            "a digest that is a path",
+            |_, entry, _| entry["digest"] = "sha256:../../../../etc/passwd".into(),
+            "is not a valid digest",
+        ),
+        ("a digest of nothing", |_, entry, _| entry["digest"] = digest_of(b"nothing").into(), "is missing"),
+        ("another media type", |_, entry, _| entry["mediaType"] = "text/html".into(), "was served as"),
+        (
+            "a layer that is a link",
+            |_, _, layer| {
+                std::fs::remove_file(layer).expect("removes");
+                std::os::unix::fs::symlink("/etc/passwd", layer).expect("links");
+            },
+            "bytes long, not",
+        ),
+        (
+            "a layer that is a directory",
+            |_, _, layer| {
+                std::fs::remove_file(layer).expect("removes");
+                std::fs::create_dir(layer).expect("creates");
+            },
+            "not a regular file",
+        ),
+        (
+            "a layer that is a pipe",
+            |_, _, layer| {
+                std::fs::remove_file(layer).expect("removes");
+                shipper_testkit::run(std::process::Command::new("mkfifo").arg(layer));
+            },
+            "not a regular file",
+        ),
+        (
+            "a layer that is cut short",
+            |_, _, layer| {
+                let bytes = std::fs::read(layer).expect("reads");
+                std::fs::remove_file(layer).expect("removes");
+                std::fs::write(layer, &bytes[..bytes.len() - 3]).expect("writes");
+            },
+            "bytes long, not",
+        ),
+        (
+            "a layer with another bit",
+            |_, _, layer| {
+                let mut bytes = std::fs::read(layer).expect("reads");
+                bytes[9] ^= 1;
+                std::fs::remove_file(layer).expect("removes");
+                std::fs::write(layer, bytes).expect("writes");
+            },
+            "has digest",
+        ),
+        (
+            "an index of a thousand and one",
+            |layout, entry, _| {
+                let kind = "application/vnd.oci.image.index.v1+json";
+                let children = vec![entry.clone(); 1001];
+                let index = serde_json::json!({"schemaVersion": 2, "mediaType": kind, "manifests": children});
+                let bytes = index.to_string().into_bytes();
+                let digest = digest_of(&bytes);
+                std::fs::write(layout.join("blobs").join(digest.replace(':', "/")), &bytes).expect("writes");
+                (entry["mediaType"], entry["digest"], entry["size"]) = (kind.into(), digest.into(), bytes.len().into());
+            },
+            "is larger than the limit",
+        ),
+        (
+            "an index of itself",
+            |layout, entry, _| {
+                let kind = "application/vnd.oci.image.index.v1+json";
+                let mut child = entry.clone();
+                for _ in 0..8 {
+                    let index = serde_json::json!({"schemaVersion": 2, "mediaType": kind, "manifests": [child]});
+                    let bytes = index.to_string().into_bytes();
+                    let digest = digest_of(&bytes);
+                    std::fs::write(layout.join("blobs").join(digest.replace(':', "/")), &bytes).expect("writes");
+                    child = serde_json::json!({"mediaType": kind, "digest": digest, "size": bytes.len()});
+                }
+                for name in ["mediaType", "digest", "size"] {
+                    entry[name] = child[name].clone();
+                }
+            },
+            "are nested more than",
+        ),
+        ("a name that is no tag", |_, entry, _| entry["annotations"] = serde_json::json!({}), "does not exist"),
+    ];
+    let project = Project::two_services();
+    project.ship();
+    let at = |name: &str| project.path().join(name);
+    for (case, harm, says) in cases {
+        let (layout, to) = (at("hostile"), format!("oci:{}:x", at("out").display()));
+        let from = format!("oci:{}:x", layout.display());
+        project.run(["copy", &docs(&project), &from]).ok();
+        let index = layout.join("index.json");
+        let mut listed: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&index).expect("reads")).expect("JSON");
+        let entries = listed["manifests"].as_array_mut().expect("entries");
+        let named = |entry: &&mut serde_json::Value| entry["annotations"]["org.opencontainers.image.ref.name"] == "x";
+        let entry = entries.iter_mut().find(named).expect("the image");
+        let inspected = project.run(["inspect", "--json", &from]).ok().json();
+        let layer = text(&inspected["manifest"]["layers"][0]["digest"]).replace(':', "/");
+        harm(&layout, entry, &layout.join("blobs").join(layer));
+        write(&index, listed.to_string().as_bytes());
+        let began = std::time::Instant::now();
+        let ran = project.run(["copy", &from, &to]);
+        assert!(matches!(ran.code, Some(1 | 3 | 5)), "{case}: {:?} {}", ran.code, ran.stderr);
+        assert!(ran.stderr.contains(says), "{case}: {}", ran.stderr);
+        assert!(began.elapsed() < std::time::Duration::from_secs(10), "{case}");
+        project.run(["inspect", &to]).exits(1);
+        for left in ["hostile", "out"] {
+            let _ = std::fs::remove_dir_all(at(left));
+        }
+    }
+}
+
 /// Who waits for a writer that never comes waits for ever.
 #[cfg(unix)]
 #[test]

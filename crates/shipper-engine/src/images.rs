@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use shipper_oci::{Archive, Descriptor, Engine, Extent, Manifest, ManifestKind, Repository, Selector};
+use shipper_oci::{Archive, Descriptor, Engine, Extent, Manifest, ManifestKind, RegistryHost, Repository, Selector};
 
 use crate::amazon::Logins;
 use crate::bases::located;
@@ -100,6 +100,12 @@ async fn named(options: &Options, text: &str) -> Result<Named, Error> {
         let (directory, selector) = in_layout(layout).map_err(&failed)?;
         let repository = Repository::layout(options.directory.join(directory));
         return Ok(Named { repository, selector });
+    }
+    // Docker takes the port for a tag, and asks its own registry for an image of that name.
+    let host = text.split('@').next().unwrap_or_default().parse::<RegistryHost>();
+    if !text.contains('/') && host.is_ok_and(|host| host.is_loopback()) {
+        let problem = "it names a registry on this machine, and no repository there";
+        return Err(Error::Place { place: text.to_owned(), problem });
     }
     // Which profile a registry of ECR is logged in to with is in the configuration; nothing else here depends on that.
     let profiles = if is_ecr(text) { profiles(options)? } else { BTreeMap::new() };
