@@ -17,6 +17,7 @@ use crate::process::{cargo, say, succeeds};
 const OPTIONAL: &[(&str, &str)] = &[
     ("docker-engine-rolling", "comes from a rolling suite of Debian, whose mirror may lag or be away"),
     ("registry-clients", "come from a rolling suite of Debian, whose mirror may lag or be away"),
+    ("fetched-frontend", "is an image of a registry that a machine may not reach; SHIPPER_TEST_FRONTEND names it"),
     ("rust-std-musl", "is downloaded by rustup, from a host that a machine may not reach"),
 ];
 

@@ -6,6 +6,7 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "tests stop where something is wrong")]
 
+mod fetched;
 mod lines;
 
 use shipper_dockerfile::{BuildOptions, DirMatch, IgnoreFile, Inputs, analyze};
@@ -338,16 +339,21 @@ const CONSTRUCTS: &[Construct] = &[
 
 #[test]
 fn each_construct_reads_what_buildkit_reads() {
-    let engine = need!(DockerEngine::start(Suite::Stable, ImageStore::Containerd));
+    reads_what_buildkit_reads(&need!(DockerEngine::start(Suite::Stable, ImageStore::Containerd)), CONSTRUCTS, None);
+}
+
+/// Changes files one by one and compares the images; `frontend` is fetched by BuildKit and used in the place of its own.
+fn reads_what_buildkit_reads(engine: &DockerEngine, constructs: &[Construct], frontend: Option<&str>) {
     let work = tempfile::tempdir().unwrap();
     let mut wrong = Vec::new();
-    for (number, (text, given, read, other)) in CONSTRUCTS.iter().enumerate() {
+    for (number, (text, given, read, other)) in constructs.iter().enumerate() {
         let place = work.path().join(number.to_string());
         let context = place.join("context");
         write(&context, &[], &|_| true);
         fs::write(place.join("Dockerfile"), text).unwrap();
         let mut options = BuildOptions { platform: Some("linux/amd64".to_owned()), ..BuildOptions::default() };
         let mut flags = Vec::new();
+        flags.extend(frontend.iter().flat_map(|image| ["--build-arg".to_owned(), format!("BUILDKIT_SYNTAX={image}")]));
         for (name, value) in *given {
             if *name == "target" {
                 options.target = Some((*value).to_owned());
