@@ -91,7 +91,7 @@ struct Other {
     entries: u32,
     child: OnceLock<Arc<Dir>>,
     /// For a file or link: what `lstat` said when its directory was listed, if it was asked.
-    stat: Option<Stat>,
+    stat: Option<Box<Stat>>,
     /// For files and links: what was found when it was looked at.
     known: OnceLock<Known>,
 }
@@ -342,12 +342,12 @@ impl Looked {
         if listed.file_type == FileType::Symlink || listed.digested.is_some() {
             self.stats += 1;
             // Whatever fails here is tried again when the file is looked at.
-            other.stat = directory.stat(listed.name).ok();
-            let remembered = other.stat.as_ref().and_then(|stat| listed.digested?.matches(stat));
-            if let Some(remembered) = remembered {
+            let stat = directory.stat(listed.name).ok();
+            if let Some(remembered) = stat.as_ref().and_then(|stat| listed.digested?.matches(stat)) {
                 self.cached += 1;
                 return NodeState::Known(Known::Remembered(remembered));
             }
+            other.stat = stat.map(Box::new);
         }
         NodeState::Other(Box::new(other))
     }
@@ -397,7 +397,7 @@ impl Node {
 
     /// What `lstat` said when the directory was listed, if that alone did not make it known.
     pub(crate) fn stat(&self) -> Option<&Stat> {
-        self.other()?.stat.as_ref()
+        self.other()?.stat.as_deref()
     }
 
     /// What this file or link turned out to be.
