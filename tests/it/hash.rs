@@ -138,7 +138,7 @@ fn a_dockerfile_that_can_not_narrow_is_an_error() {
     let hash = |more: &[&str]| project.run(["hash"].iter().chain(more).copied());
     hash(&["--dockerfile", "Dockerfile"]).exits(2).says("Dockerfile of `.`").says("line 3");
     hash(&["--dockerfile", "nowhere"]).exits(2).says("cannot read").says("nowhere");
-    hash(&["site2", "--dockerfile", "Dockerfile"]).exits(2).says("find the directory").says("hint: `--dockerfile`");
+    hash(&["site2", "--dockerfile", "Dockerfile"]).exits(2).says("find the directory").says("hint: `hash`");
     hash(&["--target", "x"]).exits(2);
     hash(&["--dockerfile", "Dockerfile", "--build-arg", "X"]).exits(2).says("NAME=VALUE");
     project.repo.write("Dockerfile", "FROM scratch AS a\n");
@@ -146,6 +146,16 @@ fn a_dockerfile_that_can_not_narrow_is_an_error() {
     project.repo.write(".dockerignore", "ok\n\n[a\n");
     hash(&["--dockerfile", "Dockerfile"]).exits(2).says(".dockerignore").says("line 3").says("[a");
     hash(&["."]).exits(2).says(".dockerignore").says("line 3");
+}
+
+#[test]
+fn what_is_no_directory_and_can_be_no_service_is_said() {
+    let project = Project::two_services();
+    project.repo.write("notes.txt", "n");
+    for path in ["notes.txt", "no/where", "./nowhere"] {
+        project.run(["hash", path]).exits(2).says("cannot find the directory").says(path).says("a directory or");
+    }
+    project.run(["hash", "nowhere"]).exits(2).says("cannot find service `nowhere`");
 }
 
 #[test]

@@ -126,7 +126,7 @@ pub enum Error {
         /// The binaries there are.
         known: Vec<String>,
     },
-    /// A Dockerfile narrows a directory, and there is none.
+    /// A directory is to be hashed, and there is none.
     #[error("find the directory {}", path.display())]
     NoDirectory {
         /// The directory.

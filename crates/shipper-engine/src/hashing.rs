@@ -212,7 +212,15 @@ pub fn hash(options: &Options, request: &HashRequest) -> Result<Hashed, Error> {
     if request.dockerfile.is_some() {
         return Err(Error::NoDirectory { path: root });
     }
-    of_service(options, request)
+    match of_service(options, request) {
+        // What is there, or has a separator in it, was meant as a path.
+        Err(Error::Plan(shipper_plan::Error::NoSuchService { .. }))
+            if root.exists() || request.target.contains(['/', '\\']) =>
+        {
+            Err(Error::NoDirectory { path: root })
+        }
+        hashed => hashed,
+    }
 }
 
 /// Whether a bare name is that of a configured service. Services are often called after their directory: the name then

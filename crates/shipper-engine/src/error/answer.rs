@@ -123,7 +123,7 @@ impl Error {
                 source.hint().or_else(|| Some("run again; nothing was written to the registry".to_owned()))
             }
             Self::NoDirectory { .. } => {
-                Some("`--dockerfile` is for directories; the Dockerfile of a service is in shipper.toml".to_owned())
+                Some("`hash` takes a directory or, without `--dockerfile`, the name of a service".to_owned())
             }
             Self::NoDockerfile { .. } => {
                 Some("name a directory to hear what a builder that is given it would be sent".to_owned())
