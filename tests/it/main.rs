@@ -11,6 +11,7 @@ mod bootstrap;
 mod builders;
 mod caches;
 mod cargo_service;
+mod cdk;
 #[cfg(unix)]
 mod ci;
 mod clients;

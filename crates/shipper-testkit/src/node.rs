@@ -28,6 +28,12 @@ impl Node {
         Ok(Self { program, directory: directory.ok_or_else(absent)? })
     }
 
+    /// The directory of the packages, as `NODE_PATH` has it.
+    #[must_use]
+    pub fn packages(&self) -> PathBuf {
+        self.directory.join("node_modules")
+    }
+
     /// Runs a CommonJS script that reads `input` on stdin and prints JSON; its arguments are `process.argv` from the second on.
     ///
     /// # Panics
