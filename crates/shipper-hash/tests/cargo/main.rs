@@ -4,6 +4,7 @@
 
 mod imitated;
 mod laws;
+mod own;
 mod random;
 mod refused;
 mod shop;
