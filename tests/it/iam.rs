@@ -248,13 +248,13 @@ fn c7_commands_that_look_are_allowed_to_look() {
     world.project.repo.write("docs/index.md", "other\n");
     world.asked();
     wrong.extend(check(&world, "plan", &[(&["plan"], 0)]));
-    wrong.extend(check(&world, "why", &[(&["why"], 0)]));
-    wrong.extend(check(&world, "status", &[(&["status"], 0)]));
+    wrong.extend(check(&world, "why", &[(&["why"], 0), (&["why", "--against", "staging"], 0)]));
     wrong.extend(check(&world, "history", &[(&["history", "staging"], 0)]));
     let image = format!("{HOST}/demo/site:last-main");
     let digest = world.registry.manifest("demo/site", "last-main").expect("an image").digest;
     wrong.extend(check(&world, "where", &[(&["where", &digest], 0)]));
     wrong.extend(check(&world, "inspect", &[(&["inspect", &image], 0)]));
+    wrong.extend(check(&world, "size-diff", &[(&["size", "diff", &image, &image], 0)]));
     wrong.extend(check(
         &world,
         "verify",
@@ -405,6 +405,13 @@ fn c7_targets_are_allowed_what_changes_them() {
     world.aws.script_scans(&["IN_PROGRESS", "COMPLETE"], &json!({}));
     let prod = ["deploy", "prod"];
     wrong.extend(check(&world, "deploy", &[(&["deploy", "staging"], 0), (&prod, 0), (EDIT, 0), (&prod, 0)]));
+    // What becomes of a deployment that nobody waited for is written down by `status`.
+    world.project.repo.write("docs/index.md", "not waited for\n");
+    world.aws.script_deployments(&["IN_PROGRESS"]);
+    world.run(&["deploy", "prod", "--no-wait"]).ok();
+    world.aws.finish_deployments();
+    world.aws.script_deployments(&["SUCCESSFUL"]);
+    world.asked();
     wrong.extend(check(&world, "status", &[(&["status"], 0)]));
     // These do to targets what `deploy` does, so that what none of their few runs needed is no fault here.
     let mut shared = check(&world, "rollback", &[(&["rollback", "prod"], 0)]);

@@ -146,15 +146,16 @@ type Row = (&'static str, &'static [&'static [Permission]]);
 
 const TABLE: &[Row] = &[
     ("plan", &[LOGIN, MANIFESTS, BLOBS]),
-    ("why", &[LOGIN, MANIFESTS, BLOBS]),
+    ("why", &[LOGIN, MANIFESTS, BLOBS, TAGS]),
     ("ship", &[LOGIN, MANIFESTS, BLOBS, PUSH, TAGS]),
     ("deploy", &[LOGIN, MANIFESTS, BLOBS, PUSH, TAGS, PINS, READY, SCAN, LOOK, BRING]),
     ("rollback", &[LOGIN, MANIFESTS, BLOBS, PUSH, TAGS, PINS, LOOK, BRING]),
     ("undeploy", &[LOGIN, MANIFESTS, BLOBS, PUSH, TAGS, PINS]),
     ("history", &[LOGIN, MANIFESTS, BLOBS, TAGS]),
-    ("status", &[LOGIN, MANIFESTS, BLOBS, TAGS, LOOK]),
+    ("status", &[LOGIN, MANIFESTS, BLOBS, TAGS, PUSH, PINS, LOOK]),
     ("where", &[LOGIN, MANIFESTS, BLOBS, TAGS]),
     ("inspect", &[LOGIN, MANIFESTS, BLOBS]),
+    ("size-diff", &[LOGIN, MANIFESTS, BLOBS]),
     ("copy", &[LOGIN, MANIFESTS, BLOBS, PUSH, REFERRERS]),
     ("promote", &[LOGIN, MANIFESTS, BLOBS, PUSH, TAGS, PINS, REFERRERS, READY, SCAN, LOOK, BRING]),
     ("sign", &[LOGIN, MANIFESTS, PUSH]),

@@ -96,7 +96,13 @@ impl Scope {
 }
 
 fn partition(region: &Region) -> &'static str {
-    let partitions = [("cn-", "aws-cn"), ("us-gov-", "aws-us-gov"), ("eusc-", "aws-eusc")];
+    let partitions = [
+        ("cn-", "aws-cn"),
+        ("us-gov-", "aws-us-gov"),
+        ("us-iso-", "aws-iso"),
+        ("us-isob-", "aws-iso-b"),
+        ("eusc-", "aws-eusc"),
+    ];
     partitions.iter().find(|(start, _)| region.as_str().starts_with(start)).map_or("aws", |(_, partition)| partition)
 }
 

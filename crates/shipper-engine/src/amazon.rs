@@ -22,6 +22,12 @@ use crate::ready::{ReadyOptions, Verdict, ready};
 use crate::registries::{OfStack, credential_files};
 use crate::{Error, Project};
 
+/// A region as the configuration names it.
+pub(crate) fn region(text: &str) -> Result<Region, shipper_plan::Error> {
+    let problem = format!("`{text}` is no region");
+    text.parse().map_err(|_| shipper_plan::Error::Invalid { key: "region".to_owned(), problem, hint: None })
+}
+
 /// A session in a region, with a profile of the user's configuration; without, those of the environment.
 pub(crate) async fn session(region: Option<Region>, profile: Option<String>) -> Session {
     let mut options = SessionOptions::default();

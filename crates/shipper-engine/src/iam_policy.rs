@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use shipper_aws::{AccountId, Command, EcrRegistry, GithubTrust, PolicyDocument, Region, Scope};
 use shipper_plan::{InUseService, Origin, Scan, Target};
 
-use crate::{Error, Project};
+use crate::{Error, Project, amazon};
 
 /// What is asked.
 #[derive(Debug, Clone, Default)]
@@ -112,15 +112,15 @@ impl Places {
                 self.at(&place).scanned.extend(scanned.cloned().unwrap_or_else(of_services));
             }
             let in_region = |region: Option<&str>| {
-                let region = region.and_then(|region| region.parse().ok());
-                (place.0.clone(), region.unwrap_or_else(|| place.1.clone()))
+                let region = region.map(amazon::region).transpose()?;
+                Ok::<_, Error>((place.0.clone(), region.unwrap_or_else(|| place.1.clone())))
             };
             let region = environment.region.as_deref();
             if let Some(ready) = &environment.ready {
-                self.at(&in_region(region)).stacks.insert(ready.stack.clone());
+                self.at(&in_region(region)?).stacks.insert(ready.stack.clone());
             }
             for target in environment.targets.iter().filter_map(|hand| hand.target.as_ref()) {
-                let scope = self.at(&in_region(target.region().or(region)));
+                let scope = self.at(&in_region(target.region().or(region))?);
                 match target {
                     Target::Ecs(ecs) => {
                         let cluster = ecs.cluster.rsplit('/').next().unwrap_or_default();

@@ -15,11 +15,7 @@ use super::wanted::{Found, Wanted};
 use crate::{Error, amazon};
 
 async fn session(of: &AwsSession) -> Result<Session, shipper_plan::Error> {
-    let region = |text: &String| {
-        let problem = format!("`{text}` is no region");
-        text.parse().map_err(|_| shipper_plan::Error::Invalid { key: "region".to_owned(), problem, hint: None })
-    };
-    Ok(amazon::session(of.region.as_ref().map(region).transpose()?, of.profile.clone()).await)
+    Ok(amazon::session(of.region.as_deref().map(amazon::region).transpose()?, of.profile.clone()).await)
 }
 
 fn failed(step: &Step) -> impl Fn(shipper_targets::Error) -> Error + '_ {
