@@ -144,7 +144,8 @@ impl Api {
 
     async fn once(&self, call: Call<'_>) -> Result<Answer, Error> {
         let action = call.action;
-        let unusable = |detail: String| Error::Unreachable { action, detail };
+        let unusable = |detail: String| Error::Request { action, detail };
+        let unreachable = |detail: String| Error::Unreachable { action, detail };
         let region = self.inner.config.region().ok_or(Error::NoRegion { action })?.as_ref().to_owned();
         let url = format!("{}{}", self.endpoint(&region), call.path);
         let body = call.body.map(Value::to_string).unwrap_or_default();
@@ -166,12 +167,12 @@ impl Api {
             let set = request.headers_mut().try_insert(name, value);
             set.map_err(|error| unusable(chain(&error)))?;
         }
-        let answer = self.inner.connector.call(request).await.map_err(|error| unusable(chain(&error)))?;
+        let answer = self.inner.connector.call(request).await.map_err(|error| unreachable(chain(&error)))?;
         let status = answer.status().as_u16();
         let error_type = answer.headers().get("x-amzn-errortype").unwrap_or_default().to_owned();
         let (mut parts, mut body) = (ByteStream::new(answer.into_body()), Vec::new());
         while let Some(part) = parts.next().await {
-            body.extend_from_slice(&part.map_err(|error| unusable(chain(&error)))?);
+            body.extend_from_slice(&part.map_err(|error| unreachable(chain(&error)))?);
             if body.len() > MOST {
                 return Err(Error::Service {
                     action,
@@ -195,7 +196,7 @@ impl Api {
         let action = call.action;
         let identity: Identity = self.credentials(action).await?.into();
         let clock = self.inner.config.time_source();
-        let unsigned = |error: &dyn std::error::Error| Error::Unreachable { action, detail: chain(error) };
+        let unsigned = |error: &dyn std::error::Error| Error::Request { action, detail: chain(error) };
         let settings = v4::SigningParams::builder()
             .identity(&identity)
             .region(region)

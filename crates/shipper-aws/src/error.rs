@@ -79,6 +79,14 @@ pub enum Error {
         /// What happened.
         detail: String,
     },
+    /// The request can not be made: an endpoint that is no URL, a value that no header can hold.
+    #[error("make the request for {action}: {detail}")]
+    Request {
+        /// `service:Operation`.
+        action: &'static str,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// No region is configured.
     #[error("call {action}: no region is configured")]
     NoRegion {
@@ -141,6 +149,7 @@ impl Error {
             | Self::Throttled { action }
             | Self::Timeout { action }
             | Self::Unreachable { action, .. }
+            | Self::Request { action, .. }
             | Self::NoRegion { action }
             | Self::Service { action, .. } => action,
         }
@@ -184,6 +193,7 @@ impl Error {
             Self::Denied { action } => format!("allow `{action}` in the policy of the role that this runs as"),
             Self::Throttled { .. } => "wait and run again".to_owned(),
             Self::NoRegion { .. } => "set AWS_REGION, or name the repository by its URI".to_owned(),
+            Self::Request { .. } => "mend `AWS_ENDPOINT_URL` or `endpoint_url` of the profile".to_owned(),
             Self::Timeout { .. } | Self::Unreachable { .. } | Self::Service { .. } => return None,
         })
     }

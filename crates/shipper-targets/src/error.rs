@@ -92,12 +92,6 @@ impl Error {
         matches!(self, Self::RolledBack { .. })
     }
 
-    /// Whether the configuration has to change before it can succeed.
-    #[must_use]
-    pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Absent { .. } | Self::Controller { .. } | Self::NoContainer { .. } | Self::NoImage { .. })
-    }
-
     /// What the user can do.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -212,7 +212,10 @@ impl Lambda {
             let looked = self.get(ACTION, &path).await;
             let found = match looked {
                 Err(Error::Aws(error)) if error.may_pass() => json!({(field): format!("unknown: cannot {error}")}),
-                looked => looked?.unwrap_or_default(),
+                looked => {
+                    let absent = || Error::Absent { what: format!("function `{}`", limit.function) };
+                    looked?.ok_or_else(absent)?
+                }
             };
             let text = |name: &str| found[name].as_str().unwrap_or_default().to_owned();
             let state = text(field);

@@ -102,9 +102,11 @@ pub async fn status(project: &Project) -> Result<Vec<EnvironmentStatus>, Error> 
         let (ledger, events) = (Ledger::new(&store), Events::new(Arc::new(Silent)));
         let work = Work::new(project, &ledger, &events);
         let places = sources::places(project, &store, &last.images);
-        // Who may not write learns the same from the targets below.
-        if is_open(&last) && work.find_out(&mut last, &places).await.unwrap_or(false) && last.state == State::Observed {
-            observed = None;
+        let mut ended = last.clone();
+        // What can not be told or written is left as it is: the targets below say the same.
+        if is_open(&last) && matches!(work.find_out(&mut ended, &places).await, Ok(true)) {
+            last = ended;
+            observed = observed.filter(|_| last.state != State::Observed);
         }
         let mut known = EnvironmentStatus { last, observed, targets: Vec::new() };
         let running = known.running().clone();

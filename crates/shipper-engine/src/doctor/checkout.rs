@@ -62,12 +62,14 @@ fn owner(top: &Path) -> Check {
 /// How much of the history is there.
 fn history(repository: &gix::Repository) -> Check {
     let check = |verdict, message: &str| Check::new(SUBJECT, "history", verdict, message);
-    if repository.is_shallow().unwrap_or(true) {
-        let message =
-            "the clone is shallow: `audit`, `lint` and names that abbreviate commits see a part of the history";
-        check(CheckVerdict::Note, message).cured_by("git fetch --unshallow".to_owned())
-    } else {
-        check(CheckVerdict::Fine, "the history is whole")
+    match repository.is_shallow() {
+        Ok(false) => check(CheckVerdict::Fine, "the history is whole"),
+        Ok(true) => {
+            let message =
+                "the clone is shallow: `audit`, `lint` and names that abbreviate commits see a part of the history";
+            check(CheckVerdict::Note, message).cured_by("git fetch --unshallow".to_owned())
+        }
+        Err(error) => check(CheckVerdict::Unknown, &format!("how much of it is there can not be read: {error}")),
     }
 }
 

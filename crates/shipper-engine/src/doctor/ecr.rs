@@ -83,7 +83,10 @@ impl Look<'_> {
 
     /// Whether the tags that the policy calls immutable are.
     fn mutability(&self, state: &shipper_ecr::RepositoryState) -> Option<Check> {
-        let (_, locks) = derive_lifecycle(self.project).ok()?;
+        let locks = match derive_lifecycle(self.project) {
+            Ok((_, locks)) => locks,
+            Err(error) => return Some(Check::failed(self.subject(), "mutability", &error)),
+        };
         let goal = RepositoryGoal { locks: Some(locks.filters), ..RepositoryGoal::default() };
         let changes = goal.changes(self.name, Some(state)).ok()?;
         Some(match changes.first() {
