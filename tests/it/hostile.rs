@@ -338,6 +338,7 @@ fn watched(command: &mut Command) -> (u64, Ran) {
         most = most.max(line.trim().trim_end_matches(" kB").parse().unwrap_or(0));
         std::thread::sleep(Duration::from_millis(2));
     }
+    assert!(most > 0, "its memory can not be read in {status}");
     (most, Ran::of(&child.wait_with_output().expect("ends")))
 }
 
