@@ -18,6 +18,14 @@ fn check(config: &str, arguments: &[&str], code: i32, says: &[&str]) {
 }
 
 #[test]
+fn a_place_without_services_says_so() {
+    let project = Project::new("");
+    project.repo.write("Cargo.toml", "[package\n");
+    project.run(["ship"]).ok().says("has no services");
+    project.run(["plan"]).ok().says("no Cargo binary or Dockerfile that can be read");
+}
+
+#[test]
 fn a_configuration_that_makes_no_sense_is_a_usage_error() {
     let usage = |config: &str, says: &[&str]| check(config, &["ship"], 2, says);
     usage("[project]\nregisrty = 'x'", &["unknown field `regisrty`", "hint: did you mean `registry`?"]);

@@ -471,6 +471,7 @@ fn c7_a_role_is_trusted_to_one_repository_and_one_ref() {
     assert_eq!(actions(&document["policy"]), of("ship").union(&of("deploy")).cloned().collect());
     for (arguments, says) in [
         (&["iam", "ship", "--github", "acme/shop", "--ref", "refs/heads/*"][..], "whoever may push any branch"),
+        (&["iam", "ship", "--github", "acme/shop"], "--environment"),
         (&["iam", "ship", "--github", "acme/*", "--ref", "refs/heads/main"], "it is not OWNER/NAME"),
         (&["iam", "ship", "--github", "acme/shop", "--environment", "*"], "an environment's name"),
         (&["iam", "ship", "--registry", "localhost:5000"], "`--account 123456789012 --region eu-west-1`"),

@@ -601,6 +601,17 @@ fn exactly_one_command_is_run_and_its_code_returned() {
 }
 
 #[test]
+fn a_command_that_does_not_end_is_refused() {
+    let world = World::new();
+    world.file(&format!("{{\"ShopStack\":{{\"Uri\":\"{}\"}}}}", world.uri()));
+    let offline = ["--stack", "ShopStack", "--outputs-file", "cdk-outputs.json", "--offline"];
+    let run = |commands: &[&str]| world.run(&[&offline[..], commands].concat());
+    run(&["--then", "echo", "fast", "--else", "echo", "slow", ";"]).exits(2).says("does not end before `--else`");
+    run(&["--else", "echo", "slow", "--then", "echo", "fast"]).exits(2).says("does not end before `--then`");
+    assert_eq!(run(&["--then", "echo", "fast", ";", "--else", "echo", "slow", ";"]).ok().stdout, "fast\n");
+}
+
+#[test]
 fn steps_of_github_actions_get_the_answer() {
     let world = World::new();
     let file = world.project.path().join("step-output");

@@ -252,6 +252,15 @@ fn facts_reproduce_the_names_elsewhere() {
 }
 
 #[test]
+fn a_release_of_changed_files_gets_no_version_and_says_so() {
+    let project = Project::two_services();
+    project.repo.write("docs/index.md", "changed\n");
+    project.run(["ship", "--ref", "refs/tags/v1.0.0"]).ok().says("tracked files are not those of the commit");
+    let ran = project.run(["ship"]).ok();
+    assert!(!ran.stderr.contains("tracked files"), "on somebody's machine that is the rule: {}", ran.stderr);
+}
+
+#[test]
 fn bad_input_is_named_with_its_place() {
     let check = |config: &str, problem: &str, hint: &str| {
         let ran = Project::new(config).run(["tags"]).exits(2).says(problem);

@@ -112,6 +112,13 @@ pub fn gather_facts(project: &Project, overrides: &FactsOverrides) -> Result<(Fa
     }
     facts.now = crate::events::now().parse().ok();
     overrides.apply(&mut facts)?;
+    if facts.dirty == Some(true) && facts.trigger != Trigger::Local {
+        warnings.push(
+            "tracked files are not those of the commit: no image gets a name of this run's branch, tag or pull request \
+             (`git status` lists them)"
+                .to_owned(),
+        );
+    }
     Ok((facts, warnings))
 }
 

@@ -144,6 +144,13 @@ async fn planned(
         wanted.extend(options.refresh.iter().cloned());
     }
     let order = selection(project, &wanted)?;
+    if project.services.is_empty() {
+        let place = project.root.display();
+        events.warn(
+            None,
+            format!("{place} has no services: no `[service.NAME]`, and no Cargo binary or Dockerfile that can be read"),
+        );
+    }
     let head = git::head(&project.root);
     let services =
         project.services.values().map(|service| (service.repository.clone(), service.name.clone())).collect();

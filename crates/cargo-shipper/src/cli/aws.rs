@@ -69,13 +69,13 @@ pub(crate) struct IamArgs {
     #[arg(long, value_name = "FORMAT", default_value = "json")]
     pub(crate) format: IamFormat,
     /// Also print who may take the role: jobs of this repository at GitHub
-    #[arg(long, value_name = "OWNER/NAME")]
+    #[arg(long, value_name = "OWNER/NAME", requires = "jobs")]
     pub(crate) github: Option<String>,
     /// Jobs for this ref: `refs/heads/NAME`, or `refs/tags/PATTERN`
-    #[arg(long = "ref", value_name = "REF", requires = "github", conflicts_with = "environment")]
+    #[arg(long = "ref", value_name = "REF", requires = "github", group = "jobs")]
     pub(crate) git_ref: Option<String>,
     /// Jobs in this environment of the repository at GitHub
-    #[arg(long, value_name = "NAME", requires = "github")]
+    #[arg(long, value_name = "NAME", requires = "github", group = "jobs")]
     pub(crate) environment: Option<String>,
     /// The account; that of the registry where it is not given
     #[arg(long, value_name = "ID")]

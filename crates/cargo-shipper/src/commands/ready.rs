@@ -14,6 +14,8 @@ use crate::github;
 use crate::terminal::Terminal;
 
 pub(crate) fn run(global: &Global, args: &EcrReadyArgs, terminal: &Terminal) -> Result<u8, Failure> {
+    ended(&args.then, "--then", "--else")?;
+    ended(&args.otherwise, "--else", "--then")?;
     let output = if args.github_output { Some(github_output()?) } else { None };
     let options = ReadyOptions {
         directory: global.directory.clone(),
@@ -42,6 +44,15 @@ pub(crate) fn run(global: &Global, args: &EcrReadyArgs, terminal: &Terminal) -> 
         Some((program, arguments)) => hand_over(global, program, arguments),
         None => Ok(found.verdict.exit_code().code()),
     }
+}
+
+/// Refuses a command that goes on with the other one: a `;` is missing, and neither would be what was meant.
+fn ended(command: &[OsString], own: &str, other: &str) -> Result<(), Failure> {
+    if !command.iter().any(|word| word == other) {
+        return Ok(());
+    }
+    let problem = format!("the command of `{own}` does not end before `{other}`: write `\\;` after it");
+    Err(clap::Error::raw(clap::error::ErrorKind::ValueValidation, problem).into())
 }
 
 fn tell(global: &Global, found: &Readiness, chosen: &[OsString], terminal: &Terminal) -> Result<(), Failure> {
