@@ -368,6 +368,14 @@ fn back(registry: &str, project: &Project) {
         (&"prod".into(), &name.as_str().into())
     );
     project.run(["where", &second, "--registry", registry]).exits(1);
+    // By a name that the registry has, and no record.
+    let image = text(&found["found"][0]["image"]);
+    let name_and_tag = image.split_once('@').map(|(name, _)| format!("{name}:env-prod")).expect("by its digest");
+    for named in ["env-prod", &name_and_tag] {
+        let again = project.run(["where", named, "--json", "--registry", registry]).ok().json();
+        assert!(again["found"].as_array().expect("a list").contains(&found["found"][0]), "{named}: {again}");
+    }
+    project.run(["where", "no-such-name", "--registry", registry]).exits(1);
     let status = project.run(["status", "--json", "--registry", registry]).ok().json();
     assert_eq!(status["environments"][0]["running"]["images"]["docs"]["digest"], first.as_str());
 

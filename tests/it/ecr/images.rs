@@ -40,7 +40,7 @@ fn the_newest_image_comes_first_with_what_its_policy_does_and_what_uses_it() {
     // A policy that is not one, and none.
     world.aws.set_lifecycle_policy("shop/api", "{}");
     world.run(&LIST).ok().says("the policy of the repository could not be evaluated");
-    world.run(&["ecr", "images", "--repository", "shop/none"]).exits(3).says("RepositoryNotFoundException");
+    world.run(&["ecr", "images", "--repository", "shop/none"]).exits(1).says("`shipper ecr ensure NAME`");
     world.aws.fault(ApiFault::deny("ecr:DescribeImages"));
     world.run(&LIST).exits(3).says("allow `ecr:DescribeImages`");
 }

@@ -184,10 +184,11 @@ pub struct Found {
 pub async fn where_is(project: &Project, text: &str) -> Result<Vec<Found>, Error> {
     let wanted = text.rsplit_once('@').map_or(text, |(_, digest)| digest);
     let begins = |known: &str| wanted.len() >= 7 && known.starts_with(wanted);
+    let records = recorded(project).await?.into_iter().map(|(last, observed)| observed.unwrap_or(last));
+    let running: Vec<Record> = records.filter(|record| record.state == State::Observed).collect();
     let mut found = Vec::new();
-    for (last, observed) in recorded(project).await? {
-        let running = observed.unwrap_or(last);
-        for (service, image) in running.images.iter().filter(|_| running.state == State::Observed) {
+    for record in &running {
+        for (service, image) in &record.images {
             let tag = image.tag.as_deref().unwrap_or_default();
             let named = image.reference.split_once('@').map_or("", |(name, _)| name);
             let is_it = image.digest == wanted
@@ -198,15 +199,45 @@ pub async fn where_is(project: &Project, text: &str) -> Result<Vec<Found>, Error
                 || tag.strip_prefix("h-").is_some_and(|key| begins(key) || wanted.starts_with(key))
                 || format!("{named}:{tag}") == text;
             if is_it {
-                found.push(Found {
-                    environment: running.id.environment().to_owned(),
-                    service: service.clone(),
-                    image: image.reference.clone(),
-                    record: running.id.to_string(),
-                    since: running.began.clone(),
-                });
+                found.push(Found::new(record, service, image));
+            }
+        }
+    }
+    if found.is_empty() { named_so(project, text, &running).await } else { Ok(found) }
+}
+
+/// What runs of the images that a registry has under this tag now, which need not be the name that they were deployed by.
+async fn named_so(project: &Project, text: &str, running: &[Record]) -> Result<Vec<Found>, Error> {
+    let (name, tag) = text.rsplit_once(':').map_or((None, text), |(name, tag)| (Some(name), tag));
+    let Ok(tag) = tag.parse::<shipper_oci::Tag>() else { return Ok(Vec::new()) };
+    let (run, _) = facts_for_names(project, &crate::FactsOverrides::default())?;
+    let mut found = Vec::new();
+    for record in running {
+        let store = store_named(project, record.id.environment(), &run).await?;
+        for (service, image) in &record.images {
+            let own = image.reference.split_once('@').map_or("", |(name, _)| name);
+            if name.is_some_and(|name| name != own) {
+                continue;
+            }
+            let failed = |source| Error::Store { action: format!("look for {own}:{tag}"), source };
+            let repository = store.repository(&image.repository.parse().map_err(failed)?);
+            let digest = repository.tagged_digest(&tag).await.map_err(failed)?;
+            if digest.is_some_and(|digest| digest.as_str() == image.digest) {
+                found.push(Found::new(record, service, image));
             }
         }
     }
     Ok(found)
+}
+
+impl Found {
+    fn new(record: &Record, service: &str, image: &shipper_deploy::Image) -> Self {
+        Self {
+            environment: record.id.environment().to_owned(),
+            service: service.to_owned(),
+            image: image.reference.clone(),
+            record: record.id.to_string(),
+            since: record.began.clone(),
+        }
+    }
 }

@@ -61,6 +61,8 @@ impl Error {
             #[cfg(feature = "aws")]
             Self::InUseService { .. } => ExitCode::Unknown,
             #[cfg(feature = "aws")]
+            Self::Aws { source, .. } if is_no_repository(source) => ExitCode::No,
+            #[cfg(feature = "aws")]
             Self::Aws { .. } | Self::Outputs { source: shipper_cfn::Error::Aws(_), .. } => ExitCode::Unknown,
             Self::Store { source, .. } if is_usage(source) => ExitCode::Usage,
             Self::Store { source, .. } if source.is_refused_write() => ExitCode::PushFailed,
@@ -172,6 +174,10 @@ impl Error {
             Self::Document { source, .. } => source.hint(),
             #[cfg(feature = "aws")]
             Self::Outputs { source, .. } => source.hint(),
+            #[cfg(feature = "aws")]
+            Self::Aws { source, .. } if is_no_repository(source) => {
+                Some("`shipper ecr ensure NAME` creates it; its URI, or AWS_REGION and AWS_PROFILE, say where it is looked for".to_owned())
+            }
             #[cfg(feature = "aws")]
             Self::Aws { source, .. } => source.hint(),
             #[cfg(not(feature = "aws"))]
@@ -289,6 +295,12 @@ fn is_denied(error: &std::io::Error) -> bool {
         error.kind(),
         Kind::NotFound | Kind::NotADirectory | Kind::IsADirectory | Kind::InvalidInput | Kind::InvalidData
     )
+}
+
+/// Whether ECR says that there is no such repository, which is a definite no.
+#[cfg(feature = "aws")]
+fn is_no_repository(error: &shipper_aws::Error) -> bool {
+    error.code() == Some("RepositoryNotFoundException")
 }
 
 /// Whether the user wrote something that is no name, or a client option that can not be used.
