@@ -379,6 +379,9 @@ fn a_path_behind_a_link_names_the_link() {
     project.repo.write("real/inner/a", "a");
     std::os::unix::fs::symlink("real", project.path().join("link")).expect("links");
     project.run(["ship"]).exits(2).says("it lies behind a link").says("name what `link` stands for");
+    // By itself it would be an image without a file.
+    project.repo.write("shipper.toml", "[service.a]\nfiles = { '/a' = 'link' }\n");
+    project.run(["plan"]).exits(2).says("it is a symbolic link").says("name what it stands for");
 }
 
 #[cfg(not(feature = "aws"))]

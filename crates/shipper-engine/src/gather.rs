@@ -221,8 +221,10 @@ pub(crate) fn assemble(
         builder.add(&selection).map_err(&failed)?;
     }
     let context = builder.finish().map_err(&failed)?;
-    if let Some(empty) = files.values().find(|source| !has_files(&context, source)) {
-        return Err(no_input(tree, service, empty));
+    // A link alone would be an image without what it stands for, and edits of that would not count.
+    let is_link = |source: &str| tree.commit().is_none() && tree.root().join(source).is_symlink();
+    if let Some(useless) = files.values().find(|source| is_link(source) || !has_files(&context, source)) {
+        return Err(no_input(tree, service, useless));
     }
     Ok((context, built))
 }
@@ -310,7 +312,13 @@ pub(crate) fn no_input(tree: &Tree, service: &Service, path: &str) -> Error {
         return Error::NoInput { service: service.name.clone(), path: path.to_owned(), problem, hint: None };
     }
     let link = Path::new(path).ancestors().skip(1).find(|above| root.join(above).is_symlink());
-    let (problem, hint) = if let Some(link) = link {
+    let (problem, hint) = if root.join(path).is_symlink() {
+        (
+            "it is a symbolic link",
+            "links are not followed; name what it stands for, or the directory that it is in to have the link itself"
+                .to_owned(),
+        )
+    } else if let Some(link) = link {
         ("it lies behind a link", format!("links are not followed; name what `{}` stands for", link.display()))
     } else if std::fs::symlink_metadata(root.join(path)).is_ok() {
         (
