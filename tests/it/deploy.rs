@@ -376,6 +376,7 @@ fn back(registry: &str, project: &Project) {
         assert!(again["found"].as_array().expect("a list").contains(&found["found"][0]), "{named}: {again}");
     }
     project.run(["where", "no-such-name", "--registry", registry]).exits(1);
+    project.run(["history", "no-such-name", "--registry", registry]).exits(2).says("prod");
     let status = project.run(["status", "--json", "--registry", registry]).ok().json();
     assert_eq!(status["environments"][0]["running"]["images"]["docs"]["digest"], first.as_str());
 

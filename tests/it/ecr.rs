@@ -491,6 +491,11 @@ fn a_repository_of_a_stack_is_reported_and_left() {
     assert!(!world.aws.actions().contains(&"ecr:PutImageScanningConfiguration".to_owned()));
     world.run(&["ecr", "ensure", "demo/docs"]).ok();
     world.run(&["ecr", "ensure", "--registry", "ghcr.io"]).exits(2).says("it is not a registry of ECR");
+    world.run(&["ecr", "ensure", "demo/new", "No Name"]).exits(2).says("`No Name`");
+    assert!(
+        !world.registry.repositories().contains(&"demo/new".to_owned()),
+        "nothing is made before all names are read"
+    );
     world.aws.fault(ApiFault::deny("ecr:DescribeRepositories"));
     world.run(&["ecr", "ensure"]).exits(3).says("access is denied");
 }

@@ -1,6 +1,6 @@
 //! `ecr ensure`: the repositories of the services, as they should be.
 
-use shipper_aws::EcrRegistry;
+use shipper_aws::{EcrRegistry, is_repository_name};
 use shipper_ecr::{Ecr, RepositoryChange, RepositoryGoal, TemplateState};
 
 use crate::{Error, Project, amazon};
@@ -34,7 +34,7 @@ pub struct Ensured {
 /// Makes the repositories of a project exist and be as asked for. A repository that a stack owns is only reported.
 ///
 /// # Errors
-/// [`Error::NoEcrRegistry`], [`Error::Drift`], [`Error::Aws`].
+/// [`Error::NoEcrRegistry`], [`Error::RepositoryName`], [`Error::Drift`], [`Error::Aws`].
 pub async fn ensure(project: &Project, options: &EnsureOptions) -> Result<Vec<Ensured>, Error> {
     let registry = &project.settings.registry.value;
     let (host, prefix) =
@@ -48,6 +48,9 @@ pub async fn ensure(project: &Project, options: &EnsureOptions) -> Result<Vec<En
         names.extend((!project.config.env.is_empty()).then(|| full(&shipper_deploy::REPOSITORY.to_owned())));
         names.sort_unstable();
         names.dedup();
+    }
+    if let Some(wrong) = names.iter().find(|name| !is_repository_name(name)) {
+        return Err(Error::RepositoryName { text: wrong.clone() });
     }
     let profile = project.config.profiles()?.remove(host.host());
     let ecr = Ecr::new(&amazon::session(Some(host.region.clone()), profile).await, Some(host.account));

@@ -41,11 +41,15 @@ async fn read(ledger: &Ledger, deployments: Vec<Deployment>) -> Result<Vec<Recor
 /// The newest deployments of an environment, the newest first, at most `limit`.
 ///
 /// # Errors
-/// [`Error::Deploy`] where a record can not be read.
+/// [`Error::Deploy`] where a record can not be read; [`Error::Plan`] for an environment that has none and is not configured.
 pub async fn history(project: &Project, environment: &str, limit: usize) -> Result<Vec<Record>, Error> {
     let (run, _) = facts_for_names(project, &crate::FactsOverrides::default())?;
     let ledger = Ledger::new(&store_named(project, environment, &run).await?);
-    let newest = ledger.list().await?.of(environment).take(limit).collect();
+    let newest: Vec<_> = ledger.list().await?.of(environment).take(limit).collect();
+    if newest.is_empty() {
+        // Of one that is configured it is just empty; any other name is a mistake.
+        project.config.environment(environment)?;
+    }
     read(&ledger, newest).await
 }
 
