@@ -46,8 +46,10 @@ pub(crate) use execute::visible;
 pub(crate) use execute::{Begun, Finish, Work};
 pub(crate) use path::Approach;
 pub use records::{EnvironmentStatus, Found, TargetStatus, history, status, where_is};
+use rollback::rollback;
 pub use rollback::{RollbackOptions, rollback_until};
 pub(crate) use sources::{Located, observed, store_of};
+use undeploy::undeploy;
 pub use undeploy::{UndeployOptions, undeploy_until};
 
 /// The way that a deployment takes.
@@ -149,48 +151,47 @@ pub async fn deploy_until(
     events: &Events,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<Deployed, Error> {
-    deploying(project, options, events, Box::pin(stop)).await
+    changing(project, Change::Deploy(options), events, Box::pin(stop)).await
 }
 
-fn deploying<'a>(
+/// What is done to an environment.
+#[derive(Clone, Copy)]
+enum Change<'a> {
+    Deploy(&'a DeployOptions),
+    Rollback(&'a RollbackOptions),
+    Undeploy(&'a UndeployOptions),
+}
+
+/// Makes a change as a recorded run whose end is told as that of a deployment, to the webhook too where it is no dry run.
+fn changing<'a>(
     project: &'a Project,
-    options: &'a DeployOptions,
+    change: Change<'a>,
     events: &'a Events,
     mut stop: OwnedStop<'a>,
 ) -> Running<'a, Deployed> {
-    Box::pin(async move {
-        let told = (!options.dry_run).then_some(project);
-        recorded_deployment(project, "deploy", &options.environment, told, events, async |events, saved_ms| {
-            deploy(project, options, events, stop.as_mut(), saved_ms).await
-        })
-        .await
-    })
-}
-
-/// Runs `work` as a recorded run whose end is told as that of a deployment, to the webhook of `told` too. `work` gets where to
-/// write the build time that was saved, in milliseconds.
-async fn recorded_deployment(
-    project: &Project,
-    command: &str,
-    environment: &str,
-    told: Option<&Project>,
-    events: &Events,
-    work: impl AsyncFnOnce(&Events, &mut u64) -> Result<Deployed, Error>,
-) -> Result<Deployed, Error> {
-    recorded(project, command, events, async |events| {
+    let (command, environment, dry_run) = match change {
+        Change::Deploy(options) => ("deploy", &options.environment, options.dry_run),
+        Change::Rollback(options) => ("rollback", &options.environment, options.dry_run),
+        Change::Undeploy(options) => ("undeploy", &options.environment, options.dry_run),
+    };
+    Box::pin(recorded(project, command, events, async move |events| {
         let mut saved_ms = 0;
-        let ended = work(&events, &mut saved_ms).await;
-        if let Some(project) = told {
+        let stop = stop.as_mut();
+        let ended = match change {
+            Change::Deploy(options) => deploy(project, options, &events, stop, &mut saved_ms).await,
+            Change::Rollback(options) => rollback(project, options, &events, stop).await,
+            Change::Undeploy(options) => undeploy(project, options, &events, stop).await,
+        };
+        if !dry_run {
             notify::notify(project, command, environment, &ended, &events).await;
         }
         let (code, result, record, images) = match &ended {
             Ok(deployed) => (deployed.exit_code(), deployed.result, deployed.record.clone(), deployed.images.clone()),
             Err(error) => (error.exit_code(), DeployResult::Failed, error.record().map(str::to_owned), BTreeMap::new()),
         };
-        events.emit(Event::DeployFinished { environment: environment.to_owned(), result, record, images });
+        events.emit(Event::DeployFinished { environment: environment.clone(), result, record, images });
         (ended, Ending { code, images: BTreeMap::new(), saved_ms })
-    })
-    .await
+    }))
 }
 
 /// Refuses runs that nobody vouches for, where the environment does not admit them.

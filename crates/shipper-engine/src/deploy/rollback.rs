@@ -8,11 +8,11 @@ use shipper_report::{DeployResult, Event, PlannedStep};
 
 use super::records::store_named;
 use super::{
-    Begun, Deployed, Finish, ROUNDS, WhileHeld, Work, admitted, due, ended, execute, has_failed, planned_images,
-    reached, recorded_deployment, references,
+    Begun, Change, Deployed, Finish, ROUNDS, WhileHeld, Work, admitted, changing, due, ended, execute, has_failed,
+    planned_images, reached, references,
 };
 use crate::facts::facts_for_names;
-use crate::run::{OwnedStop, Running, Stop};
+use crate::run::Stop;
 use crate::trust::Trust;
 use crate::{Error, Events, Project};
 
@@ -42,25 +42,10 @@ pub async fn rollback_until(
     events: &Events,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<Deployed, Error> {
-    rolling_back(project, options, events, Box::pin(stop)).await
+    changing(project, Change::Rollback(options), events, Box::pin(stop)).await
 }
 
-fn rolling_back<'a>(
-    project: &'a Project,
-    options: &'a RollbackOptions,
-    events: &'a Events,
-    mut stop: OwnedStop<'a>,
-) -> Running<'a, Deployed> {
-    Box::pin(async move {
-        let told = (!options.dry_run).then_some(project);
-        recorded_deployment(project, "rollback", &options.environment, told, events, async |events, _| {
-            rollback(project, options, events, stop.as_mut()).await
-        })
-        .await
-    })
-}
-
-async fn rollback(
+pub(super) async fn rollback(
     project: &Project,
     options: &RollbackOptions,
     events: &Events,

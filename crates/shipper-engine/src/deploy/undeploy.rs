@@ -9,11 +9,9 @@ use shipper_plan::Environment;
 use shipper_report::{DeployResult, Event, PlannedStep};
 
 use super::execute::{self, Standing};
-use super::{
-    Begun, Deployed, Places, ROUNDS, WhileHeld, Work, admitted, ended, recorded_deployment, sources, store_of,
-};
+use super::{Begun, Change, Deployed, Places, ROUNDS, WhileHeld, Work, admitted, changing, ended, sources, store_of};
 use crate::facts::facts_for_names;
-use crate::run::{OwnedStop, Running, Stop};
+use crate::run::Stop;
 use crate::{Error, Events, Project};
 
 /// What to remove.
@@ -40,25 +38,10 @@ pub async fn undeploy_until(
     events: &Events,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<Deployed, Error> {
-    undeploying(project, options, events, Box::pin(stop)).await
+    changing(project, Change::Undeploy(options), events, Box::pin(stop)).await
 }
 
-fn undeploying<'a>(
-    project: &'a Project,
-    options: &'a UndeployOptions,
-    events: &'a Events,
-    mut stop: OwnedStop<'a>,
-) -> Running<'a, Deployed> {
-    Box::pin(async move {
-        let told = (!options.dry_run).then_some(project);
-        recorded_deployment(project, "undeploy", &options.environment, told, events, async |events, _| {
-            undeploy(project, options, events, stop.as_mut()).await
-        })
-        .await
-    })
-}
-
-async fn undeploy(
+pub(super) async fn undeploy(
     project: &Project,
     options: &UndeployOptions,
     events: &Events,
