@@ -129,6 +129,10 @@ fn an_image_without_a_name_is_the_only_one_or_must_be_named() {
     project.run(["copy", &site, "oci:again:v2"]).ok();
     let refused = project.run(["inspect", "oci:again"]).exits(2).says("holds 2 images, and none is named");
     refused.says("hint: name one of").says("v1").says("v2");
+    // Of what `ship` leaves, by the names that people know.
+    project.repo.write("docs/index.md", "another\n");
+    project.ship();
+    project.run(["inspect", &embedded]).exits(2).says("last-main");
     project.run(["copy", &site, "oci:again"]).ok().says("again:latest");
     assert_eq!(text(&project.run(["inspect", "--json", "oci:again"]).ok().json()["digest"]), digests["site"]);
     project.run(["inspect", "oci:nowhere"]).exits(1).says("cannot find oci:nowhere");

@@ -44,7 +44,7 @@ pub(crate) struct Global {
         hide_default_value = true
     )]
     pub(crate) directory: PathBuf,
-    /// Use this configuration instead of shipper.toml
+    /// Use this configuration instead of shipper.toml; its paths are relative to DIR of `-C`
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) config: Option<PathBuf>,
     /// Trust the certificate authorities in this PEM file too, for registries

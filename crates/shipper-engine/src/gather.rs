@@ -326,7 +326,7 @@ pub(crate) fn no_input(tree: &Tree, service: &Service, path: &str) -> Error {
             format!("git ignores it or it is empty; `inputs = [\"{path}/**\"]` makes ignored files count"),
         )
     } else {
-        ("it does not exist", "paths are relative to the directory of shipper.toml".to_owned())
+        ("it does not exist", format!("paths are relative to {}, the project's directory (`-C`)", root.display()))
     };
     Error::NoInput { service: service.name.clone(), path: path.to_owned(), problem, hint: Some(hint) }
 }

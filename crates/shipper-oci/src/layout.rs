@@ -258,8 +258,9 @@ impl Layout {
                 let parts = manifest.as_index().map(|index| index.manifests.as_slice()).unwrap_or_default();
                 children.extend(parts.iter().map(|child| child.digest.clone()));
             }
+            // Of several names the shortest is the one that people know.
             let name = images.entry(entry.digest).or_default();
-            *name = name.take().or(tag);
+            *name = name.take().into_iter().chain(tag).min_by_key(String::len);
         }
         images.retain(|digest, _| !children.contains(digest));
         let what = self.root.display().to_string();

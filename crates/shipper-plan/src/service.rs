@@ -462,7 +462,7 @@ fn inside(path: &str, key: &str) -> Result<String, Error> {
         return Err(Error::invalid_with(
             key,
             format!("`{path}` is not inside the project"),
-            "paths are relative to the directory of shipper.toml",
+            "paths are relative to the project's directory",
         ));
     }
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
